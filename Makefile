@@ -1,0 +1,33 @@
+# Two commands for a newcomer: `make run` and `make test`. Everything sets itself up.
+PYTHON ?= python3
+STORE ?= embedded
+HOST ?= 127.0.0.1
+PORT ?= 8000
+VENV := .venv
+PY := $(VENV)/bin/python
+
+.PHONY: run test check format demo
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+run: $(VENV)/.ready
+	$(PY) -m infra.local --store $(STORE) --host $(HOST) --port $(PORT)
+
+demo: $(VENV)/.ready
+	$(PY) -m infra.local.demo
+
+check: $(VENV)/.ready
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(PY) -m pytest tests/unit/test_imports.py
+
+format: $(VENV)/.ready
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+test: check
+	$(PY) -m pytest
