@@ -1,0 +1,24 @@
+"""Time: integer epoch seconds everywhere; only the edge reads the clock, rooms are given ``now``."""
+
+import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+MINUTE = 60
+HOUR = 3600
+DAY = 86400
+
+
+def now() -> int:
+    """Seconds since the epoch, read at the edge of a request or a job."""
+    return int(time.time())
+
+
+def local_hour(at: int, *, zone: ZoneInfo) -> str:
+    """The hour of ``at`` on the clocks of ``zone`` as ``YYYYMMDDHH``; the doubled hour of autumn is one."""
+    return f"{datetime.fromtimestamp(at, zone):%Y%m%d%H}"
+
+
+def local_day(at: int, *, zone: ZoneInfo) -> str:
+    """The calendar day of ``at`` in ``zone`` as ``YYYY-MM-DD``."""
+    return f"{datetime.fromtimestamp(at, zone):%Y-%m-%d}"

@@ -1,0 +1,156 @@
+"""Settings and secrets of one deployment, read once from the environment.
+
+A missing or wrong variable is one clear error that names it. Secrets are never settings: they come by name
+through `secret`, from the environment locally and from SSM Parameter Store in a deployment.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+SECRETS_ARE_FRESH_FOR_S = 300
+
+
+class ConfigError(Exception):
+    """A variable is missing or wrong; the message names it and says what it should hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a deployment decides; see docs/deploying.md for each variable."""
+
+    stage: str
+    truth_table: str
+    traffic_table: str
+    region: str
+    base_url: str = ""
+    secrets: str = "env"
+    wechat_url: str = "https://api.weixin.qq.com"
+    mall_webhook_url: str = ""
+    timezone: str = "Asia/Shanghai"
+    due_shards: int = 1
+    session_days: int = 7
+    dynamodb_endpoint: str = ""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The brand's time zone, in which days of reports begin."""
+        return ZoneInfo(self.timezone)
+
+
+_VARIABLES = {"region": "AWS_REGION"}
+_settings: Settings | None = None
+_secrets: dict[str, str] = {}
+_secrets_read_at = 0.0
+
+
+def _url(value: str) -> str:
+    if value and not value.startswith(("https://", "http://")):
+        raise ValueError("an http(s) URL")
+    return value.rstrip("/")
+
+
+def _zone(value: str) -> str:
+    try:
+        return ZoneInfo(value).key
+    except (KeyError, OSError, ValueError) as unknown:
+        raise ValueError("an IANA time zone such as Asia/Shanghai") from unknown
+
+
+def _count(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 1000:
+        raise ValueError("a whole number from 1 to 1000")
+    return int(value)
+
+
+def _secrets_place(value: str) -> str:
+    if value != "env" and not value.startswith("ssm:/"):
+        raise ValueError("'env' or 'ssm:/path'")
+    return value.rstrip("/")
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "base_url": _url,
+    "wechat_url": _url,
+    "mall_webhook_url": _url,
+    "dynamodb_endpoint": _url,
+    "timezone": _zone,
+    "due_shards": _count,
+    "session_days": _count,
+    "secrets": _secrets_place,
+}
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """The settings that ``environment`` describes.
+
+    Raises:
+        ConfigError: a variable is missing or wrong.
+    """
+    values: dict[str, Any] = {}
+    for field in fields(Settings):
+        name = _VARIABLES.get(field.name, field.name.upper())
+        text = environment.get(name, "").strip()
+        if text:
+            values[field.name] = _read_one(name, text, _READERS.get(field.name, str))
+        elif field.default is MISSING:
+            raise ConfigError(f"{name} is not set. See docs/deploying.md.")
+    return Settings(**values)
+
+
+def _read_one(name: str, text: str, reader: Callable[[str], Any]) -> Any:
+    try:
+        return reader(text)
+    except ValueError as wrong:
+        raise ConfigError(f"{name} must be {wrong}, not {text!r}.") from wrong
+
+
+def settings() -> Settings:
+    """The settings of this process."""
+    global _settings  # noqa: PLW0603 - read once per process, as the environment is
+    if _settings is None:
+        _settings = read(os.environ)
+    return _settings
+
+
+def override(**changes: Any) -> None:
+    """Replace single settings until `reset`; for tests and the local stack."""
+    global _settings  # noqa: PLW0603
+    _settings = replace(settings(), **changes)
+
+
+def reset() -> None:
+    """Forget what was read, so that the environment is read again."""
+    global _settings, _secrets_read_at  # noqa: PLW0603
+    _settings = None
+    _secrets.clear()
+    _secrets_read_at = 0.0
+
+
+def secret(name: str, *, now: float) -> str:
+    """The secret called ``name``, such as ``link_key`` or ``wechat/demo``; read again every five minutes.
+
+    Raises:
+        ConfigError: there is no such secret; its value is never in the message.
+    """
+    place = settings().secrets
+    found = _from_environment(name) if place == "env" else _from_ssm(place.removeprefix("ssm:"), name, now)
+    if not found:
+        raise ConfigError(f"The secret {name} is not set in {place}. See docs/deploying.md.")
+    return found
+
+
+def _from_environment(name: str) -> str:
+    return os.environ.get("SECRET_" + name.upper().replace("/", "_").replace("-", "_"), "").strip()
+
+
+def _from_ssm(path: str, name: str, now: float) -> str:
+    global _secrets_read_at  # noqa: PLW0603
+    if now - _secrets_read_at >= SECRETS_ARE_FRESH_FOR_S or name not in _secrets:
+        from aws_lambda_powertools.utilities.parameters import get_parameters
+
+        _secrets.update(get_parameters(path, decrypt=True, recursive=True, max_age=0) or {})
+        _secrets_read_at = now
+    return _secrets.get(name, "")

@@ -1,0 +1,120 @@
+"""Who may pass: every route declares one door, and nothing passes without one.
+
+``PUBLIC`` (a session is optional), ``MEMBER``, ``MALL`` (signed calls of the mall's servers) and
+``operators(*roles)``, through which an owner always passes. Rooms provide the guards that know members and
+operators; `app.py` posts them here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from chalicelib.core import webhooks
+from chalicelib.core.errors import Forbidden, Unauthorized
+
+Role = Literal["owner", "marketing", "support", "finance", "store"]
+
+
+@dataclass(frozen=True)
+class Door:
+    """One kind of caller; for operators, the roles besides owner."""
+
+    kind: Literal["public", "member", "operator", "mall"]
+    roles: frozenset[Role] = frozenset()
+
+
+PUBLIC = Door("public")
+MEMBER = Door("member")
+MALL = Door("mall")
+
+
+def operators(*roles: Role) -> Door:
+    """Operators with one of ``roles``, and owners."""
+    return Door("operator", frozenset(roles) | {"owner"})
+
+
+ANY_OPERATOR = operators("marketing", "support", "finance", "store")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A signed-in member: through which program, and whether the member was bound when signing in."""
+
+    member_id: str
+    program_id: str
+    bound: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """A person or machine of the merchant."""
+
+    key_id: str
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Whoever passed a door: at most one of a member, an operator, the mall; none of them is a stranger."""
+
+    session: Session | None = None
+    operator: Operator | None = None
+    mall: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approach:
+    """What a door judges by."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+MemberGuard = Callable[[str, int], Session]
+OperatorGuard = Callable[[str, int], Operator]
+_member_guard: MemberGuard | None = None
+_operator_guard: OperatorGuard | None = None
+
+
+def post(*, member: MemberGuard, operator: OperatorGuard) -> None:
+    """Post the guards: each takes a bearer token and ``now`` and raises Unauthorized."""
+    global _member_guard, _operator_guard  # noqa: PLW0603 - wired once, in app.py
+    _member_guard, _operator_guard = member, operator
+
+
+def admit(door: Door, approach: Approach, *, now: int) -> Caller:
+    """Who is calling, if ``door`` lets them pass.
+
+    Raises:
+        Unauthorized, SignatureInvalid: it is not known who they are. Forbidden: it is, and they may not.
+    """
+    if door.kind == "mall":
+        webhooks.verify(
+            headers=approach.headers, method=approach.method, path=approach.path, body=approach.body, now=now
+        )
+        return Caller(mall=True)
+    token = _bearer(approach.headers)
+    if door.kind == "operator":
+        return Caller(operator=_operator(token, door, now=now))
+    if door.kind == "public" and not token:
+        return Caller()
+    if not token or _member_guard is None:
+        raise Unauthorized
+    return Caller(session=_member_guard(token, now))
+
+
+def _operator(token: str, door: Door, *, now: int) -> Operator:
+    if not token or _operator_guard is None:
+        raise Unauthorized
+    operator = _operator_guard(token, now)
+    if operator.role not in door.roles:
+        raise Forbidden(role=operator.role)
+    return operator
+
+
+def _bearer(headers: Mapping[str, str]) -> str:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

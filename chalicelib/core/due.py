@@ -1,0 +1,227 @@
+"""Whatever must happen at a time: rows with ``due_shard`` and ``due_at``, and the jobs that work them off.
+
+A row becomes due by `slot`, in the write that makes it so, and stops being due by `emptied`, in the write that
+did the work. A job asks the index what is due, under a lease per shard, inside a time box, and is safe to run
+twice at once: the index only proposes, the handler's own condition decides. What fails is tried again with
+growing pauses (to an hour); the tenth failure moves the row to ``stuck``, where operators see it.
+
+    entity  pk                    sk     written by    read by
+    Lease   LEASE#<job>#<shard>   META   run           run (one worker a shard)
+"""
+
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.expressions.update import Action
+
+from chalicelib.core import config, table
+from chalicelib.core.clock import HOUR
+from chalicelib.core.errors import NotFound
+from chalicelib.core.table import Row
+from chalicelib.core.telemetry import count, logger
+
+FIRST_PAUSE_S = 30
+FAILURES = 10
+LEASE_S = 120
+PAGE = 100
+
+
+class Lease(Row, discriminator="lease"):
+    """Who works a due shard, and until when; a worker that died loses it by time."""
+
+    holder = UnicodeAttribute()
+    until = NumberAttribute()
+
+    @staticmethod
+    def key(shard: str) -> table.Key:
+        """Where the lease of a due shard is."""
+        return f"LEASE#{shard}", "META"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What the index says is due: enough to act without a read."""
+
+    pk: str
+    sk: str
+    kind: str
+    due_shard: str
+    due_at: int
+    due_ref: str
+
+
+Handler = Callable[[Entry, int], None]
+_handlers: dict[str, Handler] = {}
+
+
+@dataclass
+class Ran:
+    """What one run of a job did."""
+
+    handled: int = 0
+    failed: int = 0
+    seen: set[tuple[str, str, int]] = field(default_factory=set)
+
+
+def handles(job: str) -> Callable[[Handler], Handler]:
+    """Declare the function that does what is due under ``job``; it takes an entry and ``now``."""
+
+    def declare(handler: Handler) -> Handler:
+        _handlers[job] = handler
+        return handler
+
+    return declare
+
+
+def slot(*, job: str, pk: str, at: int, ref: str = "") -> dict[str, Any]:
+    """The attributes that make a new row due: ``Row(..., **slot(...))``."""
+    return {"due_shard": shard_of(job, pk), "due_at": at, "due_ref": ref}
+
+
+def moved(*, job: str, pk: str, at: int, ref: str = "") -> list[Action]:
+    """The actions that make a row due at another time or for another job."""
+    fresh = [Row.due_shard.set(shard_of(job, pk)), Row.due_at.set(at), Row.due_ref.set(ref)]
+    return [*fresh, Row.attempts.remove(), Row.last_error.remove()]
+
+
+def emptied() -> list[Action]:
+    """The actions after which nothing is due on the row."""
+    return [
+        attribute.remove()
+        for attribute in (Row.due_shard, Row.due_at, Row.due_ref, Row.attempts, Row.last_error)
+    ]
+
+
+def shard_of(job: str, pk: str) -> str:
+    """The partition of the due index that holds this row's work for ``job``."""
+    return f"{job}#{zlib.crc32(pk.encode()) % config.settings().due_shards}"
+
+
+def run(*, job: str, worker: str, now: int, seconds: float) -> Ran:
+    """Work off what is due under ``job`` for at most ``seconds``; ``worker`` is unique to this run.
+
+    A shard that another worker holds is passed over.
+    """
+    ran = Ran()
+    stop_at = time.monotonic() + seconds
+    for number in range(config.settings().due_shards):
+        shard = f"{job}#{number}"
+        if _lease(shard, worker=worker, now=now):
+            _work(job, shard, ran, now=now, stop_at=stop_at)
+            _lease(shard, worker=worker, now=now, for_s=0)
+    return ran
+
+
+def _work(job: str, shard: str, ran: Ran, *, now: int, stop_at: float) -> None:
+    while time.monotonic() < stop_at:
+        fresh = 0
+        for entry in _due(shard, now=now):
+            if time.monotonic() >= stop_at:
+                return
+            if (entry.pk, entry.sk, entry.due_at) in ran.seen:
+                continue
+            fresh += 1
+            ran.seen.add((entry.pk, entry.sk, entry.due_at))
+            _attempt(job, entry, ran, now=now)
+        if not fresh:
+            return
+
+
+def _attempt(job: str, entry: Entry, ran: Ran, *, now: int) -> None:
+    try:
+        _handlers[job](entry, now)
+        ran.handled += 1
+    except Exception as failure:
+        ran.failed += 1
+        logger.exception("due work failed", job=job, key=f"{entry.pk} {entry.sk}")
+        postpone(entry, failure, now=now)
+
+
+def _due(shard: str, *, now: int) -> Iterator[Entry]:
+    after = None
+    while True:
+        condition = (Row.due_shard == shard) & (Row.due_at <= now)
+        entries, after = table.index("due", condition, limit=PAGE, after=after)
+        for found in entries:
+            yield _entry(found)
+        if after is None:
+            return
+
+
+def _entry(found: dict[str, Any]) -> Entry:
+    return Entry(
+        pk=found["pk"],
+        sk=found["sk"],
+        kind=found["kind"],
+        due_shard=found["due_shard"],
+        due_at=found["due_at"],
+        due_ref=found.get("due_ref", ""),
+    )
+
+
+class _Moved(Exception):
+    """The row is no longer due as it was: somebody else has dealt with it."""
+
+
+def postpone(entry: Entry, failure: Exception, *, now: int) -> None:
+    """Try again later; the tenth failure makes the row stuck."""
+    row = table.get(Row, (entry.pk, entry.sk))
+    attempts = ((row.attempts if row else None) or 0) + 1
+    job = entry.due_shard.rsplit("#", 1)[0]
+    shard, pause = entry.due_shard, min(HOUR, FIRST_PAUSE_S * 2 ** (attempts - 1))
+    if attempts >= FAILURES:
+        shard, pause = f"stuck#{job}", 0
+        count("StuckRows")
+    actions = (
+        Row.due_shard.set(shard),
+        Row.due_at.set(now + pause),
+        Row.attempts.set(attempts),
+        Row.last_error.set(f"{type(failure).__name__}: {failure}"[:300]),
+    )
+    unmoved = (Row.due_at == entry.due_at) & (Row.due_shard == entry.due_shard)
+    try:
+        table.apply(
+            table.update(Row, (entry.pk, entry.sk), *actions, when=unmoved, refuse=lambda _: _Moved())
+        )
+    except _Moved:
+        logger.info("due work was done by another", key=f"{entry.pk} {entry.sk}")
+
+
+def jobs() -> list[str]:
+    """Every job that has a handler in this process."""
+    return sorted(_handlers)
+
+
+def stuck(job: str, *, limit: int, after: table.Raw | None = None) -> table.Page:
+    """The rows of ``job`` that failed ten times, oldest first, as they are now."""
+    entries, next_key = table.index("due", Row.due_shard == f"stuck#{job}", limit=limit, after=after)
+    rows = table.get_many([(Row, (entry["pk"], entry["sk"])) for entry in entries]) if entries else []
+    return table.Page([row for row in rows if row is not None and row.due_shard == f"stuck#{job}"], next_key)
+
+
+def retried(key: table.Key, *, job: str, now: int) -> table.Write:
+    """The write that gives a stuck row another ten tries, at once.
+
+    Raises (when sent):
+        NotFound: it is not stuck in this job.
+    """
+    actions = (Row.due_shard.set(shard_of(job, key[0])), Row.due_at.set(now), Row.attempts.remove())
+    return table.update(Row, key, *actions, when=Row.due_shard == f"stuck#{job}", refuse=NotFound)
+
+
+class _Held(Exception):
+    """Another worker has the lease."""
+
+
+def _lease(shard: str, *, worker: str, now: int, for_s: int = LEASE_S) -> bool:
+    free = Lease.pk.does_not_exist() | (Lease.until <= now) | (Lease.holder == worker)
+    actions = (Lease.holder.set(worker), Lease.until.set(now + for_s))
+    try:
+        table.apply(table.upsert(Lease, Lease.key(shard), *actions, when=free, refuse=lambda _: _Held()))
+    except _Held:
+        return False
+    return True

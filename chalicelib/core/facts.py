@@ -1,0 +1,205 @@
+"""Facts: committed changes of state as the truth table's stream reports them, and the reactions to them.
+
+A row class names its facts (`Row.FACTS`), rooms subscribe with `reaction`. A fact is (name, key, rev), no more:
+the reaction is given the row as it is now and answers with writes, which are sent together with a check that
+the row is still the one it saw and with a marker under (fact, reaction); so records may come late, repeated and
+in any order. A fact that owes somebody something is also a due row (`owed`), in case the stream forgets it.
+
+    entity  pk            sk                               written by   read by
+    Marker  DONE#<pk>     <sk>#<fact>#<rev>#<reaction>     dispatch     dispatch (once per fact and reaction)
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.core import due, table
+from chalicelib.core.clock import DAY
+from chalicelib.core.table import Row, Write
+from chalicelib.core.telemetry import logger
+
+JOB = "react"
+OWED_AFTER_S = 600
+MARKERS_STAY_S = 90 * DAY
+REREADS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """``name`` happened to the row ``pk``, ``sk`` in its revision ``rev``."""
+
+    name: str
+    pk: str
+    sk: str
+    rev: int
+
+    @property
+    def ref(self) -> str:
+        """How a due entry says which fact is owed."""
+        return f"{self.name}@{self.rev}"
+
+
+class Marker(Row, discriminator="marker"):
+    """This reaction to this fact has happened; markers of money have no ttl."""
+
+    @staticmethod
+    def key(fact: Fact, reaction: str) -> table.Key:
+        """One marker for a fact and a reaction."""
+        return f"DONE#{fact.pk}", f"{fact.sk}#{fact.name}#{fact.rev}#{reaction}"
+
+
+Effect = Callable[[Any, int], Sequence[Write]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reaction:
+    name: str
+    effect: Effect
+    money: bool
+
+
+_reactions: dict[str, list[_Reaction]] = {}
+
+
+class _Stale(Exception):
+    """The row has changed since it was read."""
+
+
+class _Ran(Exception):
+    """The marker is there already."""
+
+
+def reaction(fact: str, *, name: str, money: bool = False) -> Callable[[Effect], Effect]:
+    """Subscribe an effect, ``(row, now) -> writes``, to a fact; ``name`` is for ever.
+
+    The effect computes from the row as it is now; no writes means that nothing is owed.
+    """
+
+    def declare(effect: Effect) -> Effect:
+        others = _reactions.setdefault(fact, [])
+        if any(other.name == name for other in others):
+            raise ValueError(f"{fact} already has a reaction called {name}")
+        others.append(_Reaction(name=name, effect=effect, money=money))
+        return effect
+
+    return declare
+
+
+def owed(fact: str, *, pk: str, rev: int, now: int) -> dict[str, Any]:
+    """The due attributes of a row whose fact must be reacted to even if the stream forgets it."""
+    return due.slot(job=JOB, pk=pk, at=now + OWED_AFTER_S, ref=f"{fact}@{rev}")
+
+
+def read(record: dict[str, Any]) -> Fact | None:
+    """The fact in a stream record, if it is one: deletes and changes without a new state are not."""
+    images = record["dynamodb"]
+    new, old = images.get("NewImage"), images.get("OldImage")
+    kind = table.kind_named(new["kind"]["S"]) if new and "kind" in new else None
+    if new is None or kind is None or not _one_step(new, old):
+        return None
+    name = kind.FACTS.get((_state(old), _state(new) or ""))
+    return name and Fact(name=name, pk=new["pk"]["S"], sk=new["sk"]["S"], rev=int(new["rev"]["N"])) or None
+
+
+def _one_step(new: table.Raw, old: table.Raw | None) -> bool:
+    # A migration rewrites rows without counting `rev` on, so it never looks like a fact.
+    return int(new["rev"]["N"]) == (int(old["rev"]["N"]) if old and "rev" in old else 0) + 1
+
+
+def _state(image: table.Raw | None) -> str | None:
+    return image["state"]["S"] if image and "state" in image else None
+
+
+def handle_stream(event: dict[str, Any], *, now: int) -> dict[str, Any]:
+    """The fast path: react to a batch of records; answers which of them failed, for Lambda to send again."""
+    from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+
+    processor = BatchProcessor(event_type=EventType.DynamoDBStreams, raise_on_entire_batch_failure=False)
+    return dict(
+        process_partial_response(
+            event=event,
+            record_handler=lambda record: _take(record.raw_event, now=now),
+            processor=processor,
+            context=None,
+        )
+    )
+
+
+def _take(record: dict[str, Any], *, now: int) -> None:
+    fact = read(record)
+    if fact is not None:
+        dispatch(fact, now=now)
+
+
+@due.handles(JOB)
+def run_owed(entry: due.Entry, now: int) -> None:
+    """React to a fact that the stream did not bring in time."""
+    name, _, rev = entry.due_ref.partition("@")
+    dispatch(Fact(name=name, pk=entry.pk, sk=entry.sk, rev=int(rev)), now=now)
+
+
+def dispatch(fact: Fact, *, now: int) -> None:
+    """Let every reaction to ``fact`` happen, each exactly once, then owe it no more.
+
+    Raises:
+        the first failure of a reaction, after all of them were tried.
+    """
+    failures = []
+    for subscribed in _reactions.get(fact.name, ()):
+        try:
+            _react(subscribed, fact, now=now)
+        except Exception as failure:
+            logger.exception("reaction failed", fact=fact.ref, key=fact.pk, reaction=subscribed.name)
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+    _settle(fact)
+
+
+def _react(subscribed: _Reaction, fact: Fact, *, now: int) -> None:
+    for _ in range(REREADS):
+        row = table.get(Row, (fact.pk, fact.sk))
+        effects = subscribed.effect(row, now) if row is not None else ()
+        if row is None or not effects:
+            return
+        try:
+            table.transact([_marker(subscribed, fact, now=now), *_guarded(row, effects)])
+        except _Stale:
+            continue
+        except _Ran:
+            logger.info("reaction had happened", fact=fact.ref, key=fact.pk, reaction=subscribed.name)
+        return
+    raise _Stale(f"{fact.pk} {fact.sk} kept changing")
+
+
+def _marker(subscribed: _Reaction, fact: Fact, *, now: int) -> Write:
+    ttl = None if subscribed.money else now + MARKERS_STAY_S
+    return table.create(Marker(*Marker.key(fact, subscribed.name), ttl=ttl), refuse=lambda _: _Ran())
+
+
+def _guarded(row: Row, effects: Sequence[Write]) -> list[Write]:
+    """The effects under the condition that ``row`` has not changed; a key may stand only once."""
+    unchanged = Row.rev == row.rev
+    own = [write for write in effects if (write.row.pk, write.row.sk) == (row.pk, row.sk)]
+    if own:
+        return [write.also(unchanged) if write in own else write for write in effects]
+    return [
+        table.check(type(row), (row.pk, row.sk), when=unchanged, refuse=lambda _: _Stale()),
+        *effects,
+    ]
+
+
+class _Settled(Exception):
+    """Nothing is owed here any more."""
+
+
+def _settle(fact: Fact) -> None:
+    still_owed = Row.due_ref == fact.ref
+    try:
+        table.apply(
+            table.update(
+                Row, (fact.pk, fact.sk), *due.emptied(), when=still_owed, refuse=lambda _: _Settled()
+            )
+        )
+    except _Settled:
+        return

@@ -1,0 +1,312 @@
+"""The HTTP edge: one decorator that turns a plain function into a route.
+
+    api = http.Api(__name__)
+
+    @api.post("/v1/links", door=doors.MEMBER, status=201)
+    def mint(call: Call, body: MintLink) -> LinkAnswer: ...
+
+The decorator admits the caller, decodes body and query into msgspec structs, answers in UTF-8 JSON and turns
+errors into the envelope, all inside the view: Chalice's middleware never sees a view's exception, and a body that
+cannot be serialised outside it would crash the invocation. Times, languages and ids come with the `Call`.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from chalice.app import Blueprint, CORSConfig, Request, Response
+
+from chalicelib.core import clock, config, doors
+from chalicelib.core.errors import (
+    AppError,
+    BadRequest,
+    InternalError,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from chalicelib.core.telemetry import count, logger
+
+BODY_LIMIT_BYTES = 64 * 1024
+CORS = CORSConfig(
+    allow_origin="*",
+    allow_headers=["Authorization", "Accept-Language", "Idempotency-Key"],
+    expose_headers=["Retry-After", "X-Request-Id"],
+    max_age=86400,
+)
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}")
+_FIELD = re.compile(r"`\$\.?([^`]*)`$")
+_MISSING = re.compile(r"missing required field `([^`]+)`|unknown field `([^`]+)`")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One request, as plain values."""
+
+    now: int
+    lang: str
+    caller: doors.Caller
+    base_url: str
+    ip: str
+    user_agent: str
+    request_id: str
+
+    @property
+    def member_id(self) -> str:
+        """The signed-in member; only behind the member door."""
+        assert self.caller.session is not None
+        return self.caller.session.member_id
+
+    @property
+    def operator(self) -> doors.Operator:
+        """The operator; only behind an operator door."""
+        assert self.caller.operator is not None
+        return self.caller.operator
+
+
+@dataclass(frozen=True)
+class Reply(Generic[T]):
+    """An answer with a status of its own, such as 200 for a repeat where the first was 201."""
+
+    body: T
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Document:
+    """An answer that is not JSON: a page or a picture."""
+
+    content: str | bytes
+    content_type: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Listing(msgspec.Struct, kw_only=True, frozen=True):
+    """How much of a list, and from where: the query of every list."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+    after: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
+
+
+class Items(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
+    """One page of a list; ``next`` is the cursor of the page after it, null at the end."""
+
+    items: list[T]
+    next: str | None = None
+    now: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """What a route is: for the edge itself, the OpenAPI document and the test that walks all doors."""
+
+    method: str
+    path: str
+    door: doors.Door
+    status: int
+    view: Callable[..., Any]
+    refuses: Sequence[type[AppError]]
+
+    @cached_property
+    def hints(self) -> dict[str, Any]:
+        """The view's types, resolved at its first request and not at import."""
+        return get_type_hints(self.view, include_extras=True)
+
+    @property
+    def answer(self) -> Any:
+        """The type of the answer's body."""
+        answer = self.hints["return"]
+        return get_args(answer)[0] if get_origin(answer) is Reply else answer
+
+
+routes: list[Route] = []
+"""Every route of the system, in the order of registration."""
+
+
+class Api:
+    """The routes of one file of a room, on a blueprint of their own."""
+
+    def __init__(self, name: str) -> None:
+        self.blueprint = Blueprint(name)
+
+    def get(self, path: str, *, door: doors.Door, refuses: Sequence[type[AppError]] = ()) -> Callable[[F], F]:
+        """Declare a route that only reads."""
+        return self._route("GET", path, door, 200, refuses)
+
+    def post(
+        self, path: str, *, door: doors.Door, status: int = 200, refuses: Sequence[type[AppError]] = ()
+    ) -> Callable[[F], F]:
+        """Declare a route that makes or does something."""
+        return self._route("POST", path, door, status, refuses)
+
+    def put(self, path: str, *, door: doors.Door, refuses: Sequence[type[AppError]] = ()) -> Callable[[F], F]:
+        """Declare a route that sets something; wx.request has no PATCH."""
+        return self._route("PUT", path, door, 200, refuses)
+
+    def delete(
+        self, path: str, *, door: doors.Door, refuses: Sequence[type[AppError]] = ()
+    ) -> Callable[[F], F]:
+        """Declare a route that takes something away."""
+        return self._route("DELETE", path, door, 200, refuses)
+
+    def _route(
+        self, method: str, path: str, door: doors.Door, status: int, refuses: Sequence[type[AppError]]
+    ) -> Callable[[F], F]:
+        def declare(view: F) -> F:
+            route = Route(method=method, path=path, door=door, status=status, view=view, refuses=refuses)
+            routes.append(route)
+
+            @wraps(view)
+            def wrapped(**path_params: str) -> Response:
+                return _answer(route, self.blueprint.current_request, path_params)
+
+            self.blueprint.route(path, methods=[method], cors=CORS)(wrapped)
+            return view
+
+        return declare
+
+
+def _answer(route: Route, request: Request, path_params: Mapping[str, str]) -> Response:
+    lang = "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"
+    request_id = request.context.get("requestId") or f"req_{secrets.token_hex(8)}"
+    try:
+        arguments = _arguments(route, request, path_params, lang=lang, request_id=request_id)
+        return _success(route, route.view(**arguments), request_id)
+    except AppError as refused:
+        logger.info("refused", route=f"{route.method} {route.path}", code=refused.code, request_id=request_id)
+        return failure(refused, lang=lang, request_id=request_id)
+    except Exception:
+        logger.exception("request failed", route=f"{route.method} {route.path}", request_id=request_id)
+        count("RequestsFailed")
+        return failure(InternalError(), lang=lang, request_id=request_id)
+
+
+def _arguments(
+    route: Route, request: Request, path_params: Mapping[str, str], *, lang: str, request_id: str
+) -> dict[str, Any]:
+    now = clock.now()
+    body = _body(request)
+    path = request.context.get("path") or request.path
+    approach = doors.Approach(method=route.method, path=request.path, headers=request.headers, body=body)
+    call = Call(
+        now=now,
+        lang=lang,
+        caller=doors.admit(route.door, approach, now=now),
+        base_url=config.settings().base_url or _base_url(request, path),
+        ip=request.context.get("identity", {}).get("sourceIp") or "",
+        user_agent=request.headers.get("user-agent", ""),
+        request_id=request_id,
+    )
+    if not all(_ID.fullmatch(value) for value in path_params.values()):
+        raise NotFound
+    arguments: dict[str, Any] = {"call": call, **path_params}
+    if "body" in route.hints:
+        arguments["body"] = decode(body or b"{}", route.hints["body"])
+    if "query" in route.hints:
+        arguments["query"] = _query(request.query_params or {}, route.hints["query"])
+    return arguments
+
+
+def _body(request: Request) -> bytes:
+    body: bytes = request.raw_body or b""
+    if len(body) > BODY_LIMIT_BYTES:
+        raise TooLarge(limit_bytes=BODY_LIMIT_BYTES)
+    return body
+
+
+def _base_url(request: Request, path: str) -> str:
+    # API Gateway's own path has the stage, or the base path of a custom domain, in front of the route's.
+    host = request.headers.get("host", "localhost")
+    scheme = request.headers.get("x-forwarded-proto", "https" if request.context.get("stage") else "http")
+    return f"{scheme}://{host}{path.removesuffix(request.path)}"
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """``body`` as the struct ``kind``.
+
+    Raises:
+        BadRequest: not JSON, or no object. Invalid: a field is missing or wrong; it is named.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as wrong:
+        raise _invalid(str(wrong)) from wrong
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as unreadable:
+        raise BadRequest(reason="not JSON") from unreadable
+
+
+def _query(given: Mapping[str, str], kind: type[T]) -> T:
+    try:
+        return msgspec.convert(dict(given.items()), type=kind, strict=False)
+    except msgspec.ValidationError as wrong:
+        raise _invalid(str(wrong)) from wrong
+
+
+def _invalid(message: str) -> AppError:
+    path, missing = _FIELD.search(message), _MISSING.search(message)
+    inside = path.group(1) if path else ""
+    name = (missing.group(1) or missing.group(2)) if missing else ""
+    field = ".".join(part for part in (inside, name) if part)
+    if not field:
+        return BadRequest(reason=message)
+    return Invalid(field=field, reason=_FIELD.sub("", message).removesuffix(" - at "))
+
+
+def _success(route: Route, result: Any, request_id: str) -> Response:
+    status = route.status
+    if isinstance(result, Reply):
+        result, status = result.body, result.status
+    if isinstance(result, Document):
+        headers = {"Content-Type": result.content_type, "X-Request-Id": request_id, **dict(result.headers)}
+        return Response(body=result.content, headers=headers, status_code=status)
+    return _json(result, status, request_id)
+
+
+def failure(error: AppError, *, lang: str, request_id: str) -> Response:
+    """The envelope of an error."""
+    envelope = {
+        "code": error.code,
+        "message": error.message(lang),
+        "details": error.details,
+        "request_id": request_id,
+    }
+    response = _json({"error": envelope}, error.status, request_id)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+def _json(body: Any, status: int, request_id: str) -> Response:
+    headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        "Cache-Control": "no-store",
+        "X-Request-Id": request_id,
+    }
+    return Response(body=msgspec.json.encode(body).decode(), headers=headers, status_code=status)
+
+
+_CHALICE_SAYS: dict[str, type[AppError]] = {
+    "MethodNotAllowedError": MethodNotAllowed,
+    "UnsupportedMediaType": UnsupportedMediaType,
+}
+
+
+def normalise(event: Request, get_response: Callable[[Request], Response]) -> Response:
+    """Middleware: the envelope also for what Chalice itself refuses before a view is reached."""
+    response = get_response(event)
+    if not isinstance(response.body, dict) or "Code" not in response.body:
+        return response
+    lang = "zh" if event.headers.get("accept-language", "").lower().startswith("zh") else "en"
+    error = _CHALICE_SAYS.get(response.body["Code"], InternalError)
+    request_id = event.context.get("requestId") or f"req_{secrets.token_hex(8)}"
+    answer = failure(error(), lang=lang, request_id=request_id)
+    answer.headers = {**response.headers, **answer.headers}
+    return answer

@@ -1,0 +1,17 @@
+"""Logs and metrics through powertools; the logger is Chalice's own, so that every line has one shape.
+
+Never logged: bodies, tokens, secrets, and what identifies a person other than the member id.
+"""
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import Metrics, MetricUnit
+
+SERVICE = "liebian"
+
+logger = Logger(service=SERVICE)
+metrics = Metrics(service=SERVICE, namespace="Liebian")
+
+
+def count(name: str, value: int = 1) -> None:
+    """Add to a counter metric of this invocation, such as ``StuckRows``."""
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
