@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import UnicodeAttribute
 
 from chalicelib.core import config, due, ids, table, webhooks
 from chalicelib.core.clock import MINUTE
 from chalicelib.core.errors import NotFound
-from chalicelib.core.table import Row, Write
+from chalicelib.core.table import IntAttribute, Row, Write
 from chalicelib.core.telemetry import logger
 
 JOB = "deliver"
@@ -31,7 +31,7 @@ class Delivery(Row, discriminator="delivery"):
     to = UnicodeAttribute()
     type = UnicodeAttribute()
     body = UnicodeAttribute()
-    created_at = NumberAttribute()
+    created_at = IntAttribute()
 
     @staticmethod
     def key(delivery_id: str) -> table.Key:

@@ -65,10 +65,10 @@ class Caller:
 
 @dataclass(frozen=True, kw_only=True)
 class Approach:
-    """What a door judges by."""
+    """What a door judges by; ``target`` is the path with its query, sorted."""
 
     method: str
-    path: str
+    target: str
     headers: Mapping[str, str]
     body: bytes
 
@@ -93,7 +93,11 @@ def admit(door: Door, approach: Approach, *, now: int) -> Caller:
     """
     if door.kind == "mall":
         webhooks.verify(
-            headers=approach.headers, method=approach.method, path=approach.path, body=approach.body, now=now
+            headers=approach.headers,
+            method=approach.method,
+            target=approach.target,
+            body=approach.body,
+            now=now,
         )
         return Caller(mall=True)
     token = _bearer(approach.headers)

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import config, table
 from chalicelib.core.clock import HOUR
 from chalicelib.core.errors import NotFound
-from chalicelib.core.table import Row
+from chalicelib.core.table import IntAttribute, Row
 from chalicelib.core.telemetry import count, logger
 
 FIRST_PAUSE_S = 30
@@ -34,7 +34,7 @@ class Lease(Row, discriminator="lease"):
     """Who works a due shard, and until when; a worker that died loses it by time."""
 
     holder = UnicodeAttribute()
-    until = NumberAttribute()
+    until = IntAttribute()
 
     @staticmethod
     def key(shard: str) -> table.Key:

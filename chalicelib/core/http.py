@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import urlencode
 
 import msgspec
 from chalice.app import Blueprint, CORSConfig, Request, Response
@@ -40,6 +41,7 @@ CORS = CORSConfig(
     expose_headers=["Retry-After", "X-Request-Id"],
     max_age=86400,
 )
+Headers = dict[str, str | list[str]]
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 _ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}")
@@ -194,8 +196,10 @@ def _arguments(
 ) -> dict[str, Any]:
     now = clock.now()
     body = _body(request)
-    path = request.context.get("path") or request.path
-    approach = doors.Approach(method=route.method, path=request.path, headers=request.headers, body=body)
+    path = route.path.format(**path_params)
+    query = dict((request.query_params or {}).items())
+    target = f"{path}?{urlencode(sorted(query.items()))}" if query else path
+    approach = doors.Approach(method=route.method, target=target, headers=request.headers, body=body)
     call = Call(
         now=now,
         lang=lang,
@@ -211,12 +215,13 @@ def _arguments(
     if "body" in route.hints:
         arguments["body"] = decode(body or b"{}", route.hints["body"])
     if "query" in route.hints:
-        arguments["query"] = _query(request.query_params or {}, route.hints["query"])
+        arguments["query"] = _query(query, route.hints["query"])
     return arguments
 
 
 def _body(request: Request) -> bytes:
-    body: bytes = request.raw_body or b""
+    raw = request.raw_body
+    body = raw.encode() if isinstance(raw, str) else raw
     if len(body) > BODY_LIMIT_BYTES:
         raise TooLarge(limit_bytes=BODY_LIMIT_BYTES)
     return body
@@ -226,7 +231,7 @@ def _base_url(request: Request, path: str) -> str:
     # API Gateway's own path has the stage, or the base path of a custom domain, in front of the route's.
     host = request.headers.get("host", "localhost")
     scheme = request.headers.get("x-forwarded-proto", "https" if request.context.get("stage") else "http")
-    return f"{scheme}://{host}{path.removesuffix(request.path)}"
+    return f"{scheme}://{host}{str(request.context.get('path', path)).removesuffix(path)}"
 
 
 def decode(body: bytes, kind: type[T]) -> T:
@@ -243,9 +248,9 @@ def decode(body: bytes, kind: type[T]) -> T:
         raise BadRequest(reason="not JSON") from unreadable
 
 
-def _query(given: Mapping[str, str], kind: type[T]) -> T:
+def _query(given: dict[str, str], kind: type[T]) -> T:
     try:
-        return msgspec.convert(dict(given.items()), type=kind, strict=False)
+        return msgspec.convert(given, type=kind, strict=False)
     except msgspec.ValidationError as wrong:
         raise _invalid(str(wrong)) from wrong
 
@@ -265,7 +270,11 @@ def _success(route: Route, result: Any, request_id: str) -> Response:
     if isinstance(result, Reply):
         result, status = result.body, result.status
     if isinstance(result, Document):
-        headers = {"Content-Type": result.content_type, "X-Request-Id": request_id, **dict(result.headers)}
+        headers: Headers = {
+            "Content-Type": result.content_type,
+            "X-Request-Id": request_id,
+            **dict(result.headers),
+        }
         return Response(body=result.content, headers=headers, status_code=status)
     return _json(result, status, request_id)
 
@@ -285,7 +294,7 @@ def failure(error: AppError, *, lang: str, request_id: str) -> Response:
 
 
 def _json(body: Any, status: int, request_id: str) -> Response:
-    headers = {
+    headers: Headers = {
         "Content-Type": "application/json; charset=utf-8",
         "Cache-Control": "no-store",
         "X-Request-Id": request_id,

@@ -19,7 +19,8 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
-from pynamodb.attributes import DiscriminatorAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import Attribute, DiscriminatorAttribute, UnicodeAttribute
+from pynamodb.constants import NUMBER
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action, Update
 from pynamodb.models import Model
@@ -37,6 +38,22 @@ Raw = dict[str, Any]
 Key = tuple[str, str]
 
 
+class IntAttribute(Attribute[int]):
+    """A whole number; pynamodb's own would store a float as well."""
+
+    attr_type = NUMBER
+
+    def serialize(self, value: int) -> str:
+        """Raises TypeError for anything but a whole number."""
+        if type(value) is not int:
+            raise TypeError(f"{self.attr_name} is a whole number, not {value!r}")
+        return str(value)
+
+    def deserialize(self, value: str) -> int:
+        """The number as Python has it."""
+        return int(value)
+
+
 class Row(Model):
     """A row of the truth table; `traffic` rows set ``TRAFFIC``. Kinds and key prefixes never change."""
 
@@ -47,19 +64,19 @@ class Row(Model):
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
     kind = DiscriminatorAttribute()
-    rev = NumberAttribute(default_for_new=1)
-    v = NumberAttribute(default_for_new=1)
+    rev = IntAttribute(default_for_new=1)
+    v = IntAttribute(default_for_new=1)
     state = UnicodeAttribute(null=True)
     due_shard = UnicodeAttribute(null=True)
-    due_at = NumberAttribute(null=True)
+    due_at = IntAttribute(null=True)
     due_ref = UnicodeAttribute(null=True)
-    attempts = NumberAttribute(null=True)
+    attempts = IntAttribute(null=True)
     last_error = UnicodeAttribute(null=True)
     owner = UnicodeAttribute(null=True)
     listed_at = UnicodeAttribute(null=True)
     board = UnicodeAttribute(null=True)
     score = UnicodeAttribute(null=True)
-    ttl = NumberAttribute(null=True)
+    ttl = IntAttribute(null=True)
 
 
 R = TypeVar("R", bound=Row)
@@ -80,7 +97,7 @@ class Write:
 
     operation: Literal["Put", "Update", "Delete", "ConditionCheck"]
     row: Row
-    when: Condition
+    when: Condition | None
     refuse: Refusal
     actions: tuple[Action, ...] = ()
     natural: bool = False
@@ -92,7 +109,7 @@ class Write:
 
     def also(self, when: Condition) -> "Write":
         """The same write under one more condition."""
-        return replace(self, when=self.when & when)
+        return replace(self, when=when if self.when is None else self.when & when)
 
 
 def create(row: Row, *, refuse: Refusal = Taken) -> Write:
@@ -114,8 +131,13 @@ def update(
     )
 
 
-def upsert(kind: type[Row], key: Key, *actions: Action, refuse: Refusal, when: Condition) -> Write:
-    """Change a row or begin it; ``when`` must become false by this write's own success."""
+def upsert(
+    kind: type[Row], key: Key, *actions: Action, refuse: Refusal = Busy, when: Condition | None = None
+) -> Write:
+    """Change a row or begin it; ``when`` must become false by this write's own success.
+
+    Without ``when`` it belongs in a transaction where another condition says that it is the first time.
+    """
     new = kind(*key)
     marks = (kind.kind.set(kind), kind.v.set(new.v), kind.rev.add(1))
     return Write(operation="Update", row=new, actions=(*actions, *marks), when=when, refuse=refuse)
@@ -153,7 +175,7 @@ def transact(writes: Sequence[Write], *, peek: Callable[[], None] | None = None)
         what the judged write's ``refuse`` says. Busy: contended for five seconds, or out of reach.
         ValueError: a key stands twice, or more than 100 writes: an error of design.
     """
-    items = [{write.operation: _parameters(write, "ALL_OLD")} for write in writes]
+    items = [{write.operation: _parameters(write)} for write in writes]
     if len({write.key for write in writes}) != len(writes):
         raise ValueError("a key stands twice in a transaction")
     if not 1 <= len(writes) <= MAX_ACTIONS:
@@ -317,7 +339,7 @@ def _decode(item: Raw) -> Any:
     return Row.from_raw_data(dict(item))
 
 
-def _parameters(write: Write, on_failure: str) -> Raw:
+def _parameters(write: Write) -> Raw:
     names: dict[str, str] = {}
     values: dict[str, Any] = {}
     given: Raw = {"TableName": table_name(type(write.row))}
@@ -327,8 +349,9 @@ def _parameters(write: Write, on_failure: str) -> Raw:
         given["Key"] = _key((write.row.pk, write.row.sk))
     if write.operation == "Update":
         given["UpdateExpression"] = Update(*write.actions).serialize(names, values)
-    given["ConditionExpression"] = write.when.serialize(names, values)
-    given["ReturnValuesOnConditionCheckFailure"] = on_failure
+    if write.when is not None:
+        given["ConditionExpression"] = write.when.serialize(names, values)
+    given["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
     return _with_placeholders(given, names, values)
 
 
@@ -342,7 +365,7 @@ def _with_placeholders(given: Raw, names: dict[str, str], values: dict[str, Any]
 
 
 def _send_one(write: Write) -> Raw | None:
-    given = _parameters(write, "ALL_OLD")
+    given = _parameters(write)
     if write.operation == "Put":
         client().put_item(**given)
         return None

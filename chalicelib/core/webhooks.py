@@ -43,7 +43,7 @@ def sign(body: str, *, webhook_id: str, now: int) -> dict[str, str]:
     return {"webhook-id": webhook_id, "webhook-timestamp": str(now), "webhook-signature": signature}
 
 
-def verify(*, headers: Mapping[str, str], method: str, path: str, body: bytes, now: int) -> None:
+def verify(*, headers: Mapping[str, str], method: str, target: str, body: bytes, now: int) -> None:
     """Let a signed call of the mall's servers pass, once for one method, path and body, or again the same.
 
     Raises:
@@ -57,7 +57,7 @@ def verify(*, headers: Mapping[str, str], method: str, path: str, body: bytes, n
     genuine = [_signature(secret, webhook_id, int(timestamp), body).encode() for secret in _secrets(now)]
     if not any(hmac.compare_digest(one, other) for one in genuine for other in given):
         raise SignatureInvalid
-    _bind(webhook_id, hashlib.sha256(f"{method} {path}\n".encode() + body).hexdigest(), now=now)
+    _bind(webhook_id, hashlib.sha256(f"{method} {target}\n".encode() + body).hexdigest(), now=now)
 
 
 def _bind(webhook_id: str, call: str, *, now: int) -> None:
