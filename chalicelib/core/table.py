@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 from pynamodb.attributes import Attribute, DiscriminatorAttribute, UnicodeAttribute
 from pynamodb.constants import NUMBER
 from pynamodb.expressions.condition import Condition
@@ -416,7 +417,7 @@ def _patiently(
             return send()
         except ClientError as error:
             judge(error)
-        except HTTPClientError as unreachable:  # botocore has tried three times by now
+        except (HTTPClientError, NoConnection) as unreachable:  # botocore has tried three times by now
             raise Busy from unreachable
         wait_s = random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**tried))
         if time.monotonic() + wait_s > give_up_at:

@@ -1,0 +1,72 @@
+"""The whole application at a glance: its routes, its scheduled jobs, its two readers of the stream.
+
+Event handlers are declared here and not on blueprints: Chalice would deploy those without this module.
+"""
+
+import os
+import uuid
+from typing import Any
+
+from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
+
+from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, telemetry
+from chalicelib.members import admin as members_admin
+from chalicelib.members import routes as members_routes
+from chalicelib.members import service as members
+from chalicelib.operators import admin as operators_admin
+from chalicelib.operators import service as operators
+from chalicelib.sessions import mall as sessions_mall
+from chalicelib.sessions import routes as sessions_routes
+from chalicelib.sharing import admin as sharing_admin
+from chalicelib.sharing import routes as sharing_routes
+
+JOB_SECONDS = 45.0
+# Only the packaged template knows the stream: infra/template.json puts it in place of this name.
+STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
+
+app = Chalice(app_name=telemetry.SERVICE, configure_logs=False)
+app.register_middleware(ConvertToMiddleware(telemetry.logger.inject_lambda_context(clear_state=True)))
+app.register_middleware(ConvertToMiddleware(telemetry.metrics.log_metrics))
+app.register_middleware(http.normalise, event_type="http")
+
+doors.post(member=members.admit, operator=operators.authenticate)
+
+for room in (
+    contract,
+    members_routes,
+    members_admin,
+    operators_admin,
+    sessions_routes,
+    sessions_mall,
+    sharing_routes,
+    sharing_admin,
+):
+    app.register_blueprint(room.api.blueprint)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def run_owed_facts(event: CloudWatchEvent) -> None:
+    """React to facts that the stream did not bring in time."""
+    due.run(job=facts.JOB, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def send_deliveries(event: CloudWatchEvent) -> None:
+    """Send what the outside has not confirmed yet."""
+    due.run(job=deliveries.JOB, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
+
+
+@app.on_dynamodb_record(stream_arn=STREAM, batch_size=100, starting_position="TRIM_HORIZON")
+def react(event: DynamoDBEvent) -> dict[str, Any]:
+    """The stream's first reader: facts, and the reactions of the rooms."""
+    return facts.handle_stream(event.to_dict(), now=clock.now())
+
+
+@app.on_dynamodb_record(stream_arn=STREAM, batch_size=10, starting_position="TRIM_HORIZON")
+def deliver(event: DynamoDBEvent) -> None:
+    """The stream's second reader: what is owed to the outside."""
+    deliveries.handle_stream(event.to_dict(), now=clock.now())
+
+
+def _worker(event: CloudWatchEvent) -> str:
+    return str(event.to_dict().get("id") or uuid.uuid4())

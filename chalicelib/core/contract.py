@@ -1,0 +1,164 @@
+"""The contract as OpenAPI 3.1, made from the routes and their structs, at `/v1/openapi.json`."""
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from chalicelib.core import doors, http
+from chalicelib.core.errors import (
+    AppError,
+    BadRequest,
+    Busy,
+    Forbidden,
+    Invalid,
+    NotFound,
+    SignatureInvalid,
+    TooLarge,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from chalicelib.core.http import Api, Call, Document, Route
+
+api = Api(__name__)
+_REF = "#/components/schemas/{name}"
+_SCHEMES = {
+    "member": {"type": "http", "scheme": "bearer", "description": "A session token of POST /v1/sessions."},
+    "operator": {"type": "http", "scheme": "bearer", "description": "An operator key."},
+    "mall": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "webhook-signature",
+        "description": "Standard Webhooks: also webhook-id and webhook-timestamp.",
+    },
+}
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "details", "request_id"],
+            "properties": {
+                "code": {"type": "string"},
+                "message": {"type": "string"},
+                "details": {"type": "object"},
+                "request_id": {"type": "string"},
+            },
+        }
+    },
+}
+
+
+@api.get("/v1/openapi.json", door=doors.PUBLIC)
+def show_contract(call: Call) -> Document:
+    """This document."""
+    return Document(encoded().decode(), "application/json; charset=utf-8")
+
+
+@lru_cache(maxsize=1)
+def encoded() -> bytes:
+    """The document as JSON."""
+    return msgspec.json.encode(document())
+
+
+def document() -> dict[str, Any]:
+    """The document of all routes that are registered."""
+    routes = sorted(http.routes, key=lambda route: (route.path, route.method))
+    kinds = [kind for route in routes for kind in _kinds(route)]
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    known = dict(zip(map(_name, kinds), schemas, strict=True))
+    paths: dict[str, Any] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, known, components)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Liebian",
+            "version": "1",
+            "description": "Growth and social backend for mini-programs.",
+        },
+        "paths": paths,
+        "components": {"schemas": {**components, "Error": _ERROR}, "securitySchemes": _SCHEMES},
+    }
+
+
+def _kinds(route: Route) -> list[Any]:
+    named = [route.hints.get("body"), route.hints.get("query"), route.answer]
+    return [kind for kind in named if kind is not None and kind is not Document]
+
+
+def _name(kind: Any) -> str:
+    return str(kind)
+
+
+def _operation(route: Route, known: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": f"{route.view.__module__.split('.')[1]}_{route.view.__name__}",
+        "summary": (route.view.__doc__ or "").strip().splitlines()[0],
+        "tags": [route.view.__module__.split(".")[1]],
+        "parameters": [*_path_parameters(route), *_query_parameters(route, known, components)],
+        "responses": _responses(route, known),
+    }
+    if "body" in route.hints:
+        schema = known[_name(route.hints["body"])]
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if route.door.kind != "public":
+        operation["security"] = [{route.door.kind: []}]
+    if route.door.kind == "operator":
+        operation["description"] = f"Roles: {', '.join(sorted(route.door.roles))}."
+    return operation
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _query_parameters(
+    route: Route, known: dict[str, Any], components: dict[str, Any]
+) -> list[dict[str, Any]]:
+    if "query" not in route.hints:
+        return []
+    schema = components[known[_name(route.hints["query"])]["$ref"].rsplit("/", 1)[1]]
+    required = schema.get("required", ())
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": kind}
+        for name, kind in schema["properties"].items()
+    ]
+
+
+def _responses(route: Route, known: dict[str, Any]) -> dict[str, Any]:
+    answer = {} if route.answer is Document else {"application/json": {"schema": known[_name(route.answer)]}}
+    statuses = {str(route.status): {"description": "It is so.", **({"content": answer} if answer else {})}}
+    if route.status == 201:
+        statuses["200"] = {**statuses["201"], "description": "It was so already."}
+    for status, errors in _refusals(route).items():
+        codes = ", ".join(sorted({error.code for error in errors}))
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+        statuses[str(status)] = {"description": codes, "content": content}
+    return dict(sorted(statuses.items()))
+
+
+_AT_THE_DOOR: dict[str, list[type[AppError]]] = {
+    "public": [Unauthorized, Forbidden],
+    "member": [Unauthorized, Forbidden],
+    "operator": [Unauthorized, Forbidden],
+    "mall": [SignatureInvalid],
+}
+
+
+def _refusals(route: Route) -> dict[int, list[type[AppError]]]:
+    """By status, what the route refuses of itself, and what its door, body, query and the store add."""
+    errors: list[type[AppError]] = [*route.refuses, Busy]
+    errors += _AT_THE_DOOR[route.door.kind]
+    if "body" in route.hints or "query" in route.hints:
+        errors += [Invalid, BadRequest]
+    if "body" in route.hints:
+        errors += [TooLarge, UnsupportedMediaType]
+    if "{" in route.path:
+        errors += [NotFound]
+    by_status: dict[int, list[type[AppError]]] = {}
+    for error in errors:
+        by_status.setdefault(error.status, []).append(error)
+    return by_status

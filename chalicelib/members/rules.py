@@ -1,0 +1,31 @@
+"""Pure rules of members: proofs, and what strangers see of a name."""
+
+from typing import Literal
+
+
+def openid_proof(*, program_id: str, openid: str) -> str:
+    """The proof that an openid is, which is only unique within its program."""
+    return f"openid#{program_id}#{openid}"
+
+
+def unionid_proof(unionid: str) -> str:
+    """The proof that a unionid is: one person in all programs of the brand."""
+    return f"unionid#{unionid}"
+
+
+def external_proof(external_id: str) -> str:
+    """The proof that the mall's own id is."""
+    return f"external#{external_id}"
+
+
+def masked(nickname: str | None, *, lang: Literal["zh", "en"] | str = "zh") -> str:
+    """A name as strangers see it: the first character and two stars; without a name, a friend."""
+    if not nickname:
+        return "好友" if lang == "zh" else "A friend"
+    return f"{nickname[0]}**"
+
+
+def masked_proof(proof: str) -> str:
+    """A proof as operators see it: its kind, and the last four characters."""
+    kind, _, value = proof.rpartition("#")
+    return f"{kind}#…{value[-4:]}"

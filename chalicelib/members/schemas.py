@@ -1,0 +1,125 @@
+"""What members' routes take and answer."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Proof = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_@.:+=/-]{1,128}$")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+PagePath = Annotated[str, msgspec.Meta(pattern=r"^/?[A-Za-z0-9_./{}?=&%-]{1,512}$")]
+HttpsUrl = Annotated[str, msgspec.Meta(pattern=r"^https://[^\s\"'<>\\]{1,500}$")]
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+class MemberAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A member as they see themselves."""
+
+    member_id: str
+    nickname: str | None
+    avatar_url: str | None
+    registered_at: int
+    state: str
+
+
+class MeAnswer(MemberAnswer, frozen=True, kw_only=True):
+    """The signed-in member."""
+
+    now: int
+
+
+class EditMe(msgspec.Struct, frozen=True, kw_only=True):
+    """What a member may change of themselves; what is left out stays."""
+
+    nickname: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] | None = None
+    avatar_url: HttpsUrl | None = None
+
+
+class HandOver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where another program of the brand takes over; ``{link}`` in the path is the link's code."""
+
+    program_id: Id
+    path: PagePath
+
+
+class ProgramAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A mini-program of the brand, as everybody may know it."""
+
+    program_id: str
+    appid: str
+    name: str
+    platform: str
+    kind: str
+    landing_page: str
+    hand_overs: list[HandOver]
+
+
+class ProgramList(msgspec.Struct, frozen=True, kw_only=True):
+    """The brand's mini-programs, ten at most."""
+
+    items: list[ProgramAnswer]
+    now: int
+
+
+class EditProgram(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What operators say of a program."""
+
+    appid: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    secret_name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    name: Name
+    platform: Literal["wechat"] = "wechat"
+    kind: Literal["functional", "campaign"]
+    landing_page: PagePath
+    hand_overs: Annotated[list[HandOver], msgspec.Meta(max_length=10)] = []
+
+
+class AddProgram(EditProgram, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new program under an id of the operator's choice."""
+
+    program_id: Id
+
+
+class AdminProgram(ProgramAnswer, frozen=True, kw_only=True):
+    """A program with the name of its secret; the secret itself is never shown."""
+
+    secret_name: str
+
+
+class AdminMember(MemberAnswer, frozen=True, kw_only=True):
+    """A member as operators see them; identities are shown masked."""
+
+    program_id: str
+    identities: list[str]
+    came_link: str | None
+    blocked_because: str | None
+    now: int
+
+
+class Because(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why an operator does it; kept in the audit trail."""
+
+    reason: Reason
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """It is so now."""
+
+    id: str
+    state: str
+    now: int
+
+
+class AdminProgramList(msgspec.Struct, frozen=True, kw_only=True):
+    """The programs as operators see them."""
+
+    items: list[AdminProgram]
+    now: int
+
+
+class FindMember(msgspec.Struct, frozen=True, kw_only=True):
+    """How to find a member: by external_id, by unionid, or by program_id and openid."""
+
+    external_id: Proof | None = None
+    unionid: Proof | None = None
+    program_id: Id | None = None
+    openid: Proof | None = None

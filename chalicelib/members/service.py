@@ -1,0 +1,459 @@
+"""The rules of members: registering once, profiles, blocking, programs."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pynamodb.expressions.update import Action
+
+from chalicelib.core import deliveries, doors, facts, ids, session, table
+from chalicelib.core.cache import Cache
+from chalicelib.core.clock import DAY
+from chalicelib.core.config import settings
+from chalicelib.core.errors import AppError, Busy, Conflict, NotFound, Unauthorized
+from chalicelib.core.table import Write
+from chalicelib.core.telemetry import count, logger
+from chalicelib.members.models import Blocked, Identity, Program, ProgramCount
+from chalicelib.members.models import Member as Member  # noqa: PLC0414 - other rooms name what they are given
+from chalicelib.members.schemas import AddProgram, EditProgram, HandOver
+from chalicelib.operators import service as operators
+
+PROGRAMS_AT_MOST = 10
+BLOCKED_FRESH_FOR_S = 20
+ROUNDS = 8
+
+
+class MemberBlocked(AppError):
+    """This member was blocked by the shop."""
+
+    status = 403
+    code = "member_blocked"
+    en = "This account is blocked. Please contact the shop."
+    zh = "该账号已被停用，请联系商家。"
+    advice = "Show the message and how to reach the service desk; drop the session."
+
+
+class TooManyPrograms(Conflict):
+    """A brand has ten programs at most."""
+
+    code = "too_many_programs"
+    en = "There are ten programs already."
+    zh = "小程序数量已达上限（10 个）。"
+    advice = "Remove a program first."
+
+
+class ProgramExists(Conflict):
+    """There is a program under this id already."""
+
+    code = "program_exists"
+    en = "There is a program with this id already."
+    zh = "该小程序编号已存在。"
+    advice = "Edit it with PUT instead."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Came:
+    """The link and the visit that a new member came by."""
+
+    link: str
+    visit_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """What other rooms may show of a member."""
+
+    nickname: str | None
+    avatar_url: str | None
+    active: bool
+
+
+_profiles: Cache[Profile | None] = Cache(size=5000)
+_blocked: Cache[frozenset[str]] = Cache(for_s=BLOCKED_FRESH_FOR_S)
+_programs: Cache[dict[str, Program]] = Cache()
+
+
+# --- signing in ---------------------------------------------------------------------------------------------
+
+
+def find_or_register(
+    *,
+    proofs: Sequence[str],
+    program_id: str,
+    now: int,
+    came: Came | None = None,
+    also: Callable[[str], Sequence[Write]] = lambda _: (),
+) -> tuple[Member, bool]:
+    """The member whom ``proofs`` prove, and whether they are new.
+
+    A new member is registered in one transaction over the identity rows, so that two first sign-ins at once make
+    one member; ``also`` gives the writes that must happen with it, by member id. Proofs not seen before are
+    attached to the member whom the first known proof names.
+
+    Raises:
+        MemberBlocked: the shop blocked them. What the writes of ``also`` refuse.
+    """
+    unknown_at_first = None
+    for _ in range(ROUNDS):
+        known = table.get_many([(Identity, Identity.key(proof)) for proof in proofs])
+        found = next((row for row in known if row is not None), None)
+        unknown_at_first = found is None if unknown_at_first is None else unknown_at_first
+        try:
+            if found is None:
+                return _register(proofs, program_id=program_id, now=now, came=came, also=also), True
+            missing = [proof for proof, row in zip(proofs, known, strict=True) if row is None]
+            _note_differing(known)
+            return _welcome(_attach(found.member_id, missing)), unknown_at_first
+        except table.Taken:
+            continue  # somebody else registered or attached the same person meanwhile: look again
+    raise Busy
+
+
+def _register(
+    proofs: Sequence[str],
+    *,
+    program_id: str,
+    now: int,
+    came: Came | None,
+    also: Callable[[str], Sequence[Write]],
+) -> Member:
+    member_id = ids.ulid("mbr", now=now, entropy=secrets.token_bytes(10))
+    pk, sk = Member.key(member_id)
+    member = Member(
+        pk,
+        sk,
+        member_id=member_id,
+        state="active",
+        identities=set(proofs),
+        program_id=program_id,
+        registered_at=now,
+        came_link=came.link if came else None,
+        came_visit=came.visit_id if came else None,
+        **facts.owed("member.registered", pk=pk, rev=1, now=now),
+    )
+    identities = [table.create(Identity(*Identity.key(proof), member_id=member_id)) for proof in proofs]
+    table.transact([*identities, table.create(member), *also(member_id)])
+    return member
+
+
+def _attach(member_id: str, missing: Sequence[str]) -> Member:
+    if not missing:
+        return show(member_id)
+    identities = [table.create(Identity(*Identity.key(proof), member_id=member_id)) for proof in missing]
+    known = table.update(Member, Member.key(member_id), Member.identities.add(set(missing)), refuse=NotFound)
+    table.transact([*identities, known])
+    return show(member_id)
+
+
+def _welcome(member: Member) -> Member:
+    if member.state == "blocked":
+        raise MemberBlocked
+    return member
+
+
+def _note_differing(known: Sequence[Identity | None]) -> None:
+    members = {row.member_id for row in known if row is not None}
+    if len(members) > 1:
+        count("IdentitiesDiffer")
+        logger.warning("proofs of one sign-in name several members", members=sorted(members))
+
+
+# --- sessions -----------------------------------------------------------------------------------------------
+
+
+def token_for(member: Member, *, program_id: str, now: int) -> tuple[str, int]:
+    """A session token and when it ends."""
+    for_s = settings().session_days * DAY
+    claims = {"sub": member.member_id, "prg": program_id}
+    return session.sign(claims, purpose="session", now=now, for_s=for_s), now + for_s
+
+
+def admit(token: str, now: int) -> doors.Session:
+    """The guard of the member door.
+
+    Raises:
+        Unauthorized: not a session of ours. MemberBlocked: within 30 seconds of the block.
+    """
+    claims = session.verify(token, purpose="session", now=now)
+    try:
+        admitted = doors.Session(member_id=claims["sub"], program_id=claims["prg"])
+    except KeyError as incomplete:
+        raise Unauthorized from incomplete
+    if admitted.member_id in _blocked.get("all", now=now, load=_read_blocked):
+        raise MemberBlocked
+    return admitted
+
+
+def _read_blocked() -> frozenset[str]:
+    return frozenset(row.sk for row in table.query_all(Blocked, "BLOCKED"))
+
+
+# --- profiles -----------------------------------------------------------------------------------------------
+
+
+def show(member_id: str) -> Member:
+    """The member as they are now.
+
+    Raises:
+        NotFound: there is none of this id.
+    """
+    member = table.get(Member, Member.key(member_id))
+    if member is None:
+        raise NotFound
+    return member
+
+
+def profile(member_id: str, *, now: int) -> Profile | None:
+    """What may be shown of a member, at most 30 seconds old; None when there is none."""
+
+    def load() -> Profile | None:
+        member = table.get(Member, Member.key(member_id))
+        if member is None:
+            return None
+        return Profile(
+            nickname=member.nickname, avatar_url=member.avatar_url, active=member.state == "active"
+        )
+
+    return _profiles.get(member_id, now=now, load=load)
+
+
+def edit(*, member_id: str, nickname: str | None, avatar_url: str | None) -> Member:
+    """Change what was given; the same again changes nothing.
+
+    Raises:
+        NotFound: there is no such member.
+    """
+    wanted = {Member.nickname: nickname, Member.avatar_url: avatar_url}
+    changes = [attribute.set(value) for attribute, value in wanted.items() if value is not None]
+    if not changes:
+        return show(member_id)
+    member = table.apply(table.update(Member, Member.key(member_id), *changes, refuse=NotFound))
+    _profiles.forget(member_id)
+    assert isinstance(member, Member)
+    return member
+
+
+def find(*, proof: str) -> Member:
+    """The member whom this proof names.
+
+    Raises:
+        NotFound: nobody brought it yet.
+    """
+    identity = table.get(Identity, Identity.key(proof))
+    if identity is None:
+        raise NotFound
+    return show(identity.member_id)
+
+
+# --- blocking -----------------------------------------------------------------------------------------------
+
+
+def block(*, member_id: str, reason: str, by: doors.Operator, now: int) -> None:
+    """Refuse a member from now on, everywhere within 30 seconds; blocked already, nothing changes.
+
+    Raises:
+        NotFound: there is no such member.
+    """
+    if show(member_id).state == "blocked":
+        return
+    ttl = now + (settings().session_days + 1) * DAY
+    _switch(
+        member_id,
+        table.create(Blocked(*Blocked.key(member_id), ttl=ttl)),
+        Member.blocked_because.set(reason),
+        before="active",
+        after="blocked",
+        audit=operators.recorded(
+            by=by, action="member.blocked", subject=member_id, before=None, after={"reason": reason}, now=now
+        ),
+    )
+
+
+def unblock(*, member_id: str, reason: str, by: doors.Operator, now: int) -> None:
+    """Let a blocked member in again, within 30 seconds; not blocked, nothing changes.
+
+    Raises:
+        NotFound: there is no such member.
+    """
+    if show(member_id).state != "blocked":
+        return
+    # The row may have been swept: deleting what is not there is as good.
+    _switch(
+        member_id,
+        Write(operation="Delete", row=Blocked(*Blocked.key(member_id)), when=None, refuse=Busy),
+        Member.blocked_because.remove(),
+        before="blocked",
+        after="active",
+        audit=operators.recorded(
+            by=by,
+            action="member.unblocked",
+            subject=member_id,
+            before=None,
+            after={"reason": reason},
+            now=now,
+        ),
+    )
+
+
+class _Switched(Exception):
+    """Somebody else was first."""
+
+
+def _switch(member_id: str, listed: Write, change: Action, *, before: str, after: str, audit: Write) -> None:
+    key = Member.key(member_id)
+    switched = table.update(
+        Member,
+        key,
+        Member.state.set(after),
+        change,
+        when=Member.state == before,
+        refuse=lambda _: _Switched(),
+    )
+    try:
+        table.transact([switched, listed, audit])
+    except _Switched:
+        logger.info("the member was switched by another", member=member_id)
+    _profiles.forget(member_id)
+    _blocked.clear()
+
+
+# --- programs -----------------------------------------------------------------------------------------------
+
+
+def programs(*, now: int) -> dict[str, Program]:
+    """The brand's programs by id, at most 30 seconds old."""
+
+    def load() -> dict[str, Program]:
+        rows = table.query_all(Program, "PROGRAMS")
+        return {row.program_id: row for row in rows if isinstance(row, Program)}
+
+    return _programs.get("all", now=now, load=load)
+
+
+def program(program_id: str, *, now: int) -> Program:
+    """One program.
+
+    Raises:
+        NotFound: the brand has none of this id.
+    """
+    found = programs(now=now).get(program_id)
+    if found is None:
+        raise NotFound(program_id=program_id)
+    return found
+
+
+def add_program(given: AddProgram, *, by: doors.Operator, now: int) -> Program:
+    """A new program of the brand; the same again answers with the one that is there.
+
+    Raises:
+        ProgramExists: another program has this id. TooManyPrograms: there are ten.
+    """
+    row = _program_row(given.program_id, given)
+    counted = table.upsert(
+        ProgramCount,
+        ProgramCount.key(),
+        ProgramCount.n.add(1),
+        when=ProgramCount.pk.does_not_exist() | (ProgramCount.n < PROGRAMS_AT_MOST),
+        refuse=TooManyPrograms,
+    )
+    try:
+        table.transact([table.create(row), counted, _audit("program.added", None, row, by=by, now=now)])
+    except table.Taken as first:
+        if _told(first.row) != _told(row):
+            raise ProgramExists(program_id=given.program_id) from first
+    _programs.clear()
+    return row
+
+
+def edit_program(program_id: str, given: EditProgram, *, by: doors.Operator, now: int) -> Program:
+    """The program with all it is told anew.
+
+    Raises:
+        NotFound: there is none of this id.
+    """
+    before = table.get(Program, Program.key(program_id))
+    if before is None:
+        raise NotFound
+    row = _program_row(program_id, given)
+    row.rev = before.rev + 1
+    replaced = Write(operation="Put", row=row, when=Program.rev == before.rev, refuse=Busy)
+    table.transact([replaced, _audit("program.edited", before, row, by=by, now=now)])
+    _programs.clear()
+    return row
+
+
+def remove_program(program_id: str, *, by: doors.Operator, now: int) -> None:
+    """Take a program away; members who came through it stay.
+
+    Raises:
+        NotFound: there is none of this id.
+    """
+    before = table.get(Program, Program.key(program_id))
+    gone = table.delete(Program, Program.key(program_id), refuse=NotFound)
+    fewer = table.update(ProgramCount, ProgramCount.key(), ProgramCount.n.add(-1), refuse=NotFound)
+    table.transact([gone, fewer, _audit("program.removed", before, None, by=by, now=now)])
+    _programs.clear()
+
+
+def _program_row(program_id: str, given: EditProgram) -> Program:
+    return Program(
+        *Program.key(program_id),
+        program_id=program_id,
+        appid=given.appid,
+        secret_name=given.secret_name,
+        name=given.name,
+        platform=given.platform,
+        program_kind=given.kind,
+        landing_page=given.landing_page,
+        hand_overs=[{"program_id": one.program_id, "path": one.path} for one in given.hand_overs],
+    )
+
+
+def _told(row: Program) -> dict[str, object]:
+    names = (
+        "program_id",
+        "appid",
+        "secret_name",
+        "name",
+        "platform",
+        "program_kind",
+        "landing_page",
+        "hand_overs",
+    )
+    return {name: getattr(row, name) for name in names}
+
+
+def _audit(
+    action: str, before: Program | None, after: Program | None, *, by: doors.Operator, now: int
+) -> Write:
+    row = after or before
+    return operators.recorded(
+        by=by,
+        action=action,
+        subject=row.program_id if row else "",
+        before=before and _told(before),
+        after=after and _told(after),
+        now=now,
+    )
+
+
+def hand_overs(program_id: str, *, link: str, now: int) -> list[HandOver]:
+    """Where the brand's other programs take over from this one, with the link in the path."""
+    found = programs(now=now).get(program_id)
+    given = found.hand_overs if found else []
+    return [HandOver(program_id=one["program_id"], path=one["path"].replace("{link}", link)) for one in given]
+
+
+# --- reactions ----------------------------------------------------------------------------------------------
+
+
+@facts.reaction("member.registered", name="members.tell_mall")
+def tell_mall(member: Member, now: int) -> Sequence[Write]:
+    """The mall learns of a new member, whom it knows by its own id or by none yet."""
+    data = {
+        "member_id": member.member_id,
+        "program_id": member.program_id,
+        "registered_at": member.registered_at,
+        "link": member.came_link,
+    }
+    return deliveries.owe("member.registered", cause=[member.member_id], data=data, now=now)

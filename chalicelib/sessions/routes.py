@@ -1,0 +1,81 @@
+"""HTTP for the mini-program's cold start."""
+
+from dataclasses import replace
+
+from chalicelib.core import doors
+from chalicelib.core.errors import Invalid, NotFound
+from chalicelib.core.http import Api, Call, Reply
+from chalicelib.members import rules
+from chalicelib.members import service as members
+from chalicelib.sessions import service
+from chalicelib.sessions.schemas import SignedIn, SignedInMember, SignIn
+from chalicelib.sharing.routes import visit_answer
+from chalicelib.wechat import service as wechat
+
+api = Api(__name__)
+
+
+@api.post(
+    "/v1/sessions",
+    door=doors.PUBLIC,
+    status=201,
+    refuses=[
+        Invalid,
+        NotFound,
+        members.MemberBlocked,
+        wechat.LoginCodeInvalid,
+        wechat.LoginRefused,
+        wechat.LoginTooOften,
+        wechat.WeChatUnavailable,
+        wechat.WeChatMisconfigured,
+    ],
+)
+def sign_in(call: Call, body: SignIn) -> Reply[SignedIn]:
+    """Sign in with a login code, and by the link or visit that led here: one call for a cold start."""
+    program = members.program(body.program_id, now=call.now)
+    login = wechat.code_to_session(
+        appid=program.appid, secret_name=program.secret_name, code=body.code, now=call.now
+    )
+    proofs = [rules.openid_proof(program_id=program.program_id, openid=login.openid)]
+    if login.unionid:
+        proofs.append(rules.unionid_proof(login.unionid))
+    came_by = service.CameBy(link=body.link, visit_token=body.visit_token, wx_scene=body.wx_scene)
+    signed_in = service.sign_in(proofs=proofs, program_id=program.program_id, came_by=came_by, now=call.now)
+    return signed_in_answer(signed_in, call, program_id=program.program_id, wx_scene=body.wx_scene)
+
+
+def signed_in_answer(
+    signed_in: service.SignedIn, call: Call, *, program_id: str, wx_scene: int | None
+) -> Reply[SignedIn]:
+    """The session; 201 for a new member, 200 for one who is known."""
+    member = signed_in.member
+    token, expires_at = members.token_for(member, program_id=program_id, now=call.now)
+    session = doors.Session(member_id=member.member_id, program_id=program_id)
+    known = replace(call, caller=doors.Caller(session=session))
+    visit = None
+    if signed_in.visit is not None:
+        visit = visit_answer(
+            signed_in.visit,
+            known,
+            wx_scene=wx_scene,
+            counted=True,
+            program_id=program_id,
+            bound=signed_in.bound,
+        )
+    answer = SignedIn(
+        token=token,
+        expires_at=expires_at,
+        member=SignedInMember(
+            member_id=member.member_id,
+            nickname=member.nickname,
+            avatar_url=member.avatar_url,
+            registered_at=member.registered_at,
+            state=member.state or "",
+            new=signed_in.new,
+        ),
+        visit=visit,
+        bound=signed_in.bound,
+        visit_refused=signed_in.visit_refused,
+        now=call.now,
+    )
+    return Reply(answer, 201 if signed_in.new else 200)

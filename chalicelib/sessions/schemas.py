@@ -1,0 +1,54 @@
+"""What signing in takes and answers."""
+
+from typing import Annotated
+
+import msgspec
+
+from chalicelib.members.schemas import Id, MemberAnswer, Proof
+from chalicelib.sharing.schemas import LinkCode, Scene, Token, VisitAnswer
+
+LoginCode = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+
+
+class SignIn(msgspec.Struct, frozen=True, kw_only=True):
+    """A login code of wx.login, and what the member came by: a link, or the token of a visit before."""
+
+    program_id: Id
+    code: LoginCode
+    link: LinkCode | None = None
+    visit_token: Token | None = None
+    wx_scene: Scene | None = None
+
+
+class VouchFor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the mall's server knows of somebody who signed in with it; WeChat is not asked."""
+
+    external_id: Proof
+    program_id: Id
+    openid: Proof | None = None
+    unionid: Proof | None = None
+    link: LinkCode | None = None
+    visit_token: Token | None = None
+    wx_scene: Scene | None = None
+
+
+class SignedInMember(MemberAnswer, frozen=True, kw_only=True):
+    """The member, and whether this sign-in made them one."""
+
+    new: bool
+
+
+class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """A session, and what the link said.
+
+    ``bound``: the member is somebody's customer now. When a link or visit did not bind them, or opens nothing,
+    ``visit_refused`` has the code of the reason.
+    """
+
+    token: str
+    expires_at: int
+    member: SignedInMember
+    visit: VisitAnswer | None
+    bound: bool
+    visit_refused: str | None
+    now: int

@@ -1,0 +1,179 @@
+"""Sharing storage.
+
+    entity    pk                          sk               written by            read by
+    Link      LINK#<code>                 META             mint, switch off      everything (remembered 30 s)
+    LinkDay   LINK#<code>                 DAY#<day>        reactions, fold       funnel
+    Hour *    VISITS#<code>#<level>.<k>   H#<hour>#<b>     visit                 funnel, fold
+    VisitUse  VISIT#<vis_>                META             bind                  bind (a visit binds one member)
+    Binding   MEMBER#<mbr_>               BINDING          bind, move            bind (walk), funnel, door answers
+    Past      MEMBER#<mbr_>               BINDING#<rev>    move                  operators (history)
+    Policy    POLICY                      V#<n>            operators             bind (the newest, 30 s)
+    Card      CARDS                       <kind>#<ch>#<pl> operators             card (all, 30 s)
+    Target    TARGETS#<kind>              <id>             operators             card, page (30 s)
+
+    * on the traffic table. Facts: binding.made.
+
+Hour rows count visits: one conditional update, ``ADD n 1, seen {hash}`` if the row has not seen the visitor and
+is not full. A full row never changes again, so a visitor who is not in it belongs to the next level, which has
+more rows: 1, 64, 4,096 and 262,144 of them over 1, 4, 16 and 64 partitions. So a link heats up within the hour
+without a decision and without counting anybody twice; a process remembers full rows and goes past them.
+"""
+
+from pynamodb.attributes import BinarySetAttribute, JSONAttribute, UnicodeAttribute
+
+from chalicelib.core.table import IntAttribute, Key, Row
+
+LEVELS = ((1, 1), (4, 16), (16, 256), (64, 4096))
+"""(partitions, rows a partition and hour) of each level."""
+ROW_HOLDS = 96
+"""Visitors a row takes before it is full: with 9 bytes each it stays under 1 KB."""
+
+
+class Link(Row, discriminator="link"):
+    """Who shares what, where; ``on`` or ``off``."""
+
+    code = UnicodeAttribute()
+    natural_key = UnicodeAttribute()
+    sharer_id = UnicodeAttribute()
+    target_kind = UnicodeAttribute()
+    target_id = UnicodeAttribute()
+    channel = UnicodeAttribute()
+    placement = UnicodeAttribute()
+    created_at = IntAttribute()
+    expires_at = IntAttribute(null=True)
+
+    @staticmethod
+    def key(code: str) -> Key:
+        """Where the link with this code is."""
+        return f"LINK#{code}", "META"
+
+
+class LinkDay(Row, discriminator="link_day"):
+    """What came of a link on one day; ``opened`` is set once, when the day is closed."""
+
+    opened = IntAttribute(null=True)
+    opened_by = JSONAttribute(null=True)
+    new_members = IntAttribute(null=True)
+    bound = IntAttribute(null=True)
+
+    @staticmethod
+    def key(code: str, day: str) -> Key:
+        """One row for a link and a day of the brand's calendar."""
+        return f"LINK#{code}", f"DAY#{day}"
+
+
+class Hour(Row, discriminator="visit_hour"):
+    """Some of the visitors of one link in one hour, and how they arrived."""
+
+    TRAFFIC = True
+    n = IntAttribute(null=True)
+    seen = BinarySetAttribute(legacy_encoding=False, null=True)
+    chat = IntAttribute(null=True)
+    group = IntAttribute(null=True)
+    moments = IntAttribute(null=True)
+    code = IntAttribute(null=True)
+    other = IntAttribute(null=True)
+
+    @staticmethod
+    def partition(code: str, *, level: int, k: int) -> str:
+        """One of the partitions of a level."""
+        return f"VISITS#{code}#{level}.{k}"
+
+    @staticmethod
+    def key(code: str, *, hour: str, level: int, visitor: bytes) -> Key:
+        """The row of this level that this visitor falls into."""
+        partitions, rows = LEVELS[level]
+        number = int.from_bytes(visitor, "big")
+        k, b = number % partitions, number // partitions % rows
+        return Hour.partition(code, level=level, k=k), f"H#{hour}#{b:04d}"
+
+
+class VisitUse(Row, discriminator="visit_use"):
+    """The one member whom a visit bound."""
+
+    member_id = UnicodeAttribute()
+
+    @staticmethod
+    def key(visit_id: str) -> Key:
+        """One row for a visit."""
+        return f"VISIT#{visit_id}", "META"
+
+
+class Binding(Row, discriminator="binding"):
+    """Whose customer a member is; ``bound`` or ``unbound``. Older states are `Past` rows."""
+
+    FACTS = {(None, "bound"): "binding.made", ("unbound", "bound"): "binding.made"}
+
+    member_id = UnicodeAttribute()
+    promoter_id = UnicodeAttribute()
+    link = UnicodeAttribute(null=True)
+    visit_id = UnicodeAttribute(null=True)
+    policy = IntAttribute()
+    bound_at = IntAttribute()
+    cause = UnicodeAttribute()
+
+    @staticmethod
+    def key(member_id: str) -> Key:
+        """Beside the member's own rows."""
+        return f"MEMBER#{member_id}", "BINDING"
+
+
+class Past(Row, discriminator="past_binding"):
+    """A binding as it was before it was changed."""
+
+    was = JSONAttribute()
+    changed_at = IntAttribute()
+    cause = UnicodeAttribute()
+
+    @staticmethod
+    def key(member_id: str, rev: int) -> Key:
+        """One row for a state of the binding."""
+        return f"MEMBER#{member_id}", f"BINDING#{rev:09d}"
+
+
+class Policy(Row, discriminator="policy"):
+    """One version of the attribution policy; versions are never changed."""
+
+    n = IntAttribute()
+    mode = UnicodeAttribute()
+    depth = IntAttribute()
+    made_at = IntAttribute()
+
+    @staticmethod
+    def key(n: int) -> Key:
+        """Versions in order, in one partition."""
+        return "POLICY", f"V#{n:06d}"
+
+
+class Card(Row, discriminator="card"):
+    """What a share shows for a kind of target, in a channel, from a placement; ``*`` means any."""
+
+    target_kind = UnicodeAttribute()
+    channel = UnicodeAttribute()
+    placement = UnicodeAttribute()
+    title = UnicodeAttribute()
+    image_url = UnicodeAttribute(null=True)
+    path = UnicodeAttribute(null=True)
+    tag = UnicodeAttribute(null=True)
+
+    @staticmethod
+    def key(target_kind: str, channel: str, placement: str) -> Key:
+        """All cards are in one partition."""
+        return "CARDS", f"{target_kind}#{channel}#{placement}"
+
+
+class Target(Row, discriminator="target"):
+    """What operators say of a page or product that can be shared."""
+
+    target_kind = UnicodeAttribute()
+    target_id = UnicodeAttribute()
+    title = UnicodeAttribute()
+    description = UnicodeAttribute(null=True)
+    image_url = UnicodeAttribute(null=True)
+    price_fen = IntAttribute(null=True)
+    path = UnicodeAttribute(null=True)
+
+    @staticmethod
+    def key(target_kind: str, target_id: str) -> Key:
+        """Targets of a kind are in one partition."""
+        return f"TARGETS#{target_kind}", target_id

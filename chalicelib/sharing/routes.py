@@ -1,0 +1,221 @@
+"""HTTP for the mini-program and for the world: links, visits, codes, pages, funnels."""
+
+import base64
+from typing import Literal
+
+from chalicelib.core import doors
+from chalicelib.core.errors import Gone, Invalid, NotFound
+from chalicelib.core.http import Api, Call, Document, Reply
+from chalicelib.members import service as members
+from chalicelib.members.rules import masked
+from chalicelib.sharing import attribution, rules, service, visits
+from chalicelib.sharing.models import Link
+from chalicelib.sharing.schemas import (
+    BindingAnswer,
+    Funnel,
+    FunnelQuery,
+    FunnelTotal,
+    LinkAnswer,
+    LinkList,
+    MintLink,
+    MintLinks,
+    OpenLink,
+    QrQuery,
+    Sharer,
+    SwitchedOff,
+    TargetRef,
+    VisitAnswer,
+)
+
+api = Api(__name__)
+_OPENING = [NotFound, service.LinkOff, service.LinkExpired]
+
+
+@api.post("/v1/links", door=doors.MEMBER, status=201, refuses=[Invalid, service.LinkOff])
+def mint(call: Call, body: MintLink) -> Reply[LinkAnswer]:
+    """The link for a share button; the same input always has the same code."""
+    link, new = service.mint(sharer_id=call.member_id, wanted=body, now=call.now)
+    return Reply(_link(link, call), 201 if new else 200)
+
+
+@api.post("/v1/links/batch", door=doors.MEMBER, refuses=[Invalid])
+def mint_all(call: Call, body: MintLinks) -> LinkList:
+    """The links of all share buttons of a screen, ahead of the tap: the share sheet waits three seconds."""
+    found = service.mint_all(sharer_id=call.member_id, wanted=body.links, now=call.now)
+    return LinkList(items=[_link(link, call) for link in found], now=call.now)
+
+
+@api.delete("/v1/links/{code}", door=doors.MEMBER, refuses=[NotFound])
+def switch_off(call: Call, code: str) -> SwitchedOff:
+    """Take one's own link back; it stays off."""
+    link = service.switch_off(code=code, sharer_id=call.member_id, now=call.now)
+    return SwitchedOff(code=link.code, state=link.state or "", now=call.now)
+
+
+@api.post("/v1/links/{code}/visits", door=doors.PUBLIC, refuses=_OPENING)
+def open_link(call: Call, code: str, body: OpenLink) -> VisitAnswer:
+    """Open a link, signed in or not; one visitor counts once an hour."""
+    link = service.find_open(code, now=call.now)
+    visitor = visitor_of(call, body.visitor)
+    robot = rules.is_robot(call.user_agent)
+    if robot:
+        visit = visits.uncounted(link=link, visitor=visitor, now=call.now)
+    else:
+        visit = visits.record(link=link, visitor=visitor, wx_scene=body.wx_scene, now=call.now)
+    session = call.caller.session
+    program_id = session.program_id if session else body.program_id
+    bound = _bound(session.member_id, visit, now=call.now) if session and not robot else None
+    return visit_answer(
+        visit, call, wx_scene=body.wx_scene, counted=not robot, program_id=program_id, bound=bound
+    )
+
+
+@api.get("/v1/links/{code}/funnel", door=doors.MEMBER, refuses=[NotFound])
+def show_funnel(call: Call, code: str, query: FunnelQuery) -> Funnel:
+    """What came of one's own link, day by day."""
+    days = visits.funnel(code=code, sharer_id=call.member_id, days=query.days, now=call.now)
+    total = FunnelTotal(
+        opened=sum(day.opened for day in days),
+        new_members=sum(day.new_members for day in days),
+        bound=sum(day.bound for day in days),
+    )
+    return Funnel(code=code, items=days, total=total, now=call.now)
+
+
+@api.get("/v1/links/{code}/qr", door=doors.PUBLIC, refuses=[*_OPENING, Invalid])
+def show_qr(call: Call, code: str, query: QrQuery) -> Document:
+    """The link as a QR code: svg, png, or base64 inside JSON."""
+    from chalicelib.sharing import codes
+
+    service.find_open(code, now=call.now)
+    url = _url(code, call)
+    if query.format == "svg":
+        return Document(codes.qr_svg(url), "image/svg+xml; charset=utf-8")
+    if query.format == "png":
+        return Document(codes.qr_png(url), "image/png")
+    picture = base64.b64encode(codes.qr_png(url)).decode()
+    return Document(f'{{"content_type":"image/png","base64":"{picture}"}}', "application/json; charset=utf-8")
+
+
+@api.get("/s/{code}", door=doors.PUBLIC, refuses=_OPENING)
+def show_page(call: Call, code: str) -> Reply[Document]:
+    """The page of a link for people outside WeChat; fetching it counts nothing, its beacon does."""
+    from chalicelib.sharing import codes, page
+
+    link = service.find(code, now=call.now)
+    state = _state(link, call.now)
+    card = service.card(link, now=call.now, lang=call.lang, open_names=False)
+    about = service.describe(link.target_kind, link.target_id, now=call.now)
+    sharer = _sharer(link.sharer_id, call, open_names=False)
+    shown = page.Page(
+        code=code,
+        title=card.title,
+        description=about.description or "",
+        image_url=card.image_url,
+        price=about.price,
+        tag=card.tag,
+        sharer=sharer.nickname,
+        avatar_url=sharer.avatar_url,
+        url=_url(code, call),
+        qr_svg=codes.qr_svg(_url(code, call)),
+        beacon_path=f"/v1/links/{code}/visits",
+        state=state,
+        lang="zh" if call.lang == "zh" else "en",
+    )
+    html = page.render(shown)
+    headers = (
+        ("Content-Security-Policy", html.csp),
+        ("Cache-Control", "public, max-age=60"),
+        ("Vary", "Accept-Language"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+    )
+    status = 200 if state == "on" else Gone.status
+    return Reply(Document(html.text, "text/html; charset=utf-8", headers), status)
+
+
+@api.get("/v1/me/binding", door=doors.MEMBER)
+def show_binding(call: Call) -> BindingAnswer:
+    """Whose customer the signed-in member is."""
+    held = attribution.binding(call.member_id, now=call.now)
+    promoter = _sharer(held.promoter_id, call, open_names=True) if held else None
+    return BindingAnswer(
+        bound=held is not None, promoter=promoter, bound_at=held.bound_at if held else None, now=call.now
+    )
+
+
+def visitor_of(call: Call, key: str | None) -> str:
+    """What tells this visitor apart: the member, else the phone's own key, else address and user agent."""
+    session = call.caller.session
+    if session is not None:
+        return session.member_id
+    return f"key:{key}" if key else f"at:{call.ip}|{call.user_agent}"
+
+
+def visit_answer(
+    visit: visits.Visit,
+    call: Call,
+    *,
+    wx_scene: int | None,
+    counted: bool,
+    program_id: str | None,
+    bound: bool | None,
+) -> VisitAnswer:
+    """The page's answer to an opening; strangers see the sharer's name masked."""
+    link, known = visit.link, call.caller.session is not None
+    return VisitAnswer(
+        code=link.code,
+        target=TargetRef(kind=link.target_kind, id=link.target_id),
+        sharer=_sharer(link.sharer_id, call, open_names=known),
+        card=service.card(link, now=call.now, lang=call.lang, open_names=known),
+        visit_token=visits.token_for(visit, now=call.now),
+        counted=counted,
+        arrived_by=rules.arrived(wx_scene),
+        bound=bound,
+        hand_overs=members.hand_overs(program_id, link=link.code, now=call.now) if program_id else [],
+        now=call.now,
+    )
+
+
+def _bound(member_id: str, visit: visits.Visit, *, now: int) -> bool:
+    if attribution.binding(member_id, now=now) is not None:
+        return True
+    try:
+        attribution.bind(member_id, visit=visit, now=now)
+    except attribution.NotBound:
+        return False
+    return True
+
+
+def _state(link: Link, now: int) -> Literal["on", "off", "expired"]:
+    if link.state == "off":
+        return "off"
+    return "expired" if link.expires_at is not None and link.expires_at <= now else "on"
+
+
+def _link(link: Link, call: Call) -> LinkAnswer:
+    card = service.card(link, now=call.now, lang=call.lang, open_names=True)
+    return LinkAnswer(
+        code=link.code,
+        url=_url(link.code, call),
+        path=card.path,
+        scene=link.code,
+        target=TargetRef(kind=link.target_kind, id=link.target_id),
+        channel=link.channel,
+        placement=link.placement,
+        state=link.state or "",
+        expires_at=link.expires_at,
+        card=card,
+        now=call.now,
+    )
+
+
+def _url(code: str, call: Call) -> str:
+    return f"{call.base_url}/s/{code}"
+
+
+def _sharer(member_id: str, call: Call, *, open_names: bool) -> Sharer:
+    profile = members.profile(member_id, now=call.now)
+    name = profile.nickname if profile else None
+    shown = name if name and open_names else masked(name, lang=call.lang)
+    return Sharer(nickname=shown, avatar_url=profile.avatar_url if profile else None)

@@ -1,0 +1,271 @@
+"""What sharing's routes take and answer."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from chalicelib.core.http import Listing
+from chalicelib.members.schemas import HandOver, HttpsUrl, Id, PagePath, Reason
+from chalicelib.sharing.rules import Channel, Mode
+
+TargetId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-][A-Za-z0-9_./-]{0,127}$")]
+KindName = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,32}$")]
+Placement = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{0,32}$")]
+CardKey = Annotated[str, msgspec.Meta(pattern=r"^(\*|[A-Za-z0-9_-]{1,32})$")]
+CardText = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+LinkCode = Annotated[str, msgspec.Meta(pattern=r"^[2-9A-HJKMNP-Z]{10}$")]
+Token = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+VisitorKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
+Scene = Annotated[int, msgspec.Meta(ge=0, le=99_999)]
+Epoch = Annotated[int, msgspec.Meta(ge=0, le=99_999_999_999)]
+
+
+class TargetRef(msgspec.Struct, frozen=True, kw_only=True):
+    """What is shared; a page's id is its path without the leading slash."""
+
+    kind: KindName
+    id: TargetId
+
+
+class MintLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A share button about to be pressed."""
+
+    target: TargetRef
+    channel: Channel
+    placement: Placement = ""
+    expires_at: Epoch | None = None
+
+
+class MintLinks(msgspec.Struct, frozen=True, kw_only=True):
+    """All the share buttons of a screen, ahead of the tap."""
+
+    links: Annotated[list[MintLink], msgspec.Meta(min_length=1, max_length=50)]
+
+
+class CardAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What `onShareAppMessage` returns: title, picture, path; the tag tells contents apart in reports."""
+
+    title: str
+    image_url: str | None
+    path: str
+    tag: str | None
+
+
+class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A link; ``scene`` goes into a mini-program code, ``path`` into a card, ``url`` everywhere else."""
+
+    code: str
+    url: str
+    path: str
+    scene: str
+    target: TargetRef
+    channel: str
+    placement: str
+    state: str
+    expires_at: int | None
+    card: CardAnswer
+    now: int
+
+
+class LinkList(msgspec.Struct, frozen=True, kw_only=True):
+    """The links in the order asked for; one that was switched off says so in its state."""
+
+    items: list[LinkAnswer]
+    now: int
+
+
+class OpenLink(msgspec.Struct, frozen=True, kw_only=True):
+    """An opening: how the mini-program was started, and a key that the phone keeps for itself."""
+
+    wx_scene: Scene | None = None
+    visitor: VisitorKey | None = None
+    program_id: Id | None = None
+
+
+class Sharer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who shares; the name is masked for strangers."""
+
+    nickname: str
+    avatar_url: str | None
+
+
+class VisitAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the link leads to, and a token of two days that tells POST /v1/sessions of this visit.
+
+    ``counted`` is false for robots. ``bound`` says whether the signed-in member is bound to somebody now.
+    """
+
+    code: str
+    target: TargetRef
+    sharer: Sharer
+    card: CardAnswer
+    visit_token: str
+    counted: bool
+    arrived_by: str
+    bound: bool | None
+    hand_overs: list[HandOver]
+    now: int
+
+
+class FunnelQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """How many days back, today included."""
+
+    days: Annotated[int, msgspec.Meta(ge=1, le=90)] = 7
+
+
+class FunnelDay(msgspec.Struct, frozen=True, kw_only=True):
+    """One day of a link: opened → became new members → bound to the sharer."""
+
+    day: str
+    opened: int
+    opened_by: dict[str, int]
+    new_members: int
+    bound: int
+
+
+class FunnelTotal(msgspec.Struct, frozen=True, kw_only=True):
+    """All the days of the answer."""
+
+    opened: int
+    new_members: int
+    bound: int
+
+
+class Funnel(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a link, newest day first; days on which nothing happened are left out."""
+
+    code: str
+    items: list[FunnelDay]
+    total: FunnelTotal
+    now: int
+
+
+class QrQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """``base64`` is JSON for a canvas."""
+
+    format: Literal["svg", "png", "base64"] = "svg"
+
+
+class Base64Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """A PNG inside JSON."""
+
+    content_type: str
+    base64: str
+
+
+class SwitchedOff(msgspec.Struct, frozen=True, kw_only=True):
+    """The link opens nothing any more."""
+
+    code: str
+    state: str
+    now: int
+
+
+class SwitchOff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why an operator switches a link off; it stays off."""
+
+    reason: Reason
+
+
+class EditCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A template: which shares it serves (``*``: any), and what they show, with ``{placeholders}``."""
+
+    target_kind: KindName
+    channel: CardKey = "*"
+    placement: CardKey = "*"
+    title: CardText
+    image_url: HttpsUrl | None = None
+    path: PagePath | None = None
+    tag: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")] | None = None
+
+
+class CardTemplate(EditCard, frozen=True, kw_only=True):
+    """A template as it is kept."""
+
+    id: str
+
+
+class CardList(msgspec.Struct, frozen=True, kw_only=True):
+    """All templates, and the variables that each kind of target has."""
+
+    items: list[CardTemplate]
+    variables: dict[str, list[str]]
+    now: int
+
+
+class EditTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page or product that can be shared."""
+
+    kind: KindName
+    id: TargetId
+    title: CardText
+    description: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    image_url: HttpsUrl | None = None
+    price_fen: Annotated[int, msgspec.Meta(ge=0, le=10_000_000_00)] | None = None
+    path: PagePath | None = None
+
+
+class TargetQuery(Listing, frozen=True, kw_only=True):
+    """Which kind of target."""
+
+    kind: KindName
+
+
+class EditPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new version of the policy: who is bound, and how many levels earn (two at most)."""
+
+    mode: Mode
+    depth: Annotated[int, msgspec.Meta(ge=1, le=2)] = 1
+
+
+class PolicyAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of the policy; version 0 is built in."""
+
+    version: int
+    mode: str
+    depth: int
+    made_at: int | None
+
+
+class PolicyList(msgspec.Struct, frozen=True, kw_only=True):
+    """The versions, newest first."""
+
+    items: list[PolicyAnswer]
+    now: int
+
+
+class BindingAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose customer the member is; null: nobody's."""
+
+    bound: bool
+    promoter: Sharer | None
+    bound_at: int | None
+    now: int
+
+
+class MoveBinding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where an operator moves a customer; null: to nobody."""
+
+    promoter_id: Id | None
+    reason: Reason
+
+
+class BindingState(msgspec.Struct, frozen=True, kw_only=True):
+    """A binding as it is or was."""
+
+    state: str
+    promoter_id: str
+    link: str | None
+    visit_id: str | None
+    policy: int
+    bound_at: int
+    cause: str
+    until: int | None
+
+
+class BindingHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's bindings, newest first; the first is the one that holds."""
+
+    member_id: str
+    items: list[BindingState]
+    now: int

@@ -1,0 +1,212 @@
+"""The rules of visits: counted once a visitor and hour, exactly, by one write; and what came of a link.
+
+A visit alone never earns anything, and no money, limit or reward reads a count of visits.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from chalicelib.core import clock, config, facts, ids, session, table
+from chalicelib.core.cache import Cache
+from chalicelib.core.clock import DAY, HOUR
+from chalicelib.core.errors import NotFound, Unauthorized
+from chalicelib.core.table import IntAttribute, Row, Write
+from chalicelib.sharing import rules, service
+from chalicelib.sharing.models import LEVELS, ROW_HOLDS, Hour, Link, LinkDay
+from chalicelib.sharing.schemas import FunnelDay
+
+TOKEN_LASTS_S = 2 * DAY
+ROWS_STAY_S = 400 * DAY
+_ARRIVALS = ("chat", "group", "moments", "code", "other")
+
+_full: Cache[bytes] = Cache(for_s=2 * HOUR, size=5000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """One opening of a link by one visitor in one hour."""
+
+    visit_id: str
+    link: Link
+    at: int
+
+
+def record(*, link: Link, visitor: str, wx_scene: int | None, now: int) -> Visit:
+    """Count an opening; the same visitor in the same hour is the same visit.
+
+    ``visitor`` is whatever tells visitors apart: a member id, a key that the phone keeps, an address.
+    """
+    hour = clock.local_hour(now, zone=config.settings().zone)
+    seed = config.secret("link_key", now=now).encode()
+    visitor_hash = hashlib.blake2b(f"{link.code}|{visitor}".encode(), digest_size=8, key=seed[:64]).digest()
+    _count(link.code, hour=hour, visitor=visitor_hash, arrived=rules.arrived(wx_scene), now=now)
+    return Visit(visit_id=ids.derived("vis", link.code, hour, visitor_hash.hex()), link=link, at=now)
+
+
+def uncounted(*, link: Link, visitor: str, now: int) -> Visit:
+    """An opening by a robot: it is answered and not counted."""
+    return Visit(visit_id=ids.derived("vis", link.code, "robot", visitor), link=link, at=now)
+
+
+def _count(code: str, *, hour: str, visitor: bytes, arrived: rules.Arrived, now: int) -> None:
+    for level in range(len(LEVELS)):
+        key = Hour.key(code, hour=hour, level=level, visitor=visitor)
+        seen = _full.peek(key, now=now)
+        if seen is None:
+            seen = _count_in(key, visitor=visitor, arrived=arrived, now=now, last=level == len(LEVELS) - 1)
+        if seen is None or _holds(seen, visitor):
+            return
+
+
+def _count_in(
+    key: table.Key, *, visitor: bytes, arrived: rules.Arrived, now: int, last: bool
+) -> bytes | None:
+    """Count in this row: None when that is done, the hashes that the row has seen when it is full."""
+    unseen = ~Hour.seen.contains(visitor)
+    room = unseen if last else (Hour.n < ROW_HOLDS) & unseen
+    actions = (
+        Hour.n.add(1),
+        Hour.seen.add({visitor}),
+        getattr(Hour, arrived).add(1),
+        Hour.ttl.set(now + ROWS_STAY_S),
+    )
+    try:
+        table.apply(
+            table.upsert(Hour, key, *actions, when=Hour.pk.does_not_exist() | room, refuse=table.Taken)
+        )
+    except table.Taken as refused:
+        seen = b"".join(sorted(refused.row.seen or ()))
+        if _holds(seen, visitor):
+            return None
+        _full.put(key, seen, now=now)
+        return seen
+    return None
+
+
+def _holds(seen: bytes, visitor: bytes) -> bool:
+    # Joined bytes, not a set: a process may remember thousands of full rows.
+    return any(seen[at : at + len(visitor)] == visitor for at in range(0, len(seen), len(visitor)))
+
+
+# --- tokens -------------------------------------------------------------------------------------------------
+
+
+def token_for(visit: Visit, *, now: int) -> str:
+    """A token of two days that tells a sign-in of this visit."""
+    claims = {"vis": visit.visit_id, "lnk": visit.link.code, "at": visit.at}
+    return session.sign(claims, purpose="visit", now=now, for_s=TOKEN_LASTS_S)
+
+
+def from_token(token: str, *, now: int) -> Visit | None:
+    """The visit that a token tells of; None when its two days are over.
+
+    Raises:
+        Unauthorized: forged. NotFound: its link does not exist.
+    """
+    claims = session.verify(token, purpose="visit", now=now - 400 * DAY)
+    try:
+        visit_id, code, at, over_at = claims["vis"], claims["lnk"], claims["at"], claims["exp"]
+    except KeyError as incomplete:
+        raise Unauthorized from incomplete
+    if over_at <= now:
+        return None
+    return Visit(visit_id=visit_id, link=service.find(code, now=now), at=at)
+
+
+# --- what came of a link ------------------------------------------------------------------------------------
+
+
+def funnel(*, code: str, sharer_id: str, days: int, now: int) -> list[FunnelDay]:
+    """The days of a link, newest first, without those on which nothing happened.
+
+    Visits of open days are added up as they stand; a closed day is added up once and kept.
+
+    Raises:
+        NotFound: there is no such link, or it is somebody else's.
+    """
+    link = service.find(code, now=now)
+    if link.sharer_id != sharer_id:
+        raise NotFound
+    wanted = _days_back(days, now=now)
+    sk = LinkDay.sk.between(f"DAY#{wanted[-1]}", f"DAY#{wanted[0]}")
+    kept: dict[str, LinkDay] = {
+        row.sk.removeprefix("DAY#"): row for row in table.query_all(LinkDay, f"LINK#{code}", sk)
+    }
+    unfolded = [day for day in wanted if day not in kept or kept[day].opened is None]
+    counted = _counted(code, unfolded) if unfolded else {}
+    _fold(code, counted, now=now)
+    return [day for day in (_day(day, kept.get(day), counted.get(day)) for day in wanted) if _happened(day)]
+
+
+def _days_back(days: int, *, now: int) -> list[str]:
+    today = date.fromisoformat(clock.local_day(now, zone=config.settings().zone))
+    return [(today - timedelta(days=n)).isoformat() for n in range(days)]
+
+
+def _counted(code: str, days: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Visits by arrival of each of these days; a level is read only when the one before has a full row."""
+    first, last = min(days).replace("-", ""), max(days).replace("-", "")
+    sk = Hour.sk.between(f"H#{first}00", f"H#{last}24")
+    by_day: dict[str, list[dict[str, int]]] = {day.replace("-", ""): [] for day in days}
+    for level, (partitions, _) in enumerate(LEVELS):
+        rows: list[Hour] = []
+        for k in range(partitions):
+            rows += table.query_all(Hour, Hour.partition(code, level=level, k=k), sk)
+        for row in rows:
+            by_day.get(row.sk[2:10], []).append({name: getattr(row, name) or 0 for name in _ARRIVALS})
+        if not any((row.n or 0) >= ROW_HOLDS for row in rows):
+            break
+    return {day: rules.sum_by(by_day[day.replace("-", "")]) for day in days}
+
+
+def _fold(code: str, counted: dict[str, dict[str, int]], *, now: int) -> None:
+    # An hour's grace: a visit is written with the time at which its request began.
+    open_day = clock.local_day(now - HOUR, zone=config.settings().zone)
+    for day, by in counted.items():
+        if by and day < open_day:
+            actions = (LinkDay.opened.set(sum(by.values())), LinkDay.opened_by.set(by))
+            unfolded = LinkDay.opened.does_not_exist()
+            _try(table.upsert(LinkDay, LinkDay.key(code, day), *actions, when=unfolded, refuse=table.Taken))
+
+
+def _try(write: Write) -> Row | None:
+    try:
+        return table.apply(write)
+    except table.Taken:
+        return None
+
+
+def _day(day: str, kept: LinkDay | None, by: dict[str, int] | None) -> FunnelDay:
+    opened_by = by if by is not None else (kept.opened_by if kept else None) or {}
+    return FunnelDay(
+        day=day,
+        opened=sum(opened_by.values()),
+        opened_by=opened_by,
+        new_members=(kept.new_members if kept else None) or 0,
+        bound=(kept.bound if kept else None) or 0,
+    )
+
+
+def _happened(day: FunnelDay) -> bool:
+    return bool(day.opened or day.new_members or day.bound)
+
+
+@facts.reaction("member.registered", name="sharing.count_new_member")
+def count_new_member(member: Row, now: int) -> Sequence[Write]:
+    """The link that a new member came by counts them on the day they registered."""
+    link, at = getattr(member, "came_link", None), getattr(member, "registered_at", now)
+    return [_counted_up(link, LinkDay.new_members, at)] if link else []
+
+
+@facts.reaction("binding.made", name="sharing.count_bound")
+def count_bound(binding: Row, now: int) -> Sequence[Write]:
+    """The link that bound a member counts them on the day of the binding."""
+    link, at = getattr(binding, "link", None), getattr(binding, "bound_at", now)
+    return [_counted_up(link, LinkDay.bound, at)] if link else []
+
+
+def _counted_up(link: str, stage: IntAttribute, at: int) -> Write:
+    day = clock.local_day(at, zone=config.settings().zone)
+    return table.upsert(LinkDay, LinkDay.key(link, day), stage.add(1))

@@ -1,0 +1,64 @@
+"""`make run`, or `python -m infra.local`: serve everything on this machine and say what to try."""
+
+import argparse
+import socket
+import sys
+import threading
+from typing import get_args
+
+from infra.local import stack
+
+_TRY = """
+Liebian is serving on {url}  (store: {store}; {memory})
+
+Try, from another terminal:
+  curl {url}/v1/programs
+  curl -X POST {url}/v1/sessions -H 'content-type: application/json' \\
+       -d '{{"program_id": "demo", "code": "alice"}}'        # any name is a login code here
+  make demo                                   # Alice shares, Bob comes, Alice sees it
+  open {url}/v1/openapi.json    docs/: README.md, README.zh-CN.md
+Operators: Authorization: Bearer demo-owner-key    The mall's secret: demo-mall-secret
+Ctrl-C stops it.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
+    parser.add_argument("--store", choices=get_args(stack.StoreName), default="embedded")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets a phone in the same network in")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
+    given = parser.parse_args(arguments)
+    try:
+        with stack.running(store=given.store, host=given.host, port=given.port) as running:
+            _say(running)
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        print("Stopped.")
+    except OSError as failure:
+        print(f"Cannot serve on {given.host}:{given.port}: {failure}. Try PORT=8001.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _say(running: stack.Stack) -> None:
+    memory = (
+        "it forgets when it stops" if running.store == "embedded" else f"it remembers in {stack.REMEMBERS_IN}"
+    )
+    print(_TRY.format(url=running.url, store=running.store, memory=memory), flush=True)
+    if running.host == "0.0.0.0":
+        print(f"For a phone in this network: http://{_lan_address()}:{running.port}\n", flush=True)
+
+
+def _lan_address() -> str:
+    """The address that other machines of this network see; connecting a UDP socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

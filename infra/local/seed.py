@@ -1,0 +1,60 @@
+"""The demo data of a local run: two programs, an owner's key, things to share; running it again changes nothing."""
+
+from chalicelib.core import clock
+from chalicelib.core.doors import Operator
+from chalicelib.members import service as members
+from chalicelib.members.schemas import AddProgram, HandOver
+from chalicelib.operators import service as operators
+from chalicelib.sharing import service as sharing
+from chalicelib.sharing.schemas import EditCard, EditTarget
+from infra.local import environment, wechat
+
+
+def plant() -> None:
+    """Put the demo data into the store that the settings name."""
+    now = clock.now()
+    owner = operators.add(name="Demo owner", role="owner", secret=environment.OWNER_KEY, now=now)
+    if members.programs(now=now):
+        return
+    for program in _programs():
+        members.add_program(program, by=owner, now=now)
+    _things(owner, now=now)
+
+
+def _programs() -> list[AddProgram]:
+    (appid, _), *_ = wechat.DEMO_PROGRAMS.items()
+    shop = AddProgram(
+        program_id="demo",
+        appid=appid,
+        secret_name="demo",
+        name="Demo tea shop",
+        kind="functional",
+        landing_page="pages/home/home",
+    )
+    carnival = AddProgram(
+        program_id="carnival",
+        appid=appid,
+        secret_name="demo",
+        name="Tea carnival",
+        kind="campaign",
+        landing_page="pages/carnival/carnival",
+        hand_overs=[HandOver(program_id="demo", path="pages/home/home?link={link}")],
+    )
+    return [shop, carnival]
+
+
+def _things(owner: Operator, *, now: int) -> None:
+    home = EditTarget(kind="page", id="pages/home/home", title="Demo tea shop")
+    tea = EditTarget(
+        kind="product",
+        id="tea",
+        title="Spring jasmine tea",
+        description="Picked before the rains, 250 g.",
+        price_fen=8900,
+    )
+    for thing in (home, tea):
+        sharing.save_target(thing, by=owner, now=now)
+    card = EditCard(
+        target_kind="product", title="{nickname} found this for you: {title}, {price}", tag="tea-a"
+    )
+    sharing.save_card(card, by=owner, now=now)

@@ -1,0 +1,108 @@
+"""The whole of Liebian on this machine: store, WeChat, API, scheduled jobs, and both readers of the stream.
+
+The handlers are the deployed ones, called with the events that AWS would send; only endpoints differ.
+"""
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from infra.local import embedded, engine, environment, pump, server, tables, wechat
+from infra.local.clients import Store
+
+StoreName = Literal["embedded", "dynamodb-local"]
+REMEMBERS_IN = Path(".cache/local-store")
+JOBS_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A running stack."""
+
+    host: str
+    port: int
+    store: StoreName
+
+    @property
+    def url(self) -> str:
+        """Where it answers on this machine."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextlib.contextmanager
+def running(*, store: StoreName, host: str, port: int) -> Iterator[Stack]:
+    """A stack with the demo data, serving until the block ends."""
+    with contextlib.ExitStack() as parts:
+        endpoint = parts.enter_context(_store(store))
+        simulator = wechat.start(wechat.DEMO_PROGRAMS)
+        parts.callback(simulator.stop)
+        environment.prepare(wechat_url=simulator.url, endpoint=endpoint)
+        there = Store(endpoint=endpoint)
+        tables.create(there.client)
+        import app
+        from infra.local import seed
+
+        seed.plant()
+        stop = threading.Event()
+        parts.callback(stop.set)
+        _start(lambda: _pump(there, app).run(stop), name="stream")
+        _start(lambda: _schedule(app, stop), name="jobs")
+        serving = server.make(app.app, host=host, port=port)
+        _start(serving.server.serve_forever, name="api")
+        parts.callback(serving.shutdown)
+        yield Stack(host=host, port=serving.server.server_address[1], store=store)
+
+
+@contextlib.contextmanager
+def _store(name: StoreName) -> Iterator[str]:
+    if name == "dynamodb-local":
+        REMEMBERS_IN.mkdir(parents=True, exist_ok=True)
+        with engine.running(REMEMBERS_IN) as endpoint:
+            yield endpoint
+        return
+    embedded.start()
+    try:
+        yield ""
+    finally:
+        embedded.stop()
+
+
+def _pump(there: Store, app: Any) -> pump.Pump:
+    readers = pump.Pump(client=there.client, streams=there.streams, table=there.truth)
+    readers.add("react", app.react, wanted=lambda record: record["eventName"] != "REMOVE")
+    readers.add("deliver", app.deliver, wanted=_is_delivery)
+    return readers
+
+
+def _is_delivery(record: dict[str, Any]) -> bool:
+    return bool(record["dynamodb"].get("NewImage", {}).get("kind") == {"S": "delivery"})
+
+
+def _schedule(app: Any, stop: threading.Event) -> None:
+    """Every job in turn, more often than in a deployment, so that a person sees it happen."""
+    jobs = (app.run_owed_facts, app.send_deliveries)
+    while not stop.wait(JOBS_EVERY_S):
+        for job in jobs:
+            job(_scheduled_event(), pump.Context(function_name=job.__name__))
+
+
+def _scheduled_event() -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "000000000000",
+        "time": "1970-01-01T00:00:00Z",
+        "region": "local",
+        "resources": [],
+        "detail": {},
+    }
+
+
+def _start(run: Any, *, name: str) -> None:
+    threading.Thread(target=run, name=name, daemon=True).start()

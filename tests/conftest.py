@@ -1,0 +1,121 @@
+"""The environment that the app wants, set before anything imports it, and the two stores that tests stand on.
+
+``store`` is the embedded one, emptied for every test. ``engine`` is DynamoDB Local: one for the session, its
+tables never emptied (tests use `fresh` ids), its tests marked ``engine`` and skipped aloud where it cannot run;
+with REQUIRE_ENGINE=1 they fail there instead.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+
+from infra.local.clients import Store
+
+os.environ.update(
+    {
+        "STAGE": "test",
+        "TRUTH_TABLE": "truth",
+        "TRAFFIC_TABLE": "traffic",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "BASE_URL": "http://127.0.0.1:8000",
+        "SECRETS": "env",
+        "SECRET_SESSION_KEYS": '{"test-1":"' + "5e" * 32 + '"}',
+        "SECRET_LINK_KEY": "11" * 32,
+        "SECRET_MALL_SECRETS": "test-mall-secret",
+        "TIMEZONE": "Asia/Shanghai",
+        "POWERTOOLS_METRICS_DISABLED": "true",
+        "POWERTOOLS_LOG_LEVEL": "WARNING",
+        "WECHAT_URL": "http://127.0.0.1:1",
+    }
+)
+
+pytest.register_assert_rewrite("tests.store_contract", "tests.pump_contract")
+
+_no_engine = pytest.StashKey[str]()
+
+
+@pytest.fixture
+def fresh() -> str:
+    """A part for keys that no other test has used."""
+    return uuid.uuid4().hex[:12]
+
+
+@pytest.fixture(scope="session")
+def embedded_store() -> Iterator[Store]:
+    """The embedded store for the session; tests ask for ``store``."""
+    from infra.local import embedded, tables
+
+    embedded.start()
+    there = Store()
+    tables.create(there.client)
+    yield there
+    embedded.stop()
+
+
+@pytest.fixture
+def store(embedded_store: Store) -> Iterator[Store]:
+    """The embedded store, empty, with the app looking at it."""
+    from infra.local import embedded
+
+    embedded.empty()
+    with _app_at(""):
+        yield embedded_store
+
+
+@pytest.fixture(scope="session")
+def engine_store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """DynamoDB Local for the session; tests ask for ``engine``."""
+    from infra.local import engine, tables
+
+    able = engine.available()
+    if not able:
+        _go_without(request.config, able.reason)
+    with contextlib.ExitStack() as running:
+        try:
+            endpoint = running.enter_context(engine.running())
+        except engine.Unavailable as missing:
+            _go_without(request.config, str(missing))
+        there = Store(endpoint=endpoint)
+        tables.create(there.client)
+        yield there
+
+
+@pytest.fixture
+def engine(engine_store: Store) -> Iterator[Store]:
+    """DynamoDB Local, holding what earlier tests wrote, with the app looking at it."""
+    with _app_at(engine_store.endpoint):
+        yield engine_store
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say it once and loudly when the real engine was not there."""
+    reason = config.stash.get(_no_engine, "")
+    if reason:
+        line = f"ENGINE TESTS SKIPPED: {reason} The races ran on the embedded store alone."
+        terminalreporter.write_line(line, red=True, bold=True)
+
+
+def _go_without(config: pytest.Config, reason: str) -> NoReturn:
+    if os.environ.get("REQUIRE_ENGINE") == "1":
+        pytest.fail(f"REQUIRE_ENGINE=1, but {reason}", pytrace=False)
+    config.stash[_no_engine] = reason
+    pytest.skip(reason)
+
+
+@contextlib.contextmanager
+def _app_at(endpoint: str) -> Iterator[None]:
+    from chalicelib.core import config, table
+
+    config.reset()
+    config.override(dynamodb_endpoint=endpoint)
+    table.reset()
+    yield
+    config.reset()
+    table.reset()
