@@ -3,10 +3,15 @@
 Never logged: bodies, tokens, secrets, and what identifies a person other than the member id.
 """
 
+import warnings
+
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 SERVICE = "liebian"
+
+# Most invocations have nothing to count, and powertools would say so in the log each time.
+warnings.filterwarnings("ignore", message="No application metrics to publish")
 
 logger = Logger(service=SERVICE)
 metrics = Metrics(service=SERVICE, namespace="Liebian")

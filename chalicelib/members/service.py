@@ -223,8 +223,8 @@ def edit(*, member_id: str, nickname: str | None, avatar_url: str | None) -> Mem
     Raises:
         NotFound: there is no such member.
     """
-    wanted = {Member.nickname: nickname, Member.avatar_url: avatar_url}
-    changes = [attribute.set(value) for attribute, value in wanted.items() if value is not None]
+    wanted = ((Member.nickname, nickname), (Member.avatar_url, avatar_url))
+    changes = [attribute.set(value) for attribute, value in wanted if value is not None]
     if not changes:
         return show(member_id)
     member = table.apply(table.update(Member, Member.key(member_id), *changes, refuse=NotFound))
