@@ -31,3 +31,15 @@ format: $(VENV)/.ready
 
 test: check
 	$(PY) -m pytest
+
+STAGE ?= dev
+REGION ?= $(or $(AWS_REGION),$(AWS_DEFAULT_REGION))
+
+.PHONY: package deploy
+
+package: $(VENV)/.ready
+	$(PY) -m infra.package $(STAGE) --region $(or $(REGION),$(error Say where, as in REGION=cn-northwest-1))
+
+deploy: $(VENV)/.ready
+	$(PY) -m infra.deploy $(STAGE) --region $(or $(REGION),$(error Say where, as in REGION=cn-northwest-1)) \
+		--bucket $(or $(BUCKET),$(error Name an S3 bucket of yours in that region, as in BUCKET=my-bucket)) $(SETTINGS)

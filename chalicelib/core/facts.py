@@ -10,11 +10,12 @@ in any order. A fact that owes somebody something is also a due row (`owed`), in
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.core import due, table
 from chalicelib.core.clock import DAY
+from chalicelib.core.errors import Busy
 from chalicelib.core.table import Row, Write
 from chalicelib.core.telemetry import logger
 
@@ -26,12 +27,13 @@ REREADS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """``name`` happened to the row ``pk``, ``sk`` in its revision ``rev``."""
+    """``name`` happened to the row ``pk``, ``sk`` in its revision ``rev``; ``owed`` if its row says so too."""
 
     name: str
     pk: str
     sk: str
     rev: int
+    owed: bool
 
     @property
     def ref(self) -> str:
@@ -98,7 +100,11 @@ def read(record: dict[str, Any]) -> Fact | None:
     if new is None or kind is None or not _one_step(new, old):
         return None
     name = kind.FACTS.get((_state(old), _state(new) or ""))
-    return name and Fact(name=name, pk=new["pk"]["S"], sk=new["sk"]["S"], rev=int(new["rev"]["N"])) or None
+    if name is None:
+        return None
+    rev = int(new["rev"]["N"])
+    owed = new.get("due_ref") == {"S": f"{name}@{rev}"}
+    return Fact(name=name, pk=new["pk"]["S"], sk=new["sk"]["S"], rev=rev, owed=owed)
 
 
 def _one_step(new: table.Raw, old: table.Raw | None) -> bool:
@@ -127,15 +133,23 @@ def handle_stream(event: dict[str, Any], *, now: int) -> dict[str, Any]:
 
 def _take(record: dict[str, Any], *, now: int) -> None:
     fact = read(record)
-    if fact is not None:
+    if fact is None:
+        return
+    try:
         dispatch(fact, now=now)
+    except Busy:
+        raise
+    except Exception:
+        # What is owed waits for its job, with pauses, and holds up nobody else's records meanwhile.
+        if not fact.owed:
+            raise
 
 
 @due.handles(JOB)
 def run_owed(entry: due.Entry, now: int) -> None:
     """React to a fact that the stream did not bring in time."""
     name, _, rev = entry.due_ref.partition("@")
-    dispatch(Fact(name=name, pk=entry.pk, sk=entry.sk, rev=int(rev)), now=now)
+    dispatch(Fact(name=name, pk=entry.pk, sk=entry.sk, rev=int(rev), owed=True), now=now)
 
 
 def dispatch(fact: Fact, *, now: int) -> None:
@@ -153,7 +167,8 @@ def dispatch(fact: Fact, *, now: int) -> None:
             failures.append(failure)
     if failures:
         raise failures[0]
-    _settle(fact)
+    if fact.owed:
+        _settle(fact)
 
 
 def _react(subscribed: _Reaction, fact: Fact, *, now: int) -> None:
@@ -179,14 +194,20 @@ def _marker(subscribed: _Reaction, fact: Fact, *, now: int) -> Write:
 
 def _guarded(row: Row, effects: Sequence[Write]) -> list[Write]:
     """The effects under the condition that ``row`` has not changed; a key may stand only once."""
-    unchanged = Row.rev == row.rev
     own = [write for write in effects if (write.row.pk, write.row.sk) == (row.pk, row.sk)]
     if own:
-        return [write.also(unchanged) if write in own else write for write in effects]
-    return [
-        table.check(type(row), (row.pk, row.sk), when=unchanged, refuse=lambda _: _Stale()),
-        *effects,
-    ]
+        return [_if_unchanged(write, row) if write in own else write for write in effects]
+    unchanged = table.check(type(row), (row.pk, row.sk), when=Row.rev == row.rev, refuse=lambda _: _Stale())
+    return [unchanged, *effects]
+
+
+def _if_unchanged(write: Write, row: Row) -> Write:
+    def refuse(found: Row | None) -> Exception:
+        if found is None or found.rev != row.rev:
+            return _Stale()
+        return table.refusal(write, found)
+
+    return replace(write.also(Row.rev == row.rev), refuse=refuse)
 
 
 class _Settled(Exception):

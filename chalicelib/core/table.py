@@ -12,7 +12,7 @@ reached, or is too contended, is `Busy`.
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
@@ -456,13 +456,12 @@ def _failed(reason: Raw) -> bool:
     return bool(reason["Code"] == "ConditionalCheckFailed")
 
 
-def _refusal(write: Write, item: Raw | None) -> Exception:
+def refusal(write: Write, row: Row | None) -> Exception:
+    """What it means that ``write`` met ``row`` and its condition failed."""
     if isinstance(write.refuse, type) and issubclass(write.refuse, AppError):
         return write.refuse()
-    return cast(Callable[[Any], Exception], write.refuse)(_decode(item) if item else None)
+    return cast(Callable[[Any], Exception], write.refuse)(row)
 
 
-def in_batches(things: Iterable[Any], size: int = MAX_ACTIONS) -> list[list[Any]]:
-    """``things`` in lists of at most ``size``."""
-    everything = list(things)
-    return [everything[at : at + size] for at in range(0, len(everything), size)]
+def _refusal(write: Write, item: Raw | None) -> Exception:
+    return refusal(write, _decode(item) if item else None)
