@@ -38,11 +38,10 @@ ANY_OPERATOR = operators("marketing", "support", "finance", "store")
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A signed-in member: through which program, and whether the member was bound when signing in."""
+    """A signed-in member, and the program they signed in through."""
 
     member_id: str
     program_id: str
-    bound: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,7 +113,6 @@ def show_page(call: Call, code: str) -> Reply[Document]:
         description=about.description or "",
         image_url=card.image_url,
         price=about.price,
-        tag=card.tag,
         sharer=sharer.nickname,
         avatar_url=sharer.avatar_url,
         url=_url(code, call),
