@@ -1,0 +1,133 @@
+"""`make package`: what is deployed, made without touching AWS: build/<stage>-<region>/{sam.json,deployment.zip}.
+
+Chalice packages a clean copy of the project (from a working tree it would ship caches too); then the template
+gets, for whatever functions it has, what chalice leaves out or gets wrong, and the zip loses what Lambda does not
+need and gets fixed dates, so that the same code is the same file and deploying it again changes nothing.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from infra import gateway
+from infra.alarms import FUNCTION, alarms
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("app.py", "requirements.txt", "chalicelib", ".chalice", "vendor")
+CACHES = ("__pycache__", "*.pyc", "deployments", "deployed")
+TABLES = {"TRUTH_TABLE": "TruthTable", "TRAFFIC_TABLE": "TrafficTable"}
+_NOT_RUNTIME = re.compile(r"(^|/)(__pycache__|tests)/|\.pyc$|^bin/|^[^/]+\.data/")
+
+
+def build(*, stage: str, region: str, out: Path) -> None:
+    """Package the working tree into ``out``."""
+    with tempfile.TemporaryDirectory() as clean:
+        copy(Path(clean))
+        package(Path(clean), stage=stage, region=region, out=out)
+
+
+def copy(clean: Path) -> None:
+    """Put into ``clean`` what a package is made of."""
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, clean / name, ignore=shutil.ignore_patterns(*CACHES))
+        elif source.exists():
+            shutil.copy2(source, clean / name)
+
+
+def package(project: Path, *, stage: str, region: str, out: Path) -> None:
+    """Package ``project`` into ``out``; a second package of one project takes the wheels of the first."""
+    raw = project / "packaged" / f"{stage}-{region}"
+    _run_chalice(project, stage=stage, region=region, out=raw)
+    template = finish(json.loads((raw / "sam.json").read_text(encoding="utf-8")))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "sam.json").write_text(json.dumps(template, indent=1) + "\n", encoding="utf-8")
+    strip(raw / "deployment.zip", out / "deployment.zip")
+
+
+def _run_chalice(project: Path, *, stage: str, region: str, out: Path) -> None:
+    chalice = [sys.executable, "-c", "import sys; from chalice.cli import main; sys.exit(main())", "package"]
+    merged = ["--merge-template", str(ROOT / "infra" / "template.json")]
+    command = [*chalice, "--stage", stage, *merged, str(out)]
+    # Chalice asks botocore for the region of service names; no call leaves the machine but pip's.
+    environment = {"AWS_DEFAULT_REGION": region, "AWS_REGION": region, "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run(command, cwd=project, env={**os.environ, **environment}, check=True)
+
+
+def finish(template: dict[str, Any]) -> dict[str, Any]:
+    """The template with all that chalice cannot say, for each function it holds."""
+    resources = template["Resources"]
+    gone = [name for name, resource in resources.items() if "Type" not in resource]
+    if gone:
+        raise ValueError(f"infra/template.json adds to {', '.join(gone)}, which app.py does not have")
+    for name, resource in list(resources.items()):
+        if resource["Type"] == "AWS::Logs::LogGroup":
+            _own_log_group(resources, name)
+        elif resource["Type"] == FUNCTION:
+            _wire(resource["Properties"])
+    resources["RestAPI"]["Properties"]["GatewayResponses"] = gateway.responses()
+    resources |= alarms(resources)
+    return template
+
+
+def _own_log_group(resources: dict[str, Any], name: str) -> None:
+    group = resources[name]["Properties"]
+    function = group["LogGroupName"]["Fn::Sub"].removeprefix("/aws/lambda/${").removesuffix("}")
+    # Chalice renames the API's function afterwards and leaves its log group pointing at nothing (its issue 2079).
+    function = {"ApiHandler": "APIHandler"}.get(function, function)
+    # The function is told its group, and not the group its function: so it is there before the first line.
+    group["LogGroupName"] = {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}/{function}"}
+    resources[function]["Properties"]["LoggingConfig"] = {"LogGroup": {"Ref": name}}
+
+
+def _wire(function: dict[str, Any]) -> None:
+    function.pop("Tracing")  # X-Ray is not available to Lambda in the China regions
+    function["Environment"]["Variables"] |= {name: {"Ref": table} for name, table in TABLES.items()}
+
+
+def strip(source: Path, target: Path) -> None:
+    """Copy a zip without what Lambda does not need, in a fixed order and with fixed dates."""
+    with ZipFile(source) as given, ZipFile(target, "w", ZIP_DEFLATED) as kept:
+        for name in sorted(given.namelist()):
+            if not _NOT_RUNTIME.search(name):
+                entry = ZipInfo(name)
+                entry.external_attr = 0o644 << 16
+                entry.compress_type = ZIP_DEFLATED
+                kept.writestr(entry, given.read(name))
+
+
+def folder(*, stage: str, region: str) -> Path:
+    """Where the package of a stage and region is."""
+    return ROOT / "build" / f"{stage}-{region}"
+
+
+def stages() -> list[str]:
+    """The stages that .chalice/config.json describes."""
+    return list(json.loads((ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))["stages"])
+
+
+def main() -> None:
+    """Package one stage for one region."""
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.package", description="Package for CloudFormation."
+    )
+    parser.add_argument("stage", choices=stages())
+    parser.add_argument("--region", required=True)
+    arguments = parser.parse_args()
+    out = folder(stage=arguments.stage, region=arguments.region)
+    build(stage=arguments.stage, region=arguments.region, out=out)
+    size = (out / "deployment.zip").stat().st_size / 1e6
+    print(f"{out}: sam.json and deployment.zip ({size:.1f} MB)")
+
+
+if __name__ == "__main__":
+    main()
