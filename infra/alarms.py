@@ -13,7 +13,7 @@ STUCK = ("Liebian", "StuckRows")
 
 def alarms(resources: dict[str, Any]) -> dict[str, Any]:
     """The alarms that belong to ``resources``, by name."""
-    found = {"StuckRows": _stuck()}
+    found = {"StuckRows": _stuck(resources["APIHandler"]["Properties"])}
     for name, resource in resources.items():
         makers = _MAKERS.get(resource["Type"], ())
         for maker in makers:
@@ -91,12 +91,13 @@ def _server_errors(name: str, properties: dict[str, Any]) -> dict[str, Any]:
     return {f"{name}ServerErrors": _twice(alarm)}
 
 
-def _stuck() -> dict[str, Any]:
+def _stuck(function: dict[str, Any]) -> dict[str, Any]:
     namespace, name = STUCK
+    stage = function["Environment"]["Variables"]["STAGE"]
     return _alarm(
         "A due row failed ten times and is stuck. GET /v1/admin/stuck says which and why.",
         metric=(namespace, name, "Sum"),
-        of={"service": "liebian"},
+        of={"service": "liebian", "stage": stage},
         at_least=1,
     )
 

@@ -3,6 +3,7 @@
 Never logged: bodies, tokens, secrets, and what identifies a person other than the member id.
 """
 
+import os
 import warnings
 
 from aws_lambda_powertools.logging import Logger
@@ -15,6 +16,8 @@ warnings.filterwarnings("ignore", message="No application metrics to publish")
 
 logger = Logger(service=SERVICE)
 metrics = Metrics(service=SERVICE, namespace="Liebian")
+# Stages may share an account; the settings are not read yet when this is imported.
+metrics.set_default_dimensions(stage=os.environ.get("STAGE", "none"))
 
 
 def count(name: str, value: int = 1) -> None:

@@ -81,7 +81,8 @@ def test_the_stream_is_filtered_to_what_each_handler_acts_on(package: Package) -
     react, deliver = (_filters(package, name) for name in ("React", "Deliver"))
     kind = deliveries.Delivery.kind.get_discriminator(deliveries.Delivery)
 
-    assert react == [{"eventName": ["INSERT", "MODIFY"]}]
+    of_rooms = {"NewImage": {"kind": {"S": [{"anything-but": ["lease", "marker"]}]}}}
+    assert react == [{"eventName": ["INSERT", "MODIFY"], "dynamodb": of_rooms}]
     assert deliver == [{"eventName": ["INSERT"], "dynamodb": {"NewImage": {"kind": {"S": [kind]}}}}]
 
 
