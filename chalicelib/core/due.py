@@ -90,10 +90,8 @@ def moved(*, job: str, pk: str, at: int, ref: str = "") -> list[Action]:
 
 def emptied() -> list[Action]:
     """The actions after which nothing is due on the row."""
-    return [
-        attribute.remove()
-        for attribute in (Row.due_shard, Row.due_at, Row.due_ref, Row.attempts, Row.last_error)
-    ]
+    slot = (Row.due_shard, Row.due_at, Row.due_ref, Row.owed_rev, Row.attempts, Row.last_error)
+    return [attribute.remove() for attribute in slot]
 
 
 def shard_of(job: str, pk: str) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pynamodb.expressions.update import Action
+
 from chalicelib.core import due, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Busy
@@ -34,11 +36,6 @@ class Fact:
     sk: str
     rev: int
     owed: bool
-
-    @property
-    def ref(self) -> str:
-        """How a due entry says which fact is owed."""
-        return f"{self.name}@{self.rev}"
 
 
 class Marker(Row, discriminator="marker"):
@@ -88,8 +85,13 @@ def reaction(fact: str, *, name: str, money: bool = False) -> Callable[[Effect],
 
 
 def owed(fact: str, *, pk: str, rev: int, now: int) -> dict[str, Any]:
-    """The due attributes of a row whose fact must be reacted to even if the stream forgets it."""
-    return due.slot(job=JOB, pk=pk, at=now + OWED_AFTER_S, ref=f"{fact}@{rev}")
+    """The attributes of a new row whose fact must be reacted to even if the stream forgets it."""
+    return {**due.slot(job=JOB, pk=pk, at=now + OWED_AFTER_S, ref=fact), "owed_rev": rev}
+
+
+def owing(fact: str, *, pk: str, now: int) -> list[Action]:
+    """The actions that do the same in the update that makes the fact, whatever the row's revision is."""
+    return [*due.moved(job=JOB, pk=pk, at=now + OWED_AFTER_S, ref=fact), Row.owed_rev.set(Row.rev + 1)]
 
 
 def read(record: dict[str, Any]) -> Fact | None:
@@ -103,7 +105,7 @@ def read(record: dict[str, Any]) -> Fact | None:
     if name is None:
         return None
     rev = int(new["rev"]["N"])
-    owed = new.get("due_ref") == {"S": f"{name}@{rev}"}
+    owed = new.get("due_ref") == {"S": name} and new.get("owed_rev") == new["rev"]
     return Fact(name=name, pk=new["pk"]["S"], sk=new["sk"]["S"], rev=rev, owed=owed)
 
 
@@ -148,8 +150,9 @@ def _take(record: dict[str, Any], *, now: int) -> None:
 @due.handles(JOB)
 def run_owed(entry: due.Entry, now: int) -> None:
     """React to a fact that the stream did not bring in time."""
-    name, _, rev = entry.due_ref.partition("@")
-    dispatch(Fact(name=name, pk=entry.pk, sk=entry.sk, rev=int(rev), owed=True), now=now)
+    row = table.get(Row, (entry.pk, entry.sk))
+    if row is not None and row.due_ref == entry.due_ref and row.owed_rev is not None:
+        dispatch(Fact(name=entry.due_ref, pk=entry.pk, sk=entry.sk, rev=row.owed_rev, owed=True), now=now)
 
 
 def dispatch(fact: Fact, *, now: int) -> None:
@@ -163,7 +166,7 @@ def dispatch(fact: Fact, *, now: int) -> None:
         try:
             _react(subscribed, fact, now=now)
         except Exception as failure:
-            logger.exception("reaction failed", fact=fact.ref, key=fact.pk, reaction=subscribed.name)
+            logger.exception("reaction failed", fact=fact.name, key=fact.pk, reaction=subscribed.name)
             failures.append(failure)
     if failures:
         raise failures[0]
@@ -182,7 +185,7 @@ def _react(subscribed: _Reaction, fact: Fact, *, now: int) -> None:
         except _Stale:
             continue
         except _Ran:
-            logger.info("reaction had happened", fact=fact.ref, key=fact.pk, reaction=subscribed.name)
+            logger.info("reaction had happened", fact=fact.name, key=fact.pk, reaction=subscribed.name)
         return
     raise _Stale(f"{fact.pk} {fact.sk} kept changing")
 
@@ -215,7 +218,7 @@ class _Settled(Exception):
 
 
 def _settle(fact: Fact) -> None:
-    still_owed = Row.due_ref == fact.ref
+    still_owed = (Row.due_ref == fact.name) & (Row.owed_rev == fact.rev)
     try:
         table.apply(
             table.update(

@@ -71,12 +71,13 @@ class Row(Model):
     due_shard = UnicodeAttribute(null=True)
     due_at = IntAttribute(null=True)
     due_ref = UnicodeAttribute(null=True)
+    owed_rev = IntAttribute(null=True)
     attempts = IntAttribute(null=True)
     last_error = UnicodeAttribute(null=True)
     owner = UnicodeAttribute(null=True)
     listed_at = UnicodeAttribute(null=True)
     board = UnicodeAttribute(null=True)
-    score = UnicodeAttribute(null=True)
+    score = IntAttribute(null=True)
     ttl = IntAttribute(null=True)
 
 
