@@ -94,7 +94,7 @@ def _name(kind: Any) -> str:
 
 def _operation(route: Route, known: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": f"{route.view.__module__.split('.')[1]}_{route.view.__name__}",
+        "operationId": _operation_id(route),
         "summary": (route.view.__doc__ or "").strip().splitlines()[0],
         "tags": [route.view.__module__.split(".")[1]],
         "parameters": [*_path_parameters(route), *_query_parameters(route, known, components)],
@@ -103,11 +103,16 @@ def _operation(route: Route, known: dict[str, Any], components: dict[str, Any]) 
     if "body" in route.hints:
         schema = known[_name(route.hints["body"])]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    if route.door.kind != "public":
-        operation["security"] = [{route.door.kind: []}]
+    # At a public door a session is optional: it shows names unmasked.
+    operation["security"] = [{}, {"member": []}] if route.door == doors.PUBLIC else [{route.door.kind: []}]
     if route.door.kind == "operator":
         operation["description"] = f"Roles: {', '.join(sorted(route.door.roles))}."
     return operation
+
+
+def _operation_id(route: Route) -> str:
+    _, *where = route.view.__module__.removesuffix(".routes").split(".")
+    return "_".join([*where, route.view.__name__])
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def send(entry: due.Entry, now: int) -> None:
     row = table.get(Delivery, (entry.pk, entry.sk))
     if row is None or row.state != "due":
         return
-    _post(row.body, delivery_id=row.pk, now=now)
+    post(row.body, delivery_id=row.pk, now=now)
     done = (Delivery.state.set("done"), *due.emptied())
     try:
         table.apply(
@@ -95,9 +95,16 @@ def send(entry: due.Entry, now: int) -> None:
         logger.info("delivery was confirmed by another", delivery=row.pk)
 
 
-def _post(body: str, *, delivery_id: str, now: int) -> None:
+def post(body: str, *, delivery_id: str, now: int) -> None:
+    """Send the mall a signed message.
+
+    Raises:
+        NotDelivered: no mall is configured, or it gave no 2xx answer in five seconds.
+    """
     import urllib3
 
+    if not config.settings().mall_webhook_url:
+        raise NotDelivered("MALL_WEBHOOK_URL is not set")
     headers = {
         "Content-Type": "application/json; charset=utf-8",
         **webhooks.sign(body, webhook_id=delivery_id, now=now),

@@ -45,6 +45,8 @@ Headers = dict[str, str | list[str]]
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 _ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}")
+_HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _FIELD = re.compile(r"`\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`|unknown field `([^`]+)`")
 
@@ -60,6 +62,7 @@ class Call:
     ip: str
     user_agent: str
     request_id: str
+    idempotency_key: str | None = None
 
     @property
     def member_id(self) -> str:
@@ -177,8 +180,7 @@ class Api:
 
 
 def _answer(route: Route, request: Request, path_params: Mapping[str, str]) -> Response:
-    lang = "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"
-    request_id = request.context.get("requestId") or f"req_{secrets.token_hex(8)}"
+    lang, request_id = _lang(request.headers), _request_id(request)
     try:
         arguments = _arguments(route, request, path_params, lang=lang, request_id=request_id)
         return _success(route, route.view(**arguments), request_id)
@@ -208,6 +210,7 @@ def _arguments(
         ip=request.context.get("identity", {}).get("sourceIp") or "",
         user_agent=request.headers.get("user-agent", ""),
         request_id=request_id,
+        idempotency_key=request.headers.get("idempotency-key"),
     )
     if not all(_ID.fullmatch(value) for value in path_params.values()):
         raise NotFound
@@ -228,18 +231,23 @@ def _body(request: Request) -> bytes:
 
 
 def _base_url(request: Request, path: str) -> str:
-    # API Gateway's own path has the stage, or the base path of a custom domain, in front of the route's.
-    host = request.headers.get("host", "localhost")
+    host = request.headers.get("host", "")
     scheme = request.headers.get("x-forwarded-proto", "https" if request.context.get("stage") else "http")
-    return f"{scheme}://{host}{str(request.context.get('path', path)).removesuffix(path)}"
+    # API Gateway's own path has the stage, or the base path of a custom domain, in front of the route's, and
+    # keeps a slash at the end that it overlooks when it looks for the route.
+    before = str(request.context.get("path", path)).rstrip("/").removesuffix(path)
+    return f"{'http' if scheme == 'http' else 'https'}://{host if _HOST.fullmatch(host) else 'localhost'}{before}"
 
 
 def decode(body: bytes, kind: type[T]) -> T:
     """``body`` as the struct ``kind``.
 
     Raises:
-        BadRequest: not JSON, or no object. Invalid: a field is missing or wrong; it is named.
+        BadRequest: not JSON, no object, or text with NUL in it, which no person writes and not every reader of
+        our rows survives. Invalid: a field is missing or wrong; it is named.
     """
+    if _NUL.search(body):
+        raise BadRequest(reason="a NUL character")
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as wrong:
@@ -305,6 +313,7 @@ def _json(body: Any, status: int, request_id: str) -> Response:
 _CHALICE_SAYS: dict[str, type[AppError]] = {
     "MethodNotAllowedError": MethodNotAllowed,
     "UnsupportedMediaType": UnsupportedMediaType,
+    "BadRequest": BadRequest,  # a picture is asked for without saying so in Accept
 }
 
 
@@ -313,9 +322,23 @@ def normalise(event: Request, get_response: Callable[[Request], Response]) -> Re
     response = get_response(event)
     if not isinstance(response.body, dict) or "Code" not in response.body:
         return response
-    lang = "zh" if event.headers.get("accept-language", "").lower().startswith("zh") else "en"
     error = _CHALICE_SAYS.get(response.body["Code"], InternalError)
-    request_id = event.context.get("requestId") or f"req_{secrets.token_hex(8)}"
-    answer = failure(error(), lang=lang, request_id=request_id)
+    details = {"reason": response.body["Message"]} if error is BadRequest else {}
+    answer = outside(error(**details), headers=event.headers, request_id=_request_id(event))
     answer.headers = {**response.headers, **answer.headers}
     return answer
+
+
+def outside(error: AppError, *, headers: Mapping[str, str], request_id: str) -> Response:
+    """The envelope for what no view has answered, with the CORS headers that Chalice gives to views only."""
+    answer = failure(error, lang=_lang(headers), request_id=request_id)
+    answer.headers = {**CORS.get_access_control_headers(), **answer.headers}
+    return answer
+
+
+def _lang(headers: Mapping[str, str]) -> str:
+    return "zh" if headers.get("accept-language", "").lower().startswith("zh") else "en"
+
+
+def _request_id(request: Request) -> str:
+    return request.context.get("requestId") or f"req_{secrets.token_hex(8)}"

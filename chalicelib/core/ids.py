@@ -13,6 +13,11 @@ Prefix = Literal[
     "dlv",  # delivery
     "vis",  # visit
     "opk",  # operator key
+    "cmp",  # campaign
+    "grp",  # group of a group-buy
+    "ord",  # order
+    "pay",  # payment, when the gateway is ours
+    "rfd",  # refund: the number that never changes
     "req",  # request, when the gateway gave it no id
 ]
 

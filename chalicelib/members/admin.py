@@ -13,8 +13,8 @@ from chalicelib.members.schemas import (
     Because,
     Done,
     EditProgram,
-    FindMember,
     HandOver,
+    MemberRef,
 )
 
 api = Api(__name__)
@@ -51,18 +51,10 @@ def remove_program(call: Call, program_id: str) -> Done:
     return Done(id=program_id, state="removed", now=call.now)
 
 
-@api.get("/v1/admin/members", door=doors.operators("support", "finance"), refuses=[NotFound])
-def find_member(call: Call, query: FindMember) -> AdminMember:
+@api.get("/v1/admin/members", door=doors.operators("support", "finance"), refuses=[NotFound, Invalid])
+def find_member(call: Call, query: MemberRef) -> AdminMember:
     """The member with this external_id, unionid, or openid in a program; one of them is given."""
-    if query.external_id:
-        proof = rules.external_proof(query.external_id)
-    elif query.unionid:
-        proof = rules.unionid_proof(query.unionid)
-    elif query.openid and query.program_id:
-        proof = rules.openid_proof(program_id=query.program_id, openid=query.openid)
-    else:
-        raise Invalid(field="external_id", reason="external_id, unionid, or program_id with openid is needed")
-    return _member(service.find(proof=proof), call)
+    return _member(service.find(proof=service.proofs_of(query)[0]), call)
 
 
 @api.get("/v1/admin/members/{member_id}", door=doors.operators("support", "finance"), refuses=[NotFound])

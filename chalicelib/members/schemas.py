@@ -116,10 +116,10 @@ class AdminProgramList(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
-class FindMember(msgspec.Struct, frozen=True, kw_only=True):
-    """How to find a member: by external_id, by unionid, or by program_id and openid."""
+class MemberRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A member as the mall names them: by its own id, by an openid in a program, or by unionid."""
 
     external_id: Proof | None = None
-    unionid: Proof | None = None
     program_id: Id | None = None
     openid: Proof | None = None
+    unionid: Proof | None = None

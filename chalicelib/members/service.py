@@ -10,12 +10,13 @@ from chalicelib.core import deliveries, doors, facts, ids, session, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.clock import DAY
 from chalicelib.core.config import settings
-from chalicelib.core.errors import AppError, Busy, Conflict, NotFound, Unauthorized
+from chalicelib.core.errors import AppError, Busy, Conflict, Invalid, NotFound, Unauthorized
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import count, logger
+from chalicelib.members import rules
 from chalicelib.members.models import Blocked, Identity, Program, ProgramCount
 from chalicelib.members.models import Member as Member  # noqa: PLC0414 - other rooms name what they are given
-from chalicelib.members.schemas import AddProgram, EditProgram, HandOver
+from chalicelib.members.schemas import AddProgram, EditProgram, HandOver, MemberRef
 from chalicelib.operators import service as operators
 
 PROGRAMS_AT_MOST = 10
@@ -231,6 +232,40 @@ def edit(*, member_id: str, nickname: str | None, avatar_url: str | None) -> Mem
     _profiles.forget(member_id)
     assert isinstance(member, Member)
     return member
+
+
+def proofs_of(ref: MemberRef) -> list[str]:
+    """The proofs in a reference of the mall, the mall's own id first.
+
+    Raises:
+        Invalid: it names nobody.
+    """
+    proofs = [rules.external_proof(ref.external_id)] if ref.external_id else []
+    if ref.openid and ref.program_id:
+        proofs.append(rules.openid_proof(program_id=ref.program_id, openid=ref.openid))
+    if ref.unionid:
+        proofs.append(rules.unionid_proof(ref.unionid))
+    if not proofs:
+        raise Invalid(field="member", reason="external_id, unionid, or program_id with openid is needed")
+    return proofs
+
+
+def referred(ref: MemberRef, *, now: int) -> Member:
+    """The member whom the mall means; one who is not known yet is registered on the mall's word.
+
+    Raises:
+        Invalid: it names nobody. MemberBlocked: the shop blocked them.
+    """
+    program_id = ref.program_id or ""
+    return find_or_register(proofs=proofs_of(ref), program_id=program_id, now=now)[0]
+
+
+def external_ids(member_id: str) -> list[str]:
+    """The mall's own ids of a member; none when the mall has not named them yet."""
+    prefix = rules.external_proof("")
+    return sorted(
+        proof.removeprefix(prefix) for proof in show(member_id).identities if proof.startswith(prefix)
+    )
 
 
 def find(*, proof: str) -> Member:

@@ -55,6 +55,8 @@ class LinkDay(Row, discriminator="link_day"):
     opened_by = JSONAttribute(null=True)
     new_members = IntAttribute(null=True)
     bound = IntAttribute(null=True)
+    joined = IntAttribute(null=True)
+    paid = IntAttribute(null=True)
 
     @staticmethod
     def key(code: str, day: str) -> Key:

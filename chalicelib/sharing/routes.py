@@ -78,6 +78,8 @@ def show_funnel(call: Call, code: str, query: FunnelQuery) -> Funnel:
         opened=sum(day.opened for day in days),
         new_members=sum(day.new_members for day in days),
         bound=sum(day.bound for day in days),
+        joined=sum(day.joined for day in days),
+        paid=sum(day.paid for day in days),
     )
     return Funnel(code=code, items=days, total=total, now=call.now)
 

@@ -114,13 +114,15 @@ class FunnelQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FunnelDay(msgspec.Struct, frozen=True, kw_only=True):
-    """One day of a link: opened → became new members → bound to the sharer."""
+    """One day of a link: opened → became new members → bound to the sharer → ordered → paid."""
 
     day: str
     opened: int
     opened_by: dict[str, int]
     new_members: int
     bound: int
+    joined: int
+    paid: int
 
 
 class FunnelTotal(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +131,8 @@ class FunnelTotal(msgspec.Struct, frozen=True, kw_only=True):
     opened: int
     new_members: int
     bound: int
+    joined: int
+    paid: int
 
 
 class Funnel(msgspec.Struct, frozen=True, kw_only=True):

@@ -186,11 +186,13 @@ def _day(day: str, kept: LinkDay | None, by: dict[str, int] | None) -> FunnelDay
         opened_by=opened_by,
         new_members=(kept.new_members if kept else None) or 0,
         bound=(kept.bound if kept else None) or 0,
+        joined=(kept.joined if kept else None) or 0,
+        paid=(kept.paid if kept else None) or 0,
     )
 
 
 def _happened(day: FunnelDay) -> bool:
-    return bool(day.opened or day.new_members or day.bound)
+    return bool(day.opened or day.new_members or day.bound or day.joined or day.paid)
 
 
 @facts.reaction("member.registered", name="sharing.count_new_member")
@@ -205,6 +207,20 @@ def count_bound(binding: Row, now: int) -> Sequence[Write]:
     """The link that bound a member counts them on the day of the binding."""
     link, at = getattr(binding, "link", None), getattr(binding, "bound_at", now)
     return [_counted_up(link, LinkDay.bound, at)] if link else []
+
+
+@facts.reaction("order.created", name="sharing.count_joined")
+def count_joined(order: Row, now: int) -> Sequence[Write]:
+    """The link that led to an order counts it on the day it was made."""
+    link, at = getattr(order, "link", None), getattr(order, "created_at", now)
+    return [_counted_up(link, LinkDay.joined, at)] if link else []
+
+
+@facts.reaction("order.paid", name="sharing.count_paid")
+def count_paid(order: Row, now: int) -> Sequence[Write]:
+    """The link that led to an order counts its payment on the day it came."""
+    link, at = getattr(order, "link", None), getattr(order, "paid_at", now)
+    return [_counted_up(link, LinkDay.paid, at)] if link else []
 
 
 def _counted_up(link: str, stage: IntAttribute, at: int) -> Write:

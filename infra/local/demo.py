@@ -5,12 +5,13 @@ import json
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import urllib3
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 class Refused(Exception):
@@ -88,15 +89,122 @@ def _bob_signs_in(url: str, visit_token: str, *, night: str) -> None:
 
 
 def _alice_looks(alice: Phone, code: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    total: dict[str, int] = {}
-    while time.monotonic() < deadline and not total.get("bound"):
-        total = alice.call("GET", f"/v1/links/{code}/funnel")["total"]
-        time.sleep(0.1)
+    total = _wait_for(
+        lambda: alice.call("GET", f"/v1/links/{code}/funnel")["total"], lambda found: bool(found["bound"])
+    )
     _say(
         f"Alice looks at her link: opened {total['opened']}, new members {total['new_members']},"
         f" bound to her {total['bound']}."
     )
+
+
+def chapter_two(url: str, *, night: str) -> None:
+    """Groups: one fills, one runs out and is refunded, and a late payer finds another seat."""
+    _title("2. Buying together")
+    names = ("Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace")
+    people = {name: _sign_in(url, f"{name.lower()}-{night}") for name in names}
+    for name, phone in people.items():
+        phone.call("PUT", "/v1/me", nickname=name)
+    campaign = _campaign(url, night=night)
+    _fills(people, campaign)
+    _runs_out(people, campaign)
+    _late(people, campaign)
+
+
+def _campaign(url: str, *, night: str) -> str:
+    now = Phone(url=url).call("GET", "/v1/programs")["now"]
+    sku = {
+        "sku_id": "250g",
+        "title": "250 g",
+        "list_price_fen": 12000,
+        "stock": 100,
+        "prices": [{"size": 2, "price_fen": 8900}],
+    }
+    made = Phone(url=url, token="demo-owner-key").call(
+        "POST",
+        "/v1/admin/groupbuys",
+        title=f"Spring tea, two together {night}",
+        product={"id": "tea", "title": "Spring jasmine tea", "skus": [sku]},
+        starts_at=now - 1,
+        ends_at=now + 3600,
+        group_lifetime_s=12,
+        hold_s=3,
+        open_hold_s=60,
+    )
+    _say(f"Two together pay ¥89.00 instead of ¥120.00; {made['stock_left']['250g']} packs in all.")
+    return str(made["campaign_id"])
+
+
+def _pay(phone: Phone, order: dict[str, Any]) -> dict[str, Any]:
+    begun = phone.call("POST", f"/v1/orders/{order['order_id']}/payments")
+    return Phone(url=begun["pay_url"]).call("POST", "")
+
+
+def _fills(people: dict[str, Phone], campaign: str) -> None:
+    alice, bob = people["Alice"], people["Bob"]
+    opened = alice.call("POST", f"/v1/groupbuys/{campaign}/groups")
+    group_id = opened["group"]["group_id"]
+    _pay(alice, opened["order"])
+    _say("Alice opens a group and pays; from now on it can be joined.")
+    link = alice.call("POST", "/v1/links", target={"kind": "group", "id": group_id}, channel="wechat")
+    _say(f"She shares it: “{link['card']['title']}”.")
+    bob.call("POST", f"/v1/links/{link['code']}/visits", wx_scene=1007)
+    joined = bob.call("POST", f"/v1/groups/{group_id}/seats", link=link["code"])
+    _say(f"Bob joins by her link; his seat is held while he pays ¥{joined['order']['amount_fen'] / 100:.2f}.")
+    _pay(bob, joined["order"])
+    _say(f"He pays: the group is {bob.call('GET', f'/v1/groups/{group_id}')['state']}.")
+    path = f"/v1/links/{link['code']}/funnel"
+    total = _wait_for(lambda: alice.call("GET", path)["total"], lambda found: bool(found["paid"]))
+    _say(f"Alice's link: opened {total['opened']}, ordered {total['joined']}, paid {total['paid']}.")
+
+
+def _runs_out(people: dict[str, Phone], campaign: str) -> None:
+    carol = people["Carol"]
+    opened = carol.call("POST", f"/v1/groupbuys/{campaign}/groups")
+    _pay(carol, opened["order"])
+    _say("Carol opens a group too, and pays. Nobody joins. Its time runs out …")
+    order = _wait_for(
+        lambda: carol.call("GET", f"/v1/orders/{opened['order']['order_id']}"),
+        lambda found: found["state"] == "refunded",
+    )
+    _say(f"… and her ¥{order['refunded_fen'] / 100:.2f} are back, by themselves.")
+
+
+def _late(people: dict[str, Phone], campaign: str) -> None:
+    dave = people["Dave"]
+    first = people["Erin"].call("POST", f"/v1/groupbuys/{campaign}/groups")
+    _pay(people["Erin"], first["order"])
+    joined = dave.call("POST", f"/v1/groups/{first['group']['group_id']}/seats")
+    begun = dave.call("POST", f"/v1/orders/{joined['order']['order_id']}/payments")
+    _say("Dave joins Erin's group, and his phone rings. His hold runs out …")
+    order_path = f"/v1/orders/{joined['order']['order_id']}"
+    _wait_for(lambda: dave.call("GET", order_path), lambda found: found["state"] == "cancelled")
+    taken = people["Frank"].call("POST", f"/v1/groups/{first['group']['group_id']}/seats")
+    _pay(people["Frank"], taken["order"])
+    _say("… and Frank takes the seat, and pays. Grace opens another group.")
+    second = people["Grace"].call("POST", f"/v1/groupbuys/{campaign}/groups")
+    _pay(people["Grace"], second["order"])
+    Phone(url=begun["pay_url"]).call("POST", "")
+    order = dave.call("GET", order_path)
+    where = "Grace's" if order["group_id"] == second["group"]["group_id"] else "nobody's"
+    _say(
+        f"Now Dave's payment comes, too late for his seat. He is in {where} group, which is full: {order['state']}."
+    )
+
+
+def _wait_for(look: Callable[[], dict[str, Any]], wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """What ``look`` sees once it is as wanted.
+
+    Raises:
+        Refused: it was not within half a minute.
+    """
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        found = look()
+        if wanted(found):
+            return found
+        time.sleep(0.1)
+    raise Refused("the stack did not get there in half a minute")
 
 
 def _sign_in(url: str, name: str) -> Phone:
@@ -119,7 +227,9 @@ def main(arguments: list[str]) -> int:
     url = parser.parse_args(arguments).url
     try:
         # A night of its own, so that the story is the same however often it is played.
-        chapter_one(url, night=secrets.token_hex(3))
+        night = secrets.token_hex(3)
+        chapter_one(url, night=night)
+        chapter_two(url, night=night)
     except urllib3.exceptions.HTTPError:
         print(f"Nothing answers at {url}. Start it with `make run` in another terminal.", file=sys.stderr)
         return 1

@@ -31,6 +31,7 @@ def prepare(*, wechat_url: str, endpoint: str) -> None:
         "DYNAMODB_ENDPOINT": endpoint,
         "WECHAT_URL": wechat_url,
         "SECRETS": "env",
+        "PAYMENT_GATEWAY": "sandbox",
         "SECRET_SESSION_KEYS": '{"local-1": "local-session-key-of-no-worth-at-all"}',
         "SECRET_LINK_KEY": "local-link-key-of-no-worth-at-all",
         "SECRET_MALL_SECRETS": mall_secrets(),

@@ -4,8 +4,9 @@ Measured: Nagle with delayed acknowledgements costs 44 ms a kept-alive request, 
 makes the sixth wait for seconds.
 """
 
-import json
 import time
+import uuid
+from email.message import Message
 from typing import Any
 
 from chalice import local
@@ -29,32 +30,64 @@ class Handler(local.ChaliceRequestHandler):
     wbufsize = -1  # headers and body leave in one packet
     protocol_version = "HTTP/1.1"
 
-    def _generic_handle(self) -> None:
+    def handle_one_request(self) -> None:
+        """Answer one request; what is refused before it is read is logged too, with what there is of it."""
+        self._began, self.path, self.headers = time.perf_counter(), "", Message()
+        super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        """The request line and headers; a kept connection may have waited for them."""
         self._began = time.perf_counter()
+        return bool(super().parse_request())
+
+    def _generic_handle(self) -> None:
         self.local_gateway.event_converter.LOCAL_SOURCE_IP = self.client_address[0]
         length = self.headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > BODY_LIMIT_BYTES:
-            self.close_connection = True
-            self._envelope(
-                413 if length.isdigit() else 400, "too_large" if length.isdigit() else "bad_request"
-            )
-            return
-        super()._generic_handle()
+        if "transfer-encoding" in self.headers or not (length.isascii() and length.isdigit()):
+            self.send_error(400)  # whatever follows must not be read as the next request
+        elif len(length) > 9 or int(length) > BODY_LIMIT_BYTES:
+            self.send_error(413)
+        else:
+            self._handle_readable()
+
+    def _handle_readable(self) -> None:
+        try:
+            super()._generic_handle()
+        except (
+            UnicodeEncodeError
+        ):  # chalice words its refusal of an unknown path with the Authorization header
+            self.send_error(404)
 
     def _send_error_response(self, error: local.LocalGatewayException) -> None:
-        self._envelope(404, "not_found")
+        self._refuse(404)
 
-    def _envelope(self, status: int, code: str) -> None:
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what cannot be read, and what stands after it on this connection."""
+        self.close_connection = True
+        self._refuse(code)
+
+    def _refuse(self, code: int) -> None:
         """As the deployed gateway does for what never reaches a function (infra/gateway.py)."""
-        error = {"code": code, "message": "This does not exist.", "details": {}, "request_id": "local"}
-        self._send_http_response(status, {"Content-Type": "application/json"}, json.dumps({"error": error}))
+        # Imported here because logs and metrics read the environment when they are imported.
+        from chalicelib.core import errors, http
+
+        kinds = {404: errors.NotFound, 413: errors.TooLarge, 501: errors.MethodNotAllowed}
+        refusal = kinds.get(code, errors.BadRequest)()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer = http.outside(refusal, headers=headers, request_id=str(uuid.uuid4()))
+        self._send_http_response(answer.status_code, answer.headers, answer.body)
+
+    def _send_http_response(self, code: int, headers: Any, body: Any) -> None:
+        super()._send_http_response(code, headers, None if self.command == "HEAD" else body)
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = do_OPTIONS = _generic_handle
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
         """Method, path, status, milliseconds; never a query, which may hold a token."""
         took_ms = (time.perf_counter() - self._began) * 1000
-        print(f"{self.command:6} {self.path.split('?')[0]} → {int(code)}  {took_ms:.0f} ms", flush=True)
+        # A path may hold what a terminal would obey.
+        path = "".join(letter if letter.isprintable() else "?" for letter in self.path.split("?")[0])
+        print(f"{self.command or '?':6} {path} -> {int(code)}  {took_ms:.0f} ms", flush=True)
 
 
 def make(app: Chalice, *, host: str, port: int) -> local.LocalDevServer:

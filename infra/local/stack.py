@@ -5,6 +5,7 @@ The handlers are the deployed ones, called with the events that AWS would send; 
 
 import contextlib
 import threading
+import traceback
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from infra.local.clients import Store
 
 StoreName = Literal["embedded", "dynamodb-local"]
 REMEMBERS_IN = Path(".cache/local-store")
-JOBS_EVERY_S = 10.0
+JOBS = ("run_owed_facts", "send_deliveries", "release_holds", "expire_groups")
+JOBS_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +86,13 @@ def _is_delivery(record: dict[str, Any]) -> bool:
 
 def _schedule(app: Any, stop: threading.Event) -> None:
     """Every job in turn, more often than in a deployment, so that a person sees it happen."""
-    jobs = (app.run_owed_facts, app.send_deliveries)
     while not stop.wait(JOBS_EVERY_S):
-        for job in jobs:
-            job(_scheduled_event(), pump.Context(function_name=job.__name__))
+        for name in JOBS:
+            try:
+                getattr(app, name)(_scheduled_event(), pump.Context(function_name=name))
+            except Exception:
+                # As in a deployment: one failed run is logged, and the next comes all the same.
+                traceback.print_exc()
 
 
 def _scheduled_event() -> dict[str, Any]:

@@ -1,0 +1,328 @@
+"""The rules of campaigns: making, editing, pausing, closing, and what is left of their stock."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from chalicelib.core import ids, table
+from chalicelib.core.cache import Cache
+from chalicelib.core.doors import Operator
+from chalicelib.core.errors import Conflict, Gone, Invalid, NotFound
+from chalicelib.core.table import Write
+from chalicelib.groupbuys import rules
+from chalicelib.groupbuys.models import Campaign, Stock
+from chalicelib.groupbuys.schemas import EditCampaign
+from chalicelib.operators import service as operators
+
+SHARDS_AT_MOST = 400
+
+
+class CampaignNotStarted(Conflict):
+    """The campaign's time has not come; ``details.starts_at`` says when it does."""
+
+    code = "campaign_not_started"
+    en = "This offer has not started yet."
+    zh = "活动尚未开始。"
+    advice = "Count down to `details.starts_at`."
+
+
+class CampaignOver(Gone):
+    """The campaign's time is over, or it was closed; open groups may still be joined."""
+
+    code = "campaign_over"
+    en = "This offer is over."
+    zh = "活动已结束。"
+    advice = "Offer `details.joinable`, if there are any."
+
+
+class CampaignPaused(Conflict):
+    """The shop paused the campaign; open groups may still be joined."""
+
+    code = "campaign_paused"
+    en = "This offer is paused."
+    zh = "活动已暂停。"
+    advice = "Try again later, or join an open group."
+
+
+class IdempotencyMismatch(Invalid):
+    """The same Idempotency-Key came with another body."""
+
+    code = "idempotency_mismatch"
+    en = "This key was used for another request."
+    zh = "该幂等键已用于其他请求。"
+    advice = "A bug in the caller: one key for one request."
+
+
+_campaigns: Cache[Campaign] = Cache()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """Who makes a campaign, when, and the key under which a repeat is recognised."""
+
+    by: Operator
+    now: int
+    idempotency_key: str | None
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def find(campaign_id: str, *, now: int) -> Campaign:
+    """The campaign, at most 30 seconds old.
+
+    Raises:
+        NotFound: there is none.
+    """
+
+    def load() -> Campaign:
+        campaign = table.get(Campaign, Campaign.key(campaign_id))
+        if campaign is None:
+            raise NotFound
+        return campaign
+
+    return _campaigns.get(campaign_id, now=now, load=load)
+
+
+def open_now(campaign_id: str, *, now: int) -> Campaign:
+    """The campaign, if groups can be opened; the stock's own condition decides, this only refuses early.
+
+    Raises:
+        NotFound, CampaignNotStarted, CampaignOver, CampaignPaused.
+    """
+    campaign = find(campaign_id, now=now)
+    refusal = _closed_because(campaign, now=now)
+    if refusal is not None:
+        raise refusal
+    return campaign
+
+
+def can_open(campaign: Campaign, *, now: int) -> bool:
+    """Whether groups can be opened now, as far as its time and state go."""
+    return _closed_because(campaign, now=now) is None
+
+
+def _closed_because(campaign: Campaign, *, now: int) -> Conflict | Gone | None:
+    if now < campaign.starts_at:
+        return CampaignNotStarted(starts_at=campaign.starts_at)
+    if campaign.state == "closed" or campaign.ends_at <= now:
+        return CampaignOver(ends_at=campaign.ends_at)
+    return None if campaign.state == "running" else CampaignPaused()
+
+
+def stock_refusal(row: Stock | None, *, now: int, window: bool) -> Exception | None:
+    """What a refusing shard says besides having too little."""
+    if row is None:
+        return NotFound()
+    if not window:
+        return None
+    if now < row.starts_at:
+        return CampaignNotStarted(starts_at=row.starts_at)
+    if row.ends_at <= now:
+        return CampaignOver(ends_at=row.ends_at)
+    return None if row.on else CampaignPaused()
+
+
+def visible(*, now: int) -> list[Campaign]:
+    """Campaigns that can be seen, newest first."""
+    rows = [row for row in everything() if row.visible_from <= now and row.state != "closed"]
+    return [row for row in rows if row.ends_at > now]
+
+
+def everything() -> list[Campaign]:
+    """All campaigns, newest first."""
+    return sorted(table.query_all(Campaign, "CAMPAIGNS"), key=lambda row: row.sk, reverse=True)
+
+
+def stock_left(campaign: Campaign, sku_id: str) -> dict[int, int]:
+    """Units left in each shard of a SKU, read consistently."""
+    keys = [Stock.key(campaign.campaign_id, sku_id, k) for k in range(campaign.stock_shards)]
+    left: dict[int, int] = {}
+    for at in range(0, len(keys), 100):
+        rows = table.get_many([(Stock, key) for key in keys[at : at + 100]])
+        left |= {at + n: row.left for n, row in enumerate(rows) if row is not None}
+    return left
+
+
+# --- making and changing ------------------------------------------------------------------------------------
+
+
+def make(given: EditCampaign, making: Making) -> Campaign:
+    """A new campaign with its stock; the same key and body again answers with the first.
+
+    Raises:
+        Invalid: something about it is wrong. IdempotencyMismatch: the key came with another body.
+    """
+    rules.valid_campaign(given)
+    fingerprint = hashlib.sha256(msgspec.json.encode(given, order="sorted")).hexdigest()
+    campaign = _row(_id_for(making), given, fingerprint=fingerprint, now=making.now)
+    audit = _audit("groupbuy.made", None, campaign, making)
+    try:
+        # The stock of a campaign whose making broke off is made by the repeat.
+        _make_stock(campaign, given)
+        table.transact([table.create(campaign), audit])
+    except table.Taken as first:
+        if first.row.fingerprint != fingerprint:
+            raise IdempotencyMismatch(field="Idempotency-Key", reason="used for another body") from first
+        campaign = first.row
+    return campaign
+
+
+def _id_for(making: Making) -> str:
+    if making.idempotency_key:
+        return ids.derived("cmp", making.by.key_id, making.idempotency_key)
+    return ids.ulid("cmp", now=making.now, entropy=secrets.token_bytes(10))
+
+
+def _row(campaign_id: str, given: EditCampaign, *, fingerprint: str, now: int) -> Campaign:
+    return Campaign(
+        *Campaign.key(campaign_id),
+        state="running",
+        campaign_id=campaign_id,
+        title=given.title,
+        product=msgspec.to_builtins(given.product),
+        mode=given.mode,
+        reserve=given.reserve,
+        sizes=sorted(price.size for price in given.product.skus[0].prices),
+        new_members_only=given.new_members_only,
+        max_units_per_seat=given.max_units_per_seat,
+        per_member_units=given.per_member_units,
+        per_member_groups=given.per_member_groups,
+        visible_from=given.starts_at if given.visible_from is None else given.visible_from,
+        starts_at=given.starts_at,
+        ends_at=given.ends_at,
+        group_lifetime_s=given.group_lifetime_s,
+        hold_s=given.hold_s,
+        open_hold_s=given.open_hold_s or given.hold_s,
+        late_payment=given.late_payment,
+        fill_at_expiry_from=given.fill_at_expiry_from,
+        stock_shards=given.stock_shards,
+        created_at=now,
+        fingerprint=fingerprint,
+    )
+
+
+def _make_stock(campaign: Campaign, given: EditCampaign) -> None:
+    shards = campaign.stock_shards
+    if shards * len(given.product.skus) > SHARDS_AT_MOST:
+        raise Invalid(field="stock_shards", reason="too many shards in all", at_most=SHARDS_AT_MOST)
+    rows = [
+        Stock(
+            *Stock.key(campaign.campaign_id, sku.sku_id, k),
+            campaign_id=campaign.campaign_id,
+            sku_id=sku.sku_id,
+            left=sku.stock // shards + (k < sku.stock % shards),
+            on=True,
+            starts_at=campaign.starts_at,
+            ends_at=campaign.ends_at,
+        )
+        for sku in given.product.skus
+        for k in range(shards)
+    ]
+    for row in rows:
+        _once(table.create(row))
+
+
+def _once(write: Write) -> None:
+    try:
+        table.apply(write)
+    except table.Taken:
+        return
+
+
+def switch(campaign_id: str, *, to: str, making: Making) -> Campaign:
+    """Pause, resume or close a campaign: every shard by its own write, the state between is ``pausing``.
+
+    Broken off, it is done by saying it again. Closing ends opening; open groups go on.
+
+    Raises:
+        NotFound: there is none. CampaignOver: it was closed.
+    """
+    campaign = table.get(Campaign, Campaign.key(campaign_id))
+    if campaign is None:
+        raise NotFound
+    if campaign.state == to:
+        return campaign
+    if campaign.state == "closed":
+        raise CampaignOver(ends_at=campaign.ends_at)
+    on = to == "running"
+    if not on:
+        _set_state(campaign, "pausing", [])
+    for sku in campaign.product["skus"]:
+        for k in range(campaign.stock_shards):
+            key = Stock.key(campaign_id, sku["sku_id"], k)
+            other = Stock.on != on
+            _turned(table.update(Stock, key, Stock.on.set(on), when=other, refuse=_AsItWas))
+    _set_state(campaign, to, [_audit(f"groupbuy.{to}", campaign, campaign, making)])
+    _campaigns.forget(campaign_id)
+    return find(campaign_id, now=making.now)
+
+
+class _AsItWas(Conflict):
+    """The shard is switched already."""
+
+
+def _turned(write: Write) -> None:
+    try:
+        table.apply(write)
+    except _AsItWas:
+        return
+
+
+def _set_state(campaign: Campaign, state: str, others: Sequence[Write]) -> None:
+    key = Campaign.key(campaign.campaign_id)
+    change = table.update(
+        Campaign, key, Campaign.state.set(state), when=Campaign.state != "closed", refuse=CampaignOver
+    )
+    table.transact([change, *others])
+
+
+def add_stock(campaign_id: str, *, sku_id: str, units: int, making: Making) -> dict[int, int]:
+    """More units for a SKU, or, with a negative number, fewer; never below what is left of a shard.
+
+    Raises:
+        NotFound: no such campaign. Invalid: no such SKU, or not so many are left in one shard.
+    """
+    campaign = find(campaign_id, now=making.now)
+    rules.sku_of(campaign.product, sku_id)
+    left = stock_left(campaign, sku_id)
+    k = min(left, key=lambda shard: left[shard]) if units > 0 else max(left, key=lambda shard: left[shard])
+    enough = Stock.left >= -units if units < 0 else None
+    refusal = Invalid(field="units", reason="fewer are left in any one shard", left=left[k])
+    change = table.update(
+        Stock,
+        Stock.key(campaign_id, sku_id, k),
+        Stock.left.add(units),
+        when=enough,
+        refuse=lambda _: refusal,
+    )
+    audit = operators.recorded(
+        by=making.by,
+        action="groupbuy.stock",
+        subject=campaign_id,
+        before={"sku_id": sku_id, "left": sum(left.values())},
+        after={"units": units},
+        now=making.now,
+    )
+    table.transact([change, audit])
+    return stock_left(campaign, sku_id)
+
+
+def _audit(action: str, before: Campaign | None, after: Campaign, making: Making) -> Write:
+    return operators.recorded(
+        by=making.by,
+        action=action,
+        subject=after.campaign_id,
+        before=before and _told(before),
+        after=_told(after),
+        now=making.now,
+    )
+
+
+def _told(row: Campaign) -> dict[str, Any]:
+    names = ("title", "state", "mode", "reserve", "sizes", "starts_at", "ends_at", "product")
+    return {name: getattr(row, name) for name in names}

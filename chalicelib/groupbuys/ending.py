@@ -1,0 +1,315 @@
+"""How seats and groups end: leaving, holds that run out, groups that run out, members who are refunded.
+
+A group that ends owes every payer a refund in the same transaction, up to thirty of them; beyond that it stays
+``expiring``, and due, until a consistent look finds nobody left.
+"""
+
+from collections.abc import Sequence
+
+from pynamodb.expressions.update import Action
+
+from chalicelib.core import due, facts, table
+from chalicelib.core.errors import Busy, Conflict, NotFound
+from chalicelib.core.table import Write
+from chalicelib.groupbuys import rules, service
+from chalicelib.groupbuys.models import SCORE, Group, Part, Seat
+from chalicelib.groupbuys.service import EXPIRE_JOB, RELEASE_JOB, ROUNDS, Held
+from chalicelib.orders import service as orders
+from chalicelib.orders.service import Back, Order
+
+EXPIRED = Back(reason="group_expired")
+PAYERS_AT_ONCE = 30
+PAYERS_A_BATCH = 20
+
+
+class Filled(Conflict):
+    """The group is full and paid; nothing reopens it."""
+
+    code = "group_filled"
+    en = "The group is complete; please ask the shop for a refund."
+    zh = "拼团已成功，如需退款请联系商家。"
+    advice = "Offer the service desk."
+
+
+class _Moved(Conflict):
+    """Something is not what it was: somebody else was first."""
+
+
+# --- unpaid -------------------------------------------------------------------------------------------------
+
+
+def leave(*, group_id: str, member_id: str, now: int) -> Order:
+    """Give an unpaid seat back; given back already, nothing changes.
+
+    Raises:
+        NotFound: the member has no seat there. orders.OrderOver: it is paid.
+    """
+    seat = table.get(Seat, Seat.key(group_id, member_id))
+    if seat is None:
+        raise NotFound
+    return orders.cancel(orders.show(seat.order_id), now=now)
+
+
+def release(order: Order, now: int) -> None:
+    """Let an unpaid order go, with its seat, its units and its part of the limits."""
+    let_go(service.held_by(order), now=now)
+
+
+@due.handles(RELEASE_JOB)
+def release_hold(entry: due.Entry, now: int) -> None:
+    """A hold has run out: a joiner's seat is free again, an unpaid head's group goes away."""
+    let_go(service.held_from(entry.due_ref, group_id=entry.pk.removeprefix("GROUP#")), now=now)
+
+
+def let_go(held: Held, *, now: int) -> None:
+    """Let what an unpaid order holds go, all of it or, when it was paid or let go meanwhile, nothing."""
+    try:
+        table.transact(_letting_go(held, now=now))
+    except _Moved:
+        return
+
+
+def _letting_go(held: Held, *, now: int) -> list[Write]:
+    order = Order(*Order.key(held.order_id), order_id=held.order_id)
+    mine = (Seat.state == "held") & (Seat.order_id == held.order_id)
+    return [
+        orders.cancelled(order, refuse=_Moved),
+        table.delete(Seat, Seat.key(held.group_id, held.member_id), when=mine, refuse=_Moved),
+        _lapsed(held, now=now) if held.head else _freed(held),
+        service.part_back(held, refuse=_Moved),
+        *service.stock_back([held.taken], campaign_id=held.campaign_id),
+    ]
+
+
+def _freed(held: Held) -> Write:
+    # No condition on the state: a group that is over meanwhile is not harmed, and its holds end here too.
+    return table.update(Group, Group.key(held.group_id), Group.free.add(1), refuse=_Moved)
+
+
+def _lapsed(held: Held, *, now: int) -> Write:
+    actions = (Group.state.set("lapsed"), Group.ended_at.set(now), *due.emptied())
+    return table.update(
+        Group, Group.key(held.group_id), *actions, when=Group.state == "opening", refuse=_Moved
+    )
+
+
+# --- the end of a group -------------------------------------------------------------------------------------
+
+
+@due.handles(EXPIRE_JOB)
+def expire_group(entry: due.Entry, now: int) -> None:
+    """A group's time is over: it is filled by who is there, or everybody gets their money back.
+
+    Raises:
+        Busy: payments kept coming in.
+    """
+    end(entry.pk.removeprefix("GROUP#"), back=EXPIRED, now=now)
+
+
+def end(group_id: str, *, back: Back, now: int) -> None:
+    """End an open group now, whatever its clock says; over already, only what is still owed is done.
+
+    Raises:
+        Busy: payments kept coming in. NotFound: there is no such group.
+    """
+    for _ in range(ROUNDS):
+        group, seats = service.with_seats(group_id)
+        payers = [seat for seat in seats if seat.state == "confirmed"]
+        try:
+            if group.state == "open":
+                _end_open(group, payers, back=back, now=now)
+                continue
+            if group.state != "expiring":
+                return
+            _refund_some(group, payers[:PAYERS_A_BATCH], back=back, now=now)
+        except _Moved:
+            continue  # somebody paid or left in between: the payers seen are not the payers there are
+    if group.state != "expiring":
+        raise Busy
+
+
+def _end_open(group: Group, payers: Sequence[Seat], *, back: Back, now: int) -> None:
+    if _fills(group, len(payers)) and back == EXPIRED:
+        table.transact(_filled_short(group, payers, now=now))
+        return
+    at_once = len(payers) <= PAYERS_AT_ONCE
+    table.transact(
+        [
+            _over(group, payers, state="expired" if at_once else "expiring", now=now),
+            *_stock_of(group, payers),
+            *(_refunds(payers, back=back, now=now) if at_once else []),
+        ]
+    )
+
+
+def _fills(group: Group, people: int) -> bool:
+    if group.steps and rules.step_reached(group.steps, people) is not None:
+        return True
+    return group.fill_at_expiry_from is not None and people >= group.fill_at_expiry_from
+
+
+def _over(group: Group, payers: Sequence[Seat], *, state: str, now: int) -> Write:
+    pk, sk = Group.key(group.group_id)
+    still = due.moved(job=EXPIRE_JOB, pk=pk, at=now) if state == "expiring" else None
+    rest: Sequence[Action] = still if still is not None else facts.owing("group.expired", pk=pk, now=now)
+    return _closed(group, payers, [Group.state.set(state), *rest], now=now)
+
+
+def _closed(group: Group, payers: Sequence[Seat], actions: Sequence[Action], *, now: int) -> Write:
+    """An open group ends, if exactly these payers are in it."""
+    off = [Group.board.remove(), Group.score.remove(), Group.ended_at.set(now)]
+    real = Group.real_members.set(len(payers))
+    seen = (Group.state == "open") & (Group.missing == group.size - len(payers))
+    return table.update(
+        Group, Group.key(group.group_id), *actions, *off, real, when=seen, refuse=lambda _: _Moved()
+    )
+
+
+def _filled_short(group: Group, payers: Sequence[Seat], *, now: int) -> list[Write]:
+    owing = facts.owing("group.filled", pk=Group.key(group.group_id)[0], now=now)
+    unused = _some_of(group.taken, group.missing) if group.reserve == "group" else []
+    closed = _closed(
+        group, payers, [Group.state.set("filled"), Group.taken.set(_less(group, unused)), *owing], now=now
+    )
+    return [closed, *service.stock_back([unused], campaign_id=group.campaign_id)]
+
+
+def _some_of(taken: rules.Taken, units: int) -> rules.Taken:
+    """``units`` out of what was taken, from the first shards on."""
+    back: rules.Taken = []
+    for sku_id, k, had in taken:
+        part = min(had, units)
+        if part:
+            back.append([sku_id, k, part])
+        units -= part
+    return back
+
+
+def _less(group: Group, back: rules.Taken) -> rules.Taken:
+    given = rules.added_up([back])
+    return [[sku_id, k, units - given.get((sku_id, k), 0)] for sku_id, k, units in group.taken]
+
+
+def _stock_of(group: Group, payers: Sequence[Seat]) -> list[Write]:
+    """All units of the group's payers; unpaid seats give theirs back with their own holds."""
+    taken = [group.taken] if group.reserve == "group" else [seat.taken for seat in payers]
+    return service.stock_back(taken, campaign_id=group.campaign_id)
+
+
+def _refunds(payers: Sequence[Seat], *, back: Back, now: int) -> list[Write]:
+    writes: list[Write] = []
+    for seat in payers:
+        writes += orders.refunding(_order_of(seat), back=back, refuse=_Moved, now=now)
+        writes.append(_part_of(seat))
+    return writes
+
+
+def _order_of(seat: Seat) -> Order:
+    """As much of a seat's order as giving it back takes; the write's own condition says whether it is so."""
+    key = Order.key(seat.order_id)
+    return Order(*key, order_id=seat.order_id, payment_id=seat.payment_id, refundable_fen=seat.amount_fen)
+
+
+def _part_of(seat: Seat) -> Write:
+    """A failed group counts towards no limit."""
+    actions = (Part.units.add(-seat.quantity), Part.groups.add(-int(seat.head)))
+    return table.update(Part, Part.key(seat.campaign_id, seat.member_id), *actions, refuse=_Moved)
+
+
+def _refund_some(group: Group, payers: Sequence[Seat], *, back: Back, now: int) -> None:
+    if not payers:
+        pk, sk = Group.key(group.group_id)
+        owing = facts.owing("group.expired", pk=pk, now=now)
+        done = table.update(
+            Group, (pk, sk), Group.state.set("expired"), *owing, when=Group.state == "expiring", refuse=_Moved
+        )
+        table.apply(done)
+        return
+    table.transact([*_refunds(payers, back=back, now=now), *(_refunded(seat) for seat in payers)])
+
+
+def _refunded(seat: Seat) -> Write:
+    mine = (Seat.state == "confirmed") & (Seat.order_id == seat.order_id)
+    key = Seat.key(seat.group_id, seat.member_id)
+    return table.update(Seat, key, Seat.state.set("refunded"), when=mine, refuse=_Moved)
+
+
+# --- refunding a member who has paid ------------------------------------------------------------------------
+
+
+def refund_paid(order: Order, back: Back, now: int) -> None:
+    """Give a paid order back; while its group is open its seat is free again in the same write.
+
+    Was it the head's, the earliest payer is head from now on; is nobody left, the group ends. A filled group stays
+    filled. Given back already, nothing changes.
+
+    Raises:
+        Busy: the group kept changing.
+    """
+    for _ in range(ROUNDS):
+        order = orders.show(order.order_id)
+        if order.state not in ("paid", "completed"):
+            return
+        group, seats = service.with_seats(order.group_id)
+        payers = [seat for seat in seats if seat.state == "confirmed"]
+        others = [seat for seat in payers if seat.order_id != order.order_id]
+        try:
+            if group.state == "expiring":
+                own = [seat for seat in payers if seat.order_id == order.order_id]
+                table.transact([*_refunds(own, back=back, now=now), *map(_refunded, own)])
+            elif group.state != "open":
+                table.transact(orders.refunding(order, back=back, refuse=_Moved, now=now))
+            elif not others:
+                _end_open(group, payers, back=back, now=now)
+            else:
+                table.transact(_stepping_out(order, group, payers, others, back=back, now=now))
+        except _Moved:
+            continue
+    raise Busy
+
+
+def _stepping_out(
+    order: Order, group: Group, payers: Sequence[Seat], others: Sequence[Seat], *, back: Back, now: int
+) -> list[Write]:
+    own = next(seat for seat in payers if seat.order_id == order.order_id)
+    mine = (Seat.state == "confirmed") & (Seat.order_id == order.order_id)
+    head = group.head_id == order.member_id
+    actions: list[Action] = [Group.free.add(1), Group.missing.add(1), Group.score.add(SCORE)]
+    if head:
+        actions.append(Group.head_id.set(others[0].member_id))
+    still = (Group.state == "open") & (Group.head_id == group.head_id)
+    writes = [
+        *orders.refunding(order, back=back, refuse=_Moved, now=now),
+        table.delete(Seat, Seat.key(own.group_id, own.member_id), when=mine, refuse=_Moved),
+        table.update(Group, Group.key(group.group_id), *actions, when=still, refuse=_Moved),
+        _part_of(own),
+        *service.stock_back([own.taken] if group.reserve == "seat" else [], campaign_id=group.campaign_id),
+    ]
+    return [*writes, _promoted(others[0])] if head else writes
+
+
+def _promoted(seat: Seat) -> Write:
+    theirs = (Seat.state == "confirmed") & (Seat.order_id == seat.order_id)
+    key = Seat.key(seat.group_id, seat.member_id)
+    return table.update(Seat, key, Seat.head.set(True), when=theirs, refuse=_Moved)
+
+
+# --- reactions ----------------------------------------------------------------------------------------------
+
+
+@facts.reaction("group.filled", name="groupbuys.give_differences_back", money=True)
+def give_differences_back(group: Group, now: int) -> Sequence[Write]:
+    """A ladder's final price is that of the step it reached: what was paid above it goes back."""
+    if not group.steps or group.real_members is None:
+        return []
+    final = rules.final_prices(group.steps, group.prices, group.real_members)
+    writes: list[Write] = []
+    for seat in service.with_seats(group.group_id)[1]:
+        over_fen = (group.prices[seat.sku_id] - final[seat.sku_id]) * seat.quantity
+        order = orders.show(seat.order_id)
+        if seat.state == "confirmed" and order.state == "paid" and over_fen > 0:
+            cause = f"{order.payment_id}#difference"
+            writes += orders.reduced(
+                order, by_fen=over_fen, cause=cause, back=Back(reason="ladder"), refuse=Busy, now=now
+            )
+    return writes

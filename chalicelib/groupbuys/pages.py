@@ -1,0 +1,154 @@
+"""What people see of campaigns and groups: answers composed in one call, strangers' names masked."""
+
+from collections.abc import Mapping, Sequence
+
+from chalicelib.core.http import Call
+from chalicelib.core.money import yuan
+from chalicelib.groupbuys import campaigns, service
+from chalicelib.groupbuys.models import Campaign, Group, Seat
+from chalicelib.groupbuys.schemas import (
+    CampaignAnswer,
+    GroupAnswer,
+    JoinableGroup,
+    Price,
+    SeatAnswer,
+    SkuAnswer,
+)
+from chalicelib.members import service as members
+from chalicelib.members.rules import masked
+from chalicelib.orders import service as orders
+from chalicelib.orders.routes import order_answer
+from chalicelib.sharing import rules as sharing
+from chalicelib.sharing.schemas import Sharer
+
+POLL_AFTER_S = 5
+
+
+def campaign_answer(row: Campaign, call: Call) -> CampaignAnswer:
+    """A campaign as everybody may see it."""
+    return CampaignAnswer(
+        campaign_id=row.campaign_id,
+        title=row.title,
+        state=row.state or "",
+        product_id=row.product["id"],
+        product_title=row.product["title"],
+        image_url=row.product.get("image_url"),
+        skus=[_sku(sku) for sku in row.product["skus"]],
+        mode=row.mode,
+        sizes=row.sizes,
+        new_members_only=row.new_members_only,
+        max_units_per_seat=row.max_units_per_seat,
+        per_member_units=row.per_member_units,
+        per_member_groups=row.per_member_groups,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        group_lifetime_s=row.group_lifetime_s,
+        fill_at_expiry_from=row.fill_at_expiry_from,
+        now=call.now,
+    )
+
+
+def _sku(sku: Mapping[str, object]) -> SkuAnswer:
+    prices = sku["prices"]
+    assert isinstance(prices, list)
+    head = sku.get("head_price_fen")
+    return SkuAnswer(
+        sku_id=str(sku["sku_id"]),
+        title=str(sku["title"]),
+        list_price_fen=int(str(sku["list_price_fen"])),
+        head_price_fen=None if head is None else int(str(head)),
+        prices=[Price(**price) for price in prices],
+    )
+
+
+def group_answer(group_id: str, call: Call) -> GroupAnswer:
+    """A group's whole page: campaign, seats, my order, whether I can join, and what else there is."""
+    group, seats = service.with_seats(group_id)
+    campaign = campaigns.find(group.campaign_id, now=call.now)
+    session = call.caller.session
+    mine = next((seat for seat in seats if session and seat.member_id == session.member_id), None)
+    refusal = service.why_not(group, now=call.now)
+    order = orders.find(mine.order_id) if mine else None
+    others = service.joinable(group.campaign_id, limit=service.OFFERED + 1, now=call.now)
+    return GroupAnswer(
+        group_id=group.group_id,
+        state=group.state or "",
+        size=group.size,
+        free=group.free,
+        missing=group.missing,
+        expires_at=group.expires_at,
+        ended_at=group.ended_at,
+        real_members=group.real_members,
+        prices_fen=group.prices,
+        steps=group.steps,
+        campaign=campaign_answer(campaign, call),
+        seats=_seats(seats, call),
+        my_order=order_answer(order, now=call.now) if order else None,
+        can_join=refusal is None and mine is None,
+        cannot_join_because=_because(refusal, mine),
+        joinable=[joinable(row, call) for row in others if row.group_id != group_id][: service.OFFERED],
+        share_target={"kind": "group", "id": group.group_id},
+        poll_after_s=POLL_AFTER_S if group.state in ("opening", "open", "expiring") else None,
+        now=call.now,
+    )
+
+
+def _because(refusal: Exception | None, mine: Seat | None) -> str | None:
+    if mine is not None:
+        return "already_in"
+    return getattr(refusal, "code", None) if refusal is not None else None
+
+
+def _seats(seats: Sequence[Seat], call: Call) -> list[SeatAnswer]:
+    session = call.caller.session
+    return [
+        SeatAnswer(
+            member=person(seat.member_id, call),
+            head=seat.head,
+            state=seat.state or "",
+            mine=session is not None and seat.member_id == session.member_id,
+            joined_at=seat.joined_at,
+        )
+        for seat in seats
+    ]
+
+
+def person(member_id: str, call: Call) -> Sharer:
+    """Somebody's name and picture, masked for strangers."""
+    profile = members.profile(member_id, now=call.now)
+    name = profile.nickname if profile else None
+    shown = name if name and call.caller.session else masked(name, lang=call.lang)
+    return Sharer(nickname=shown, avatar_url=profile.avatar_url if profile else None)
+
+
+def joinable(row: Group, call: Call) -> JoinableGroup:
+    """A group that can be joined."""
+    return JoinableGroup(
+        group_id=row.group_id,
+        size=row.size,
+        missing=row.missing,
+        expires_at=row.expires_at or 0,
+        head=person(row.head_id, call),
+    )
+
+
+def describe(group_id: str, now: int) -> dict[str, str]:
+    """What a shared group's card may show."""
+    group = service.find(group_id)
+    campaign = campaigns.find(group.campaign_id, now=now)
+    lowest_fen = min(group.prices.values())
+    return {
+        "title": campaign.product["title"],
+        "image": campaign.product.get("image_url") or "",
+        "price": yuan(lowest_fen),
+        "seats_left": str(group.missing),
+        "size": str(group.size),
+    }
+
+
+sharing.target_kind(
+    "group",
+    variables={"price", "seats_left", "size"},
+    path="/pages/group/group?id={id}&link={link}",
+    describe=describe,
+)

@@ -1,0 +1,138 @@
+"""HTTP for the mini-program: campaigns, groups, seats."""
+
+from chalicelib.core import cursors, doors
+from chalicelib.core.errors import Busy, Invalid, NotFound
+from chalicelib.core.http import Api, Call, Items, Reply
+from chalicelib.groupbuys import campaigns, ending, pages, service, settling
+from chalicelib.groupbuys.schemas import (
+    CampaignAnswer,
+    CampaignList,
+    GroupAnswer,
+    GroupList,
+    JoinGroup,
+    Left,
+    MyGroup,
+    MyGroupsQuery,
+    OpenGroup,
+    Seated,
+)
+from chalicelib.orders.routes import order_answer
+from chalicelib.orders.service import OrderOver
+
+api = Api(__name__)
+settle = settling.settle  # importing it tells orders where a group's payments go
+
+
+@api.get("/v1/groupbuys", door=doors.PUBLIC)
+def list_campaigns(call: Call) -> CampaignList:
+    """Campaigns that can be seen now, newest first."""
+    rows = campaigns.visible(now=call.now)
+    return CampaignList(items=[pages.campaign_answer(row, call) for row in rows], now=call.now)
+
+
+@api.get("/v1/groupbuys/{campaign_id}", door=doors.PUBLIC, refuses=[NotFound])
+def show_campaign(call: Call, campaign_id: str) -> CampaignAnswer:
+    """One campaign."""
+    return pages.campaign_answer(campaigns.find(campaign_id, now=call.now), call)
+
+
+@api.get("/v1/groupbuys/{campaign_id}/groups", door=doors.PUBLIC, refuses=[NotFound])
+def list_groups(call: Call, campaign_id: str) -> GroupList:
+    """Groups that can be joined, nearest to full first."""
+    campaigns.find(campaign_id, now=call.now)
+    rows = service.joinable(campaign_id, limit=20, now=call.now)
+    return GroupList(items=[pages.joinable(row, call) for row in rows], now=call.now)
+
+
+@api.post(
+    "/v1/groupbuys/{campaign_id}/groups",
+    door=doors.MEMBER,
+    status=201,
+    refuses=[
+        NotFound,
+        Invalid,
+        campaigns.CampaignNotStarted,
+        campaigns.CampaignOver,
+        campaigns.CampaignPaused,
+        service.LimitReached,
+        service.OnlyJoining,
+        service.SkuSoldOut,
+    ],
+)
+def open_group(call: Call, campaign_id: str, body: OpenGroup) -> Reply[Seated]:
+    """Open a group; an unpaid order in the campaign is answered again."""
+    buying = _buying(call, body)
+    seated = service.open_group(campaign_id=campaign_id, buying=buying, size=body.size, now=call.now)
+    return _seated(seated, call)
+
+
+@api.get("/v1/groups/{group_id}", door=doors.PUBLIC, refuses=[NotFound])
+def show_group(call: Call, group_id: str) -> GroupAnswer:
+    """A group's whole page in one call."""
+    return pages.group_answer(group_id, call)
+
+
+@api.post(
+    "/v1/groups/{group_id}/seats",
+    door=doors.MEMBER,
+    status=201,
+    refuses=[
+        NotFound,
+        Invalid,
+        service.GroupFull,
+        service.GroupExpired,
+        service.GroupNotOpen,
+        service.NotNewMember,
+        service.LimitReached,
+        service.SkuSoldOut,
+    ],
+)
+def join(call: Call, group_id: str, body: JoinGroup) -> Reply[Seated]:
+    """Take a seat; seated already, the seat that is."""
+    buying = _buying(call, body)
+    seated = service.join(group_id=group_id, buying=buying, now=call.now)
+    return _seated(seated, call)
+
+
+@api.delete("/v1/groups/{group_id}/seats/me", door=doors.MEMBER, refuses=[NotFound, OrderOver, Busy])
+def leave(call: Call, group_id: str) -> Left:
+    """Give an unpaid seat back."""
+    order = ending.leave(group_id=group_id, member_id=call.member_id, now=call.now)
+    return Left(group_id=group_id, order_id=order.order_id, state=order.state or "", now=call.now)
+
+
+@api.get("/v1/me/groups", door=doors.MEMBER, refuses=[cursors.CursorInvalid])
+def list_mine(call: Call, query: MyGroupsQuery) -> Items[MyGroup]:
+    """My groups, newest first."""
+    where = f"groups#{call.member_id}"
+    after = cursors.unseal(query.after, where=where, now=call.now)
+    page = service.mine(call.member_id, limit=query.limit, after=after)
+    items = [_mine(seat.group_id, seat.order_id, seat.head, seat.joined_at) for seat in page.rows]
+    return Items(items=items, next=cursors.seal(page.next_key, where=where, now=call.now), now=call.now)
+
+
+def _mine(group_id: str, order_id: str, head: bool, joined_at: int) -> MyGroup:
+    group = service.find(group_id)
+    return MyGroup(
+        group_id=group_id,
+        state=group.state or "",
+        size=group.size,
+        missing=group.missing,
+        expires_at=group.expires_at,
+        order_id=order_id,
+        head=head,
+        joined_at=joined_at,
+    )
+
+
+def _buying(call: Call, body: OpenGroup | JoinGroup) -> service.Buying:
+    return service.Buying(
+        member_id=call.member_id, sku_id=body.sku_id, quantity=body.quantity, link=body.link
+    )
+
+
+def _seated(seated: service.Seated, call: Call) -> Reply[Seated]:
+    answer = Seated(
+        group=pages.group_answer(seated.group.group_id, call), order=order_answer(seated.order, now=call.now)
+    )
+    return Reply(answer, 201 if seated.new else 200)

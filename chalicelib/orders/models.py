@@ -1,0 +1,100 @@
+"""Order storage.
+
+entity    pk             sk                   written by                    read by
+Order     ORDER#<ord_>   META                 the room that sells, pay      pay, show, the room that sells
+Payment   ORDER#<ord_>   PAYMENT#<payment>    pay (once for a payment)      pay, show
+Refund    ORDER#<ord_>   REFUND#<cause>       pay, the room that sells      send_refund, operators
+
+due: refund#k from the first moment, gone once confirmed; stuck after ten failures; stuck#mismatch: a payment
+of a wrong amount, at once. A cause is a payment's number, so that a payment is refunded once.
+
+Order: pending → paid → completed · pending → cancelled → paid (late) · paid | cancelled → refunding → refunded
+"""
+
+from pynamodb.attributes import BooleanAttribute, JSONAttribute, UnicodeAttribute
+
+from chalicelib.core.table import IntAttribute, Key, Row
+
+
+class Order(Row, discriminator="order"):
+    """What one member owes or has paid. ``refundable_fen`` is what is paid and in no refund yet.
+
+    ``taken`` is what goes back to the stock when the order is let go unpaid.
+    """
+
+    FACTS = {
+        (None, "pending"): "order.created",
+        ("pending", "paid"): "order.paid",
+        ("cancelled", "paid"): "order.paid",
+        ("pending", "cancelled"): "order.cancelled",
+        ("paid", "completed"): "order.completed",
+        ("paid", "refunding"): "order.refunding",
+        ("cancelled", "refunding"): "order.refunding",
+        ("refunding", "refunded"): "order.refunded",
+        ("paid", "refunded"): "order.refunded",
+    }
+
+    order_id = UnicodeAttribute()
+    member_id = UnicodeAttribute()
+    purpose = UnicodeAttribute()
+    gateway = UnicodeAttribute()
+    mall_order_id = UnicodeAttribute(null=True)
+    link = UnicodeAttribute(null=True)
+    campaign_id = UnicodeAttribute()
+    group_id = UnicodeAttribute()
+    sku_id = UnicodeAttribute()
+    quantity = IntAttribute()
+    size = IntAttribute()
+    lifetime_s = IntAttribute()
+    head = BooleanAttribute()
+    taken = JSONAttribute()
+    title = UnicodeAttribute()
+    amount_fen = IntAttribute()
+    created_at = IntAttribute()
+    held_until = IntAttribute()
+    payment_id = UnicodeAttribute(null=True)
+    paid_at = IntAttribute(null=True)
+    refundable_fen = IntAttribute(null=True)
+    refunded_fen = IntAttribute(null=True)
+    completed_at = IntAttribute(null=True)
+    shipped_at = IntAttribute(null=True)
+    aftersale_open = BooleanAttribute(null=True)
+
+    @staticmethod
+    def key(order_id: str) -> Key:
+        """Where the order of this id is."""
+        return f"ORDER#{order_id}", "META"
+
+
+class Payment(Row, discriminator="payment"):
+    """One payment as the gateway reported it: ``taken``, ``returned`` (there was no use for it) or ``mismatch``."""
+
+    order_id = UnicodeAttribute()
+    payment_id = UnicodeAttribute()
+    amount_fen = IntAttribute()
+    at = IntAttribute()
+
+    @staticmethod
+    def key(order_id: str, payment_id: str) -> Key:
+        """One row for a payment."""
+        return f"ORDER#{order_id}", f"PAYMENT#{payment_id}"
+
+
+class Refund(Row, discriminator="refund"):
+    """Money owed back: ``due`` → ``sent`` → ``done``. ``whole`` ends the order."""
+
+    FACTS = {(None, "done"): "refund.done", ("due", "done"): "refund.done", ("sent", "done"): "refund.done"}
+
+    refund_id = UnicodeAttribute()
+    order_id = UnicodeAttribute()
+    payment_id = UnicodeAttribute()
+    amount_fen = IntAttribute()
+    reason = UnicodeAttribute()
+    whole = BooleanAttribute()
+    created_at = IntAttribute()
+    done_at = IntAttribute(null=True)
+
+    @staticmethod
+    def key(order_id: str, cause: str) -> Key:
+        """One row for a cause."""
+        return f"ORDER#{order_id}", f"REFUND#{cause}"

@@ -1,0 +1,72 @@
+"""HTTP for the mini-program: orders and their payment; and, outside prod, the sandbox's page that pays."""
+
+import secrets
+
+from chalicelib.core import config, doors
+from chalicelib.core.errors import NotFound
+from chalicelib.core.http import Api, Call
+from chalicelib.orders import service
+from chalicelib.orders.schemas import OrderAnswer, PaymentBegun
+from chalicelib.orders.service import Order, Paid
+
+api = Api(__name__)
+
+
+@api.get("/v1/orders/{order_id}", door=doors.MEMBER, refuses=[NotFound])
+def show(call: Call, order_id: str) -> OrderAnswer:
+    """One of my orders."""
+    return order_answer(service.show(order_id, member_id=call.member_id), now=call.now)
+
+
+@api.post("/v1/orders/{order_id}/payments", door=doors.MEMBER, refuses=[NotFound, service.OrderOver])
+def begin_payment(call: Call, order_id: str) -> PaymentBegun:
+    """What the phone needs to pay this order."""
+    order = service.show(order_id, member_id=call.member_id)
+    entropy = secrets.token_bytes(10)
+    begun = service.begin_payment(order, base_url=call.base_url, now=call.now, entropy=entropy)
+    return PaymentBegun(
+        gateway=order.gateway,
+        order_id=order.order_id,
+        amount_fen=order.amount_fen,
+        pay_url=begun.get("pay_url"),
+        details=begun,
+        held_until=order.held_until,
+        now=call.now,
+    )
+
+
+@api.post("/v1/orders/{order_id}/cancel", door=doors.MEMBER, refuses=[NotFound, service.OrderOver])
+def cancel(call: Call, order_id: str) -> OrderAnswer:
+    """Let an unpaid order go, with what it holds."""
+    order = service.show(order_id, member_id=call.member_id)
+    return order_answer(service.cancel(order, now=call.now), now=call.now)
+
+
+@api.post("/v1/sandbox/orders/{order_id}/payments/{payment_id}", door=doors.PUBLIC, refuses=[NotFound])
+def pay_in_sandbox(call: Call, order_id: str, payment_id: str) -> OrderAnswer:
+    """Pay, as a phone would; only where the gateway is the sandbox."""
+    order = service.show(order_id)
+    if config.settings().payment_gateway != "sandbox" or order.gateway != "sandbox":
+        raise NotFound
+    paid = Paid(payment_id=payment_id, amount_fen=order.amount_fen)
+    service.pay(order_id, paid, now=call.now)
+    return order_answer(service.show(order_id), now=call.now)
+
+
+def order_answer(order: Order, *, now: int) -> OrderAnswer:
+    """An order as its member sees it."""
+    return OrderAnswer(
+        order_id=order.order_id,
+        state=order.state or "",
+        title=order.title,
+        sku_id=order.sku_id,
+        quantity=order.quantity,
+        amount_fen=order.amount_fen,
+        refunded_fen=order.refunded_fen or 0,
+        campaign_id=order.campaign_id,
+        group_id=order.group_id,
+        gateway=order.gateway,
+        held_until=order.held_until if order.state == "pending" else None,
+        paid_at=order.paid_at,
+        now=now,
+    )

@@ -1,0 +1,147 @@
+"""What orders' routes take and answer."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from chalicelib.members.schemas import Reason
+
+OrderId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Amount = Annotated[int, msgspec.Meta(ge=1, le=10_000_000_00)]
+EventType = Literal[
+    "order.created",
+    "order.paid",
+    "order.shipped",
+    "order.completed",
+    "order.cancelled",
+    "order.refunded",
+    "aftersale.opened",
+    "aftersale.closed",
+    "product.off_shelf",
+    "member.linked",
+    "member.deleted",
+]
+
+
+class OrderAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as its member sees it."""
+
+    order_id: str
+    state: str
+    title: str
+    sku_id: str
+    quantity: int
+    amount_fen: int
+    refunded_fen: int
+    campaign_id: str
+    group_id: str
+    gateway: str
+    held_until: int | None
+    paid_at: int | None
+    now: int
+
+
+class PaymentBegun(msgspec.Struct, frozen=True, kw_only=True):
+    """What the phone needs to pay; in the sandbox, a page to post to."""
+
+    gateway: str
+    order_id: str
+    amount_fen: int
+    pay_url: str | None
+    details: dict[str, Any]
+    held_until: int
+    now: int
+
+
+class MallOrder(OrderAnswer, frozen=True, kw_only=True):
+    """An order as the mall sees it: what it must charge, and for whom."""
+
+    member_id: str
+    mall_order_id: str | None
+    external_ids: list[str]
+    payment_id: str | None
+    refundable_fen: int
+    created_at: int
+
+
+class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened in the mall; fields beyond these are taken and not looked at.
+
+    ``goods_fen`` is what was paid for the goods alone: freight, coupons and points of the mall are told apart.
+    """
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    type: EventType
+    order_id: OrderId | None = None
+    mall_order_id: OrderId | None = None
+    payment_id: OrderId | None = None
+    goods_fen: Amount | None = None
+    refund_id: OrderId | None = None
+    amount_fen: Amount | None = None
+
+
+class EventTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """The event is taken; ``handled`` is false when it is about nothing that is known here."""
+
+    id: str
+    handled: bool
+    order: OrderAnswer | None
+    now: int
+
+
+class MallLine(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as the mall's books have it."""
+
+    order_id: OrderId | None = None
+    mall_order_id: OrderId | None = None
+    paid_fen: Annotated[int, msgspec.Meta(ge=0, le=10_000_000_00)]
+    refunded_fen: Annotated[int, msgspec.Meta(ge=0, le=10_000_000_00)] = 0
+
+
+class Reconcile(msgspec.Struct, frozen=True, kw_only=True):
+    """A day of the mall's books."""
+
+    day: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    orders: Annotated[list[MallLine], msgspec.Meta(max_length=200)]
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the two books differ."""
+
+    order_id: str | None
+    mall_order_id: str | None
+    what: str
+    theirs: int | None
+    ours: int | None
+
+
+class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
+    """Every difference; none: the books agree on what was sent."""
+
+    day: str
+    compared: int
+    differences: list[Difference]
+    now: int
+
+
+class RefundOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why an operator gives an order's money back."""
+
+    reason: Reason
+
+
+class MoneyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One payment or refund of an order."""
+
+    kind: str
+    id: str
+    state: str
+    amount_fen: int
+    reason: str | None
+    at: int
+
+
+class AdminOrder(MallOrder, frozen=True, kw_only=True):
+    """An order with its money, as support sees it."""
+
+    money: list[MoneyRow]

@@ -1,0 +1,459 @@
+"""The rules of orders: the writes that other rooms build their transactions from, payments, and refunds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from chalicelib.core import due, ids, table
+from chalicelib.core.clock import DAY
+from chalicelib.core.doors import Operator
+from chalicelib.core.errors import Conflict, Invalid, NotFound
+from chalicelib.core.table import Refusal, Row, Write
+from chalicelib.core.telemetry import logger
+from chalicelib.operators import service as operators
+from chalicelib.orders import gateways
+from chalicelib.orders.models import Order as Order  # noqa: PLC0414 - other rooms name what they are given
+from chalicelib.orders.models import Payment, Refund
+
+REFUND_JOB = "refund"
+MISMATCH_JOB = "mismatch"
+CONFIRMED_WITHIN_S = DAY
+
+
+class OrderOver(Conflict):
+    """The order is cancelled or refunded, and takes no payment."""
+
+    code = "order_over"
+    en = "This order is over."
+    zh = "订单已结束。"
+    advice = "Show the order's state and what can be bought now."
+
+
+class PaymentKnown(Exception):
+    """This payment was dealt with before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paid:
+    """A payment as its gateway reported it."""
+
+    payment_id: str
+    amount_fen: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Back:
+    """Why money goes back; ``done``: the mall has given it back already, so nobody is asked for it."""
+
+    reason: str
+    done: bool = False
+
+
+Settle = Callable[[Order, Paid, int], None]
+Release = Callable[[Order, int], None]
+GiveBack = Callable[[Order, Back, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Purpose:
+    settle: Settle
+    release: Release
+    refund: GiveBack
+
+
+_purposes: dict[str, _Purpose] = {}
+
+
+def purpose(name: str, *, settle: Settle, release: Release, refund: GiveBack) -> None:
+    """A room that sells: ``settle`` brings a payment to its place, ``release`` lets an unpaid order go, ``refund``
+    gives a paid one back."""
+    _purposes[name] = _Purpose(settle=settle, release=release, refund=refund)
+
+
+def id_for_mall(mall_order_id: str) -> str:
+    """The id of the order that the mall made first: the mall's own number is its natural key."""
+    return ids.derived("ord", "mall", mall_order_id)
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def show(order_id: str, *, member_id: str | None = None) -> Order:
+    """The order as it is now; of ``member_id`` only, when given.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's.
+    """
+    order = table.get(Order, Order.key(order_id))
+    if order is None or (member_id is not None and order.member_id != member_id):
+        raise NotFound
+    return order
+
+
+def find(order_id: str) -> Order | None:
+    """The order as it is now, if there is one."""
+    return table.get(Order, Order.key(order_id))
+
+
+def money_of(order_id: str) -> tuple[list[Payment], list[Refund]]:
+    """The payments and refunds of an order."""
+    rows = table.query_all(Row, Order.key(order_id)[0])
+    payments = [row for row in rows if isinstance(row, Payment)]
+    return payments, [row for row in rows if isinstance(row, Refund)]
+
+
+# --- writes for the rooms that sell -------------------------------------------------------------------------
+
+
+def taken(order: Order, paid: Paid, *, before: str, refuse: Refusal, now: int, **moved: Any) -> list[Write]:
+    """A payment is taken: the order was ``before`` (pending or cancelled) and is paid.
+
+    ``moved`` are attributes of the order that a late payment changes, such as its group.
+    """
+    actions = [
+        Order.state.set("paid"),
+        Order.payment_id.set(paid.payment_id),
+        Order.paid_at.set(now),
+        Order.refundable_fen.set(paid.amount_fen),
+        *(getattr(Order, name).set(value) for name, value in moved.items()),
+    ]
+    was = Order.state == before
+    return [
+        _payment(order, paid, state="taken", now=now),
+        table.update(Order, Order.key(order.order_id), *actions, when=was, refuse=refuse),
+    ]
+
+
+def returned(order: Order, paid: Paid, *, reason: str, refuse: Refusal, now: int) -> list[Write]:
+    """A late payment of a cancelled order finds no place: it is owed back, and the order is refunding."""
+    gone = table.update(
+        Order,
+        Order.key(order.order_id),
+        Order.state.set("refunding"),
+        Order.payment_id.set(paid.payment_id),
+        Order.paid_at.set(now),
+        Order.refundable_fen.set(0),
+        when=Order.state == "cancelled",
+        refuse=refuse,
+    )
+    return [
+        _payment(order, paid, state="returned", now=now),
+        gone,
+        owed_back(
+            order, paid.payment_id, amount_fen=paid.amount_fen, back=Back(reason=reason), whole=True, now=now
+        ),
+    ]
+
+
+def cancelled(order: Order, *, refuse: Refusal) -> Write:
+    """An unpaid order is let go."""
+    return table.update(
+        Order,
+        Order.key(order.order_id),
+        Order.state.set("cancelled"),
+        when=Order.state == "pending",
+        refuse=refuse,
+    )
+
+
+def refunding(order: Order, *, back: Back, refuse: Refusal, now: int) -> list[Write]:
+    """A paid order is given back, all of it that is not in a refund yet."""
+    amount_fen = order.refundable_fen or 0
+    actions = [Order.state.set("refunded" if back.done else "refunding"), Order.refundable_fen.set(0)]
+    if back.done:
+        actions.append(Order.refunded_fen.set((order.refunded_fen or 0) + amount_fen))
+    paid = Order.state.is_in("paid", "completed") & (Order.refundable_fen == amount_fen)
+    gone = table.update(Order, Order.key(order.order_id), *actions, when=paid, refuse=refuse)
+    return [
+        gone,
+        owed_back(order, order.payment_id or "", amount_fen=amount_fen, back=back, whole=True, now=now),
+    ]
+
+
+def reduced(order: Order, *, by_fen: int, cause: str, back: Back, refuse: Refusal, now: int) -> list[Write]:
+    """A part of a paid order is given back, once for its cause; the order stays as it is."""
+    actions = [Order.refundable_fen.add(-by_fen)]
+    if back.done:
+        actions.append(Order.refunded_fen.add(by_fen))
+    enough = Order.state.is_in("paid", "completed") & (Order.refundable_fen >= by_fen)
+    less = table.update(Order, Order.key(order.order_id), *actions, when=enough, refuse=refuse)
+    return [less, owed_back(order, cause, amount_fen=by_fen, back=back, whole=False, now=now)]
+
+
+def owed_back(order: Order, cause: str, *, amount_fen: int, back: Back, whole: bool, now: int) -> Write:
+    """The refund row: one for a cause, with a number that never changes, due at once unless it is back."""
+    pk, sk = Refund.key(order.order_id, cause)
+    row = Refund(
+        pk,
+        sk,
+        state="done" if back.done else "due",
+        refund_id=ids.derived("rfd", order.order_id, cause),
+        order_id=order.order_id,
+        payment_id=order.payment_id or cause,
+        amount_fen=amount_fen,
+        reason=back.reason,
+        whole=whole,
+        created_at=now,
+        **due.slot(
+            job=REFUND_JOB,
+            pk=pk,
+            at=now,
+        ),
+    )
+    return table.create(row, refuse=lambda _: PaymentKnown())
+
+
+def _payment(order: Order, paid: Paid, *, state: str, now: int) -> Write:
+    row = Payment(
+        *Payment.key(order.order_id, paid.payment_id),
+        state=state,
+        order_id=order.order_id,
+        payment_id=paid.payment_id,
+        amount_fen=paid.amount_fen,
+        at=now,
+    )
+    return table.create(row, refuse=lambda _: PaymentKnown())
+
+
+# --- payments -----------------------------------------------------------------------------------------------
+
+
+def begin_payment(order: Order, *, base_url: str, now: int, entropy: bytes) -> dict[str, Any]:
+    """What the phone needs to pay an order.
+
+    Raises:
+        OrderOver: it takes no payment any more.
+    """
+    if order.state != "pending":
+        raise OrderOver(state=order.state)
+    payment_id = ids.ulid("pay", now=now, entropy=entropy)
+    return gateways.of(order.gateway).begin(order.order_id, payment_id=payment_id, base_url=base_url)
+
+
+def pay(order_id: str, paid: Paid, *, now: int) -> None:
+    """Money has come for an order; it finds its place once, however often and late it is reported.
+
+    A wrong amount is listed as stuck and confirms nothing. A second payment of a paid order goes back.
+
+    Raises:
+        NotFound: there is no such order.
+    """
+    order = show(order_id)
+    try:
+        if paid.amount_fen != order.amount_fen:
+            table.apply(_mismatch(order, paid, now=now))
+        elif order.state in ("pending", "cancelled"):
+            _purposes[order.purpose].settle(order, paid, now)
+        elif order.payment_id != paid.payment_id:
+            _give_back(order, paid, now=now)
+    except PaymentKnown:
+        logger.info("payment was reported again", order=order_id, payment=paid.payment_id)
+
+
+def _give_back(order: Order, paid: Paid, *, now: int) -> None:
+    back = owed_back(
+        order,
+        paid.payment_id,
+        amount_fen=paid.amount_fen,
+        back=Back(reason="paid_twice"),
+        whole=False,
+        now=now,
+    )
+    table.transact([_payment(order, paid, state="returned", now=now), back])
+
+
+def give_back(order: Order, paid: Paid, *, now: int) -> None:
+    """A payment for which the order has no use, as another one paid it meanwhile, goes back.
+
+    Raises:
+        PaymentKnown: it was dealt with before.
+    """
+    _give_back(order, paid, now=now)
+
+
+def _mismatch(order: Order, paid: Paid, *, now: int) -> Write:
+    row = Payment(
+        *Payment.key(order.order_id, paid.payment_id),
+        state="mismatch",
+        order_id=order.order_id,
+        payment_id=paid.payment_id,
+        amount_fen=paid.amount_fen,
+        at=now,
+        attempts=1,
+        last_error=f"{paid.amount_fen} fen came, {order.amount_fen} fen are owed",
+        due_shard=f"stuck#{MISMATCH_JOB}",
+        due_at=now,
+        due_ref=order.order_id,
+    )
+    return table.create(row, refuse=lambda _: PaymentKnown())
+
+
+def cancel(order: Order, *, now: int) -> Order:
+    """Let an unpaid order go, with all that it holds; gone already, nothing changes.
+
+    Raises:
+        OrderOver: it is paid.
+    """
+    if order.state == "pending":
+        _purposes[order.purpose].release(order, now)
+    order = show(order.order_id)
+    if order.state != "cancelled":
+        raise OrderOver(state=order.state)
+    return order
+
+
+# --- refunds ------------------------------------------------------------------------------------------------
+
+
+@due.handles(REFUND_JOB)
+def send_refund(entry: due.Entry, now: int) -> None:
+    """Ask the gateway to give money back, under the number that never changes, until it is confirmed.
+
+    Raises:
+        gateways.NotRefunded: the gateway did not take it; it is tried again.
+    """
+    refund = table.get(Refund, (entry.pk, entry.sk))
+    if refund is None or refund.state == "done":
+        return
+    order = show(refund.order_id)
+    if gateways.of(order.gateway).refund(order, refund, now=now):
+        confirm_refund(refund, now=now)
+        return
+    later = due.moved(job=REFUND_JOB, pk=entry.pk, at=now + CONFIRMED_WITHIN_S)
+    unmoved = Refund.due_at == entry.due_at
+    _quietly(
+        [
+            table.update(
+                Refund, (entry.pk, entry.sk), Refund.state.set("sent"), *later, when=unmoved, refuse=_Done
+            )
+        ]
+    )
+
+
+class _Done(Conflict):
+    """Somebody else was first."""
+
+
+def confirm_refund(refund: Refund, *, now: int) -> None:
+    """The money is back; told again, nothing changes."""
+    done = table.update(
+        Refund,
+        (refund.pk, refund.sk),
+        Refund.state.set("done"),
+        Refund.done_at.set(now),
+        *due.emptied(),
+        when=Refund.state.is_in("due", "sent"),
+        refuse=_Done,
+    )
+    _quietly([done, _refunded(refund)])
+
+
+def _refunded(refund: Refund) -> Write:
+    # A payment that came for nothing never was part of what the order took.
+    more = Order.refunded_fen.add(refund.amount_fen)
+    actions = [more, Order.state.set("refunded")] if refund.whole else [more]
+    when = Order.state == "refunding" if refund.whole else None
+    return table.update(Order, Order.key(refund.order_id), *actions, when=when, refuse=_Done)
+
+
+def _quietly(writes: Sequence[Write]) -> None:
+    try:
+        table.transact(writes)
+    except _Done:
+        logger.info("it was done by another", key=writes[0].row.pk)
+
+
+def find_refund(order_id: str, refund_id: str) -> Refund:
+    """The refund with this number.
+
+    Raises:
+        NotFound: the order has none.
+    """
+    found = next((row for row in money_of(order_id)[1] if row.refund_id == refund_id), None)
+    if found is None:
+        raise NotFound
+    return found
+
+
+@due.handles(MISMATCH_JOB)
+def look_again(entry: due.Entry, now: int) -> None:
+    """A wrong amount stays wrong: a person gives it back; a retry lists it again."""
+    raise ValueError("the amount is still not what the order owes")
+
+
+def refund(order_id: str, *, back: Back, now: int) -> None:
+    """Give a paid order back, with what it holds; given back already, nothing changes.
+
+    Raises:
+        NotFound: there is no such order. OrderOver: it was never paid.
+    """
+    order = show(order_id)
+    if order.state in ("pending", "cancelled"):
+        raise OrderOver(state=order.state)
+    if order.state in ("paid", "completed"):
+        _purposes[order.purpose].refund(order, back, now)
+
+
+def refund_for(order_id: str, *, reason: str, by: Operator, now: int) -> None:
+    """An operator gives a paid order back.
+
+    Raises:
+        NotFound: there is no such order. OrderOver: it was never paid.
+    """
+    before = {"state": show(order_id).state}
+    # Noted first: what breaks off after it is in the trail, and is repeated.
+    audit = operators.recorded(
+        by=by, action="order.refunded", subject=order_id, before=before, after={"reason": reason}, now=now
+    )
+    table.apply(audit)
+    refund(order_id, back=Back(reason="operator"), now=now)
+
+
+# --- what the mall says of an order -------------------------------------------------------------------------
+
+
+def told_partly_refunded(order: Order, *, amount_fen: int, cause: str, now: int) -> None:
+    """The mall gave a part back by itself; told again under the same cause, nothing changes.
+
+    Raises:
+        Invalid: it is more than is left of the order.
+    """
+    back = Back(reason="mall", done=True)
+    too_much = Invalid(field="amount_fen", reason="more than is left", left=order.refundable_fen)
+    writes = reduced(order, by_fen=amount_fen, cause=cause, back=back, refuse=lambda _: too_much, now=now)
+    try:
+        table.transact([replace(writes[1], natural=True), writes[0]])
+    except PaymentKnown:
+        logger.info("refund was reported again", order=order.order_id, cause=cause)
+
+
+def complete(order_id: str, *, now: int) -> None:
+    """The mall says that the order is done: received, or past the time to give it back."""
+    _note(order_id, Order.state.set("completed"), Order.completed_at.set(now), when=Order.state == "paid")
+
+
+def shipped(order_id: str, *, now: int) -> None:
+    """The mall has sent the goods."""
+    _note(order_id, Order.shipped_at.set(now), when=Order.shipped_at.does_not_exist())
+
+
+def aftersale(order_id: str, *, is_open: bool) -> None:
+    """An after-sale was opened or closed in the mall."""
+    other = Order.aftersale_open.does_not_exist() | (Order.aftersale_open != is_open)
+    _note(order_id, Order.aftersale_open.set(is_open), when=other)
+
+
+def named(order_id: str, *, mall_order_id: str) -> None:
+    """The mall says which of its orders this one is."""
+    nameless = Order.mall_order_id.does_not_exist()
+    _note(order_id, Order.mall_order_id.set(mall_order_id), when=nameless)
+
+
+def _note(order_id: str, *actions: Action, when: Condition) -> None:
+    try:
+        table.apply(table.update(Order, Order.key(order_id), *actions, when=when, refuse=_Done))
+    except _Done:
+        logger.info("the order is so already, or past it", order=order_id)
