@@ -7,7 +7,7 @@ import msgspec
 from chalicelib.core import doors
 from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
-from chalicelib.groupbuys import campaigns, ending, pages, reporting, service
+from chalicelib.groupbuys import answers, campaigns, ending, reporting, service
 from chalicelib.groupbuys.models import Campaign
 from chalicelib.groupbuys.schemas import AdminCampaign, EditCampaign, Report, ReportDay
 from chalicelib.members.schemas import Id, Reason
@@ -110,7 +110,7 @@ def _making(call: Call) -> campaigns.Making:
 
 
 def _campaign(row: Campaign, call: Call) -> AdminCampaign:
-    shown = msgspec.structs.asdict(pages.campaign_answer(row, call))
+    shown = msgspec.structs.asdict(answers.campaign_answer(row, call))
     left = {
         sku["sku_id"]: sum(campaigns.stock_left(row, sku["sku_id"]).values()) for sku in row.product["skus"]
     }

@@ -7,12 +7,12 @@ import msgspec
 from chalicelib.core import doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
-from chalicelib.groupbuys import campaigns, pages, service
+from chalicelib.groupbuys import answers, campaigns, service
 from chalicelib.groupbuys.schemas import GroupAnswer, Size, Units
 from chalicelib.members import service as members
 from chalicelib.members.schemas import Id, MemberRef
 from chalicelib.orders import service as orders
-from chalicelib.orders.routes import order_answer
+from chalicelib.orders.answers import order_answer
 from chalicelib.orders.schemas import OrderAnswer
 
 api = Api(__name__)
@@ -75,7 +75,7 @@ def take_seat(call: Call, campaign_id: str, body: TakeSeat) -> Reply[MallSeat]:
     else:
         seated = _join(campaign_id, body.group_id, buying, now=call.now)
     answer = MallSeat(
-        group=pages.group_answer(seated.group.group_id, call),
+        group=answers.group_answer(seated.group.group_id, call),
         order=order_answer(seated.order, now=call.now),
         price_fen=seated.order.amount_fen,
         held_until=seated.order.held_until,

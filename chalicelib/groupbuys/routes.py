@@ -3,7 +3,7 @@
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Reply
-from chalicelib.groupbuys import campaigns, ending, pages, service, settling
+from chalicelib.groupbuys import answers, campaigns, ending, service, settling
 from chalicelib.groupbuys.schemas import (
     CampaignAnswer,
     CampaignList,
@@ -16,7 +16,7 @@ from chalicelib.groupbuys.schemas import (
     OpenGroup,
     Seated,
 )
-from chalicelib.orders.routes import order_answer
+from chalicelib.orders.answers import order_answer
 from chalicelib.orders.service import OrderOver
 
 api = Api(__name__)
@@ -27,13 +27,13 @@ settle = settling.settle  # importing it tells orders where a group's payments g
 def list_campaigns(call: Call) -> CampaignList:
     """Campaigns that can be seen now, newest first."""
     rows = campaigns.visible(now=call.now)
-    return CampaignList(items=[pages.campaign_answer(row, call) for row in rows], now=call.now)
+    return CampaignList(items=[answers.campaign_answer(row, call) for row in rows], now=call.now)
 
 
 @api.get("/v1/groupbuys/{campaign_id}", door=doors.PUBLIC, refuses=[NotFound])
 def show_campaign(call: Call, campaign_id: str) -> CampaignAnswer:
     """One campaign."""
-    return pages.campaign_answer(campaigns.find(campaign_id, now=call.now), call)
+    return answers.campaign_answer(campaigns.find(campaign_id, now=call.now), call)
 
 
 @api.get("/v1/groupbuys/{campaign_id}/groups", door=doors.PUBLIC, refuses=[NotFound])
@@ -41,7 +41,7 @@ def list_groups(call: Call, campaign_id: str) -> GroupList:
     """Groups that can be joined, nearest to full first."""
     campaigns.find(campaign_id, now=call.now)
     rows = service.joinable(campaign_id, limit=20, now=call.now)
-    return GroupList(items=[pages.joinable(row, call) for row in rows], now=call.now)
+    return GroupList(items=[answers.joinable(row, call) for row in rows], now=call.now)
 
 
 @api.post(
@@ -69,7 +69,7 @@ def open_group(call: Call, campaign_id: str, body: OpenGroup) -> Reply[Seated]:
 @api.get("/v1/groups/{group_id}", door=doors.PUBLIC, refuses=[NotFound])
 def show_group(call: Call, group_id: str) -> GroupAnswer:
     """A group's whole page in one call."""
-    return pages.group_answer(group_id, call)
+    return answers.group_answer(group_id, call)
 
 
 @api.post(
@@ -133,6 +133,7 @@ def _buying(call: Call, body: OpenGroup | JoinGroup) -> service.Buying:
 
 def _seated(seated: service.Seated, call: Call) -> Reply[Seated]:
     answer = Seated(
-        group=pages.group_answer(seated.group.group_id, call), order=order_answer(seated.order, now=call.now)
+        group=answers.group_answer(seated.group.group_id, call),
+        order=order_answer(seated.order, now=call.now),
     )
     return Reply(answer, 201 if seated.new else 200)

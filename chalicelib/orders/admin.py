@@ -4,7 +4,7 @@ from chalicelib.core import doors
 from chalicelib.core.errors import Busy, NotFound
 from chalicelib.core.http import Api, Call
 from chalicelib.orders import service
-from chalicelib.orders.mall import mall_order
+from chalicelib.orders.answers import mall_order
 from chalicelib.orders.schemas import AdminOrder, MoneyRow, RefundOrder
 from chalicelib.orders.service import Order
 
@@ -29,7 +29,7 @@ def refund(call: Call, order_id: str, body: RefundOrder) -> AdminOrder:
 
 
 def _order(order: Order, call: Call) -> AdminOrder:
-    shown = mall_order(order, call)
+    shown = mall_order(order, now=call.now)
     payments, refunds = service.money_of(order.order_id)
     money = [
         MoneyRow(

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from chalicelib.core import doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call
-from chalicelib.members import service as members
 from chalicelib.orders import service
-from chalicelib.orders.routes import order_answer
+from chalicelib.orders.answers import mall_order, order_answer
 from chalicelib.orders.schemas import (
     Difference,
     EventTaken,
@@ -25,7 +24,7 @@ api = Api(__name__)
 @api.get("/v1/mall/orders/{order_id}", door=doors.MALL, refuses=[NotFound])
 def show(call: Call, order_id: str) -> MallOrder:
     """What to charge, read by the mall's server, which never trusts the phone for a price."""
-    return mall_order(service.show(order_id), call)
+    return mall_order(service.show(order_id), now=call.now)
 
 
 @api.post("/v1/mall/events", door=doors.MALL, refuses=[Invalid, service.OrderOver, Busy])
@@ -106,19 +105,4 @@ def _differences(line: MallLine) -> list[Difference]:
 def _difference(line: MallLine, what: str, theirs: int | None, ours: int | None) -> Difference:
     return Difference(
         order_id=line.order_id, mall_order_id=line.mall_order_id, what=what, theirs=theirs, ours=ours
-    )
-
-
-def mall_order(order: Order, call: Call) -> MallOrder:
-    """An order as the mall sees it."""
-    answer = order_answer(order, now=call.now)
-    shown = {name: getattr(answer, name) for name in answer.__struct_fields__}
-    return MallOrder(
-        **shown,
-        member_id=order.member_id,
-        mall_order_id=order.mall_order_id,
-        external_ids=members.external_ids(order.member_id),
-        payment_id=order.payment_id,
-        refundable_fen=order.refundable_fen or 0,
-        created_at=order.created_at,
     )

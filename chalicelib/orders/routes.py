@@ -6,8 +6,9 @@ from chalicelib.core import config, doors
 from chalicelib.core.errors import NotFound
 from chalicelib.core.http import Api, Call
 from chalicelib.orders import service
+from chalicelib.orders.answers import order_answer
 from chalicelib.orders.schemas import OrderAnswer, PaymentBegun
-from chalicelib.orders.service import Order, Paid
+from chalicelib.orders.service import Paid
 
 api = Api(__name__)
 
@@ -51,22 +52,3 @@ def pay_in_sandbox(call: Call, order_id: str, payment_id: str) -> OrderAnswer:
     paid = Paid(payment_id=payment_id, amount_fen=order.amount_fen)
     service.pay(order_id, paid, now=call.now)
     return order_answer(service.show(order_id), now=call.now)
-
-
-def order_answer(order: Order, *, now: int) -> OrderAnswer:
-    """An order as its member sees it."""
-    return OrderAnswer(
-        order_id=order.order_id,
-        state=order.state or "",
-        title=order.title,
-        sku_id=order.sku_id,
-        quantity=order.quantity,
-        amount_fen=order.amount_fen,
-        refunded_fen=order.refunded_fen or 0,
-        campaign_id=order.campaign_id,
-        group_id=order.group_id,
-        gateway=order.gateway,
-        held_until=order.held_until if order.state == "pending" else None,
-        paid_at=order.paid_at,
-        now=now,
-    )

@@ -17,7 +17,7 @@ from chalicelib.groupbuys.schemas import (
 from chalicelib.members import service as members
 from chalicelib.members.rules import masked
 from chalicelib.orders import service as orders
-from chalicelib.orders.routes import order_answer
+from chalicelib.orders.answers import order_answer
 from chalicelib.sharing import rules as sharing
 from chalicelib.sharing.schemas import Sharer
 
