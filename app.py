@@ -10,15 +10,24 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
 
 from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, telemetry
+from chalicelib.groupbuys import admin as groupbuys_admin
+from chalicelib.groupbuys import mall as groupbuys_mall
+from chalicelib.groupbuys import routes as groupbuys_routes
+from chalicelib.groupbuys import service as groupbuys
 from chalicelib.members import admin as members_admin
 from chalicelib.members import routes as members_routes
 from chalicelib.members import service as members
 from chalicelib.operators import admin as operators_admin
 from chalicelib.operators import service as operators
+from chalicelib.orders import admin as orders_admin
+from chalicelib.orders import mall as orders_mall
+from chalicelib.orders import routes as orders_routes
+from chalicelib.orders import service as orders
 from chalicelib.sessions import mall as sessions_mall
 from chalicelib.sessions import routes as sessions_routes
 from chalicelib.sharing import admin as sharing_admin
 from chalicelib.sharing import routes as sharing_routes
+from chalicelib.support import admin as support_admin
 
 JOB_SECONDS = 45.0
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
@@ -40,6 +49,13 @@ for room in (
     sessions_mall,
     sharing_routes,
     sharing_admin,
+    orders_routes,
+    orders_mall,
+    orders_admin,
+    groupbuys_routes,
+    groupbuys_mall,
+    groupbuys_admin,
+    support_admin,
 ):
     app.register_blueprint(room.api.blueprint)
 
@@ -52,8 +68,21 @@ def run_owed_facts(event: CloudWatchEvent) -> None:
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def send_deliveries(event: CloudWatchEvent) -> None:
-    """Send what the outside has not confirmed yet."""
-    due.run(job=deliveries.JOB, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
+    """Send what the outside has not confirmed yet: messages, and money to give back."""
+    for job in (orders.REFUND_JOB, deliveries.JOB):
+        due.run(job=job, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS / 2)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def release_holds(event: CloudWatchEvent) -> None:
+    """Let seats go that were not paid in time."""
+    due.run(job=groupbuys.RELEASE_JOB, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def expire_groups(event: CloudWatchEvent) -> None:
+    """End groups whose time is over."""
+    due.run(job=groupbuys.EXPIRE_JOB, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
 
 
 @app.on_dynamodb_record(stream_arn=STREAM, batch_size=100, starting_position="TRIM_HORIZON")

@@ -81,8 +81,8 @@ def close(call: Call, campaign_id: str, body: CloseCampaign) -> AdminCampaign:
     """No new groups any more."""
     campaign = campaigns.switch(campaign_id, to="closed", making=_making(call))
     if body.open_groups == "refund":
-        for group in service.joinable(campaign_id, limit=100, now=call.now):
-            ending.end(group.group_id, back=Back(reason="campaign_closed"), now=call.now)
+        for group_id in service.still_open(campaign_id, limit=100):
+            ending.end(group_id, back=Back(reason="campaign_closed"), now=call.now)
     return _campaign(campaign, call)
 
 

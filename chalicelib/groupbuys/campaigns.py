@@ -162,6 +162,7 @@ def make(given: EditCampaign, making: Making) -> Campaign:
     campaign = _row(_id_for(making), given, fingerprint=fingerprint, now=making.now)
     audit = _audit("groupbuy.made", None, campaign, making)
     try:
+        _new(campaign)
         # The stock of a campaign whose making broke off is made by the repeat.
         _make_stock(campaign, given)
         table.transact([table.create(campaign), audit])
@@ -170,6 +171,13 @@ def make(given: EditCampaign, making: Making) -> Campaign:
             raise IdempotencyMismatch(field="Idempotency-Key", reason="used for another body") from first
         campaign = first.row
     return campaign
+
+
+def _new(campaign: Campaign) -> None:
+    # Before any stock: the key of a campaign that is there must not bring it shards of another body.
+    there = table.get(Campaign, Campaign.key(campaign.campaign_id))
+    if there is not None:
+        raise table.Taken(there)
 
 
 def _id_for(making: Making) -> str:
@@ -262,7 +270,7 @@ def switch(campaign_id: str, *, to: str, making: Making) -> Campaign:
     return find(campaign_id, now=making.now)
 
 
-class _AsItWas(Conflict):
+class _AsItWas(Exception):
     """The shard is switched already."""
 
 

@@ -1,10 +1,10 @@
 """How seats and groups end: leaving, holds that run out, groups that run out, members who are refunded.
 
-A group that ends owes every payer a refund in the same transaction, up to thirty of them; beyond that it stays
-``expiring``, and due, until a consistent look finds nobody left.
+A group that ends owes every payer a refund in the same transaction, up to thirty of them; beyond that, or when
+their units came from too many shards, it stays ``expiring``, and due, until a consistent look finds nobody left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pynamodb.expressions.update import Action
 
@@ -20,6 +20,8 @@ from chalicelib.orders.service import Back, Order
 EXPIRED = Back(reason="group_expired")
 PAYERS_AT_ONCE = 30
 PAYERS_A_BATCH = 20
+Known = Mapping[str, Order]
+"""Orders that were read; of others as much is taken as their seats tell."""
 
 
 class Filled(Conflict):
@@ -31,7 +33,7 @@ class Filled(Conflict):
     advice = "Offer the service desk."
 
 
-class _Moved(Conflict):
+class _Moved(Exception):
     """Something is not what it was: somebody else was first."""
 
 
@@ -112,34 +114,34 @@ def end(group_id: str, *, back: Back, now: int) -> None:
     Raises:
         Busy: payments kept coming in. NotFound: there is no such group.
     """
+    known: Known = {}
     for _ in range(ROUNDS):
         group, seats = service.with_seats(group_id)
         payers = [seat for seat in seats if seat.state == "confirmed"]
         try:
             if group.state == "open":
-                _end_open(group, payers, back=back, now=now)
+                _end_open(group, payers, known, back=back, now=now)
                 continue
             if group.state != "expiring":
                 return
-            _refund_some(group, payers[:PAYERS_A_BATCH], back=back, now=now)
+            _refund_some(group, _that_fit(group, payers), known, back=back, now=now)
         except _Moved:
-            continue  # somebody paid or left in between: the payers seen are not the payers there are
+            # Somebody paid or left in between, or has a part of the money back: the seats do not tell enough.
+            known = {row.order_id: row for row in orders.those([seat.order_id for seat in payers])}
     if group.state != "expiring":
         raise Busy
 
 
-def _end_open(group: Group, payers: Sequence[Seat], *, back: Back, now: int) -> None:
+def _end_open(group: Group, payers: Sequence[Seat], known: Known, *, back: Back, now: int) -> None:
     if _fills(group, len(payers)) and back == EXPIRED:
         table.transact(_filled_short(group, payers, now=now))
         return
-    at_once = len(payers) <= PAYERS_AT_ONCE
-    table.transact(
-        [
-            _over(group, payers, state="expired" if at_once else "expiring", now=now),
-            *_stock_of(group, payers),
-            *(_refunds(payers, back=back, now=now) if at_once else []),
-        ]
-    )
+    refunds = _refunds(payers, known, back=back, now=now)
+    stock = _stock_of(group) if group.reserve == "group" else _stock_of_seats(group, payers)
+    if len(payers) <= PAYERS_AT_ONCE and 1 + len(stock) + len(refunds) <= table.MAX_ACTIONS:
+        table.transact([_over(group, payers, state="expired", now=now), *stock, *refunds])
+    else:
+        table.transact([_over(group, payers, state="expiring", now=now), *_stock_of(group)])
 
 
 def _fills(group: Group, people: int) -> bool:
@@ -167,7 +169,7 @@ def _closed(group: Group, payers: Sequence[Seat], actions: Sequence[Action], *, 
 
 def _filled_short(group: Group, payers: Sequence[Seat], *, now: int) -> list[Write]:
     owing = facts.owing("group.filled", pk=Group.key(group.group_id)[0], now=now)
-    unused = _some_of(group.taken, group.missing) if group.reserve == "group" else []
+    unused = _some_of(group.taken, group.size - len(payers)) if group.reserve == "group" else []
     closed = _closed(
         group, payers, [Group.state.set("filled"), Group.taken.set(_less(group, unused)), *owing], now=now
     )
@@ -190,16 +192,33 @@ def _less(group: Group, back: rules.Taken) -> rules.Taken:
     return [[sku_id, k, units - given.get((sku_id, k), 0)] for sku_id, k, units in group.taken]
 
 
-def _stock_of(group: Group, payers: Sequence[Seat]) -> list[Write]:
-    """All units of the group's payers; unpaid seats give theirs back with their own holds."""
-    taken = [group.taken] if group.reserve == "group" else [seat.taken for seat in payers]
+def _stock_of(group: Group) -> list[Write]:
+    """The units that the group took for all its seats."""
+    taken = [group.taken] if group.reserve == "group" else []
     return service.stock_back(taken, campaign_id=group.campaign_id)
 
 
-def _refunds(payers: Sequence[Seat], *, back: Back, now: int) -> list[Write]:
+def _stock_of_seats(group: Group, payers: Sequence[Seat]) -> list[Write]:
+    """The units that these seats took; unpaid seats give theirs back with their own holds."""
+    taken = [seat.taken for seat in payers] if group.reserve == "seat" else []
+    return service.stock_back(taken, campaign_id=group.campaign_id)
+
+
+def _that_fit(group: Group, payers: Sequence[Seat]) -> list[Seat]:
+    """The first payers, as many as are refunded in one transaction."""
+    fit: list[Seat] = []
+    for seat in payers[:PAYERS_A_BATCH]:
+        if fit and 4 * (len(fit) + 1) + len(_stock_of_seats(group, [*fit, seat])) > table.MAX_ACTIONS:
+            break
+        fit.append(seat)
+    return fit
+
+
+def _refunds(payers: Sequence[Seat], known: Known, *, back: Back, now: int) -> list[Write]:
     writes: list[Write] = []
     for seat in payers:
-        writes += orders.refunding(_order_of(seat), back=back, refuse=_Moved, now=now)
+        order = known.get(seat.order_id) or _order_of(seat)
+        writes += orders.refunding(order, back=back, refuse=_Moved, now=now)
         writes.append(_part_of(seat))
     return writes
 
@@ -216,7 +235,7 @@ def _part_of(seat: Seat) -> Write:
     return table.update(Part, Part.key(seat.campaign_id, seat.member_id), *actions, refuse=_Moved)
 
 
-def _refund_some(group: Group, payers: Sequence[Seat], *, back: Back, now: int) -> None:
+def _refund_some(group: Group, payers: Sequence[Seat], known: Known, *, back: Back, now: int) -> None:
     if not payers:
         pk, sk = Group.key(group.group_id)
         owing = facts.owing("group.expired", pk=pk, now=now)
@@ -225,7 +244,16 @@ def _refund_some(group: Group, payers: Sequence[Seat], *, back: Back, now: int) 
         )
         table.apply(done)
         return
-    table.transact([*_refunds(payers, back=back, now=now), *(_refunded(seat) for seat in payers)])
+    table.transact(_refunding(group, payers, known, back=back, now=now))
+
+
+def _refunding(group: Group, payers: Sequence[Seat], known: Known, *, back: Back, now: int) -> list[Write]:
+    """Payers of a group that is ending get their money back, and their seats' own units return."""
+    return [
+        *_refunds(payers, known, back=back, now=now),
+        *(_refunded(seat) for seat in payers),
+        *_stock_of_seats(group, payers),
+    ]
 
 
 def _refunded(seat: Seat) -> Write:
@@ -251,27 +279,34 @@ def refund_paid(order: Order, back: Back, now: int) -> None:
         if order.state not in ("paid", "completed"):
             return
         group, seats = service.with_seats(order.group_id)
-        payers = [seat for seat in seats if seat.state == "confirmed"]
-        others = [seat for seat in payers if seat.order_id != order.order_id]
         try:
-            if group.state == "expiring":
-                own = [seat for seat in payers if seat.order_id == order.order_id]
-                table.transact([*_refunds(own, back=back, now=now), *map(_refunded, own)])
-            elif group.state != "open":
-                table.transact(orders.refunding(order, back=back, refuse=_Moved, now=now))
-            elif not others:
-                _end_open(group, payers, back=back, now=now)
-            else:
-                table.transact(_stepping_out(order, group, payers, others, back=back, now=now))
+            _give_back(order, group, seats, back=back, now=now)
         except _Moved:
             continue
     raise Busy
 
 
+def _give_back(order: Order, group: Group, seats: Sequence[Seat], *, back: Back, now: int) -> None:
+    if group.state not in ("open", "expiring"):
+        table.transact(orders.refunding(order, back=back, refuse=_Moved, now=now))
+        return
+    known = {order.order_id: order}
+    payers = [seat for seat in seats if seat.state == "confirmed"]
+    own = next((seat for seat in payers if seat.order_id == order.order_id), None)
+    if own is None:
+        raise _Moved  # the order was given back after it was read
+    if group.state == "expiring":
+        table.transact(_refunding(group, [own], known, back=back, now=now))
+    elif payers == [own]:
+        _end_open(group, payers, known, back=back, now=now)
+    else:
+        others = [seat for seat in payers if seat is not own]
+        table.transact(_stepping_out(order, group, own, others, back=back, now=now))
+
+
 def _stepping_out(
-    order: Order, group: Group, payers: Sequence[Seat], others: Sequence[Seat], *, back: Back, now: int
+    order: Order, group: Group, own: Seat, others: Sequence[Seat], *, back: Back, now: int
 ) -> list[Write]:
-    own = next(seat for seat in payers if seat.order_id == order.order_id)
     mine = (Seat.state == "confirmed") & (Seat.order_id == order.order_id)
     head = group.head_id == order.member_id
     actions: list[Action] = [Group.free.add(1), Group.missing.add(1), Group.score.add(SCORE)]
@@ -283,15 +318,19 @@ def _stepping_out(
         table.delete(Seat, Seat.key(own.group_id, own.member_id), when=mine, refuse=_Moved),
         table.update(Group, Group.key(group.group_id), *actions, when=still, refuse=_Moved),
         _part_of(own),
-        *service.stock_back([own.taken] if group.reserve == "seat" else [], campaign_id=group.campaign_id),
+        *_stock_of_seats(group, [own]),
     ]
-    return [*writes, _promoted(others[0])] if head else writes
+    return [*writes, *_promoted(others[0])] if head else writes
 
 
-def _promoted(seat: Seat) -> Write:
+def _promoted(seat: Seat) -> list[Write]:
+    """Who becomes head has a group of their own from then on, in their limits too."""
     theirs = (Seat.state == "confirmed") & (Seat.order_id == seat.order_id)
-    key = Seat.key(seat.group_id, seat.member_id)
-    return table.update(Seat, key, Seat.head.set(True), when=theirs, refuse=_Moved)
+    key, part = Seat.key(seat.group_id, seat.member_id), Part.key(seat.campaign_id, seat.member_id)
+    return [
+        table.update(Seat, key, Seat.head.set(True), when=theirs, refuse=_Moved),
+        table.update(Part, part, Part.groups.add(1), refuse=_Moved),
+    ]
 
 
 # --- reactions ----------------------------------------------------------------------------------------------
@@ -307,7 +346,7 @@ def give_differences_back(group: Group, now: int) -> Sequence[Write]:
     for seat in service.with_seats(group.group_id)[1]:
         over_fen = (group.prices[seat.sku_id] - final[seat.sku_id]) * seat.quantity
         order = orders.show(seat.order_id)
-        if seat.state == "confirmed" and order.state == "paid" and over_fen > 0:
+        if seat.state == "confirmed" and order.state in ("paid", "completed") and over_fen > 0:
             cause = f"{order.payment_id}#difference"
             writes += orders.reduced(
                 order, by_fen=over_fen, cause=cause, back=Back(reason="ladder"), refuse=Busy, now=now

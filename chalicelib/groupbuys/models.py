@@ -83,7 +83,7 @@ class Group(Row, discriminator="group"):
         ("opening", "open"): "group.opened",
         ("open", "filled"): "group.filled",
         ("open", "expired"): "group.expired",
-        ("open", "expiring"): "group.expired",
+        ("expiring", "expired"): "group.expired",
     }
 
     group_id = UnicodeAttribute()

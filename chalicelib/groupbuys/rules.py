@@ -76,8 +76,13 @@ def shard_for(key: str, shards: int) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "big") % shards
 
 
+SHARDS_A_TAKE = 90
+"""Shards that one taking may touch, so that it and its way back fit a transaction."""
+
+
 def spread(left: Mapping[int, int], units: int) -> list[tuple[int, int]] | None:
-    """Where ``units`` come from: one shard that has enough (the fullest), else several; None: not enough in all."""
+    """Where ``units`` come from: one shard that has enough (the fullest), else several; None: not enough in all,
+    or only in crumbs."""
     fullest = sorted(left.items(), key=lambda shard: -shard[1])
     if fullest and fullest[0][1] >= units:
         return [(fullest[0][0], units)]
@@ -87,7 +92,7 @@ def spread(left: Mapping[int, int], units: int) -> list[tuple[int, int]] | None:
         if part > 0:
             plan.append((k, part))
             units -= part
-    return plan if units == 0 else None
+    return plan if units == 0 and len(plan) <= SHARDS_A_TAKE else None
 
 
 def added_up(taken: Sequence[Taken]) -> dict[tuple[str, int], int]:

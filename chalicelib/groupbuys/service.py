@@ -11,6 +11,7 @@ from chalicelib.core.config import settings
 from chalicelib.core.errors import Busy, Conflict, Gone, Invalid, NotFound
 from chalicelib.core.table import Refusal, Row, Write
 from chalicelib.groupbuys import campaigns, rules
+from chalicelib.groupbuys.campaigns import CampaignNotStarted, CampaignOver, CampaignPaused
 from chalicelib.groupbuys.models import Campaign, Group, Part, Seat, Stock
 from chalicelib.members import service as members
 from chalicelib.orders import service as orders
@@ -167,6 +168,13 @@ def open_group(*, campaign_id: str, buying: Buying, size: int | None, now: int) 
         NotFound, CampaignNotStarted, CampaignOver, CampaignPaused, Invalid, LimitReached, OnlyJoining, SkuSoldOut,
         OrderInTheWay.
     """
+    try:
+        return _open(campaign_id, buying, size=size, now=now)
+    except (CampaignNotStarted, CampaignOver, CampaignPaused) as refused:
+        return _of(buying, _opened_already(campaign_id, buying, refused, now=now))
+
+
+def _open(campaign_id: str, buying: Buying, *, size: int | None, now: int) -> Seated:
     campaign = campaigns.open_now(campaign_id, now=now)
     sku = rules.sku_of(campaign.product, buying.sku_id)
     people = rules.size_of(campaign.sizes, size, mode=campaign.mode)
@@ -180,15 +188,24 @@ def open_group(*, campaign_id: str, buying: Buying, size: int | None, now: int) 
             table.transact(_opening(campaign, group, order, taken, seen=seen, now=now))
             return Seated(group=group, order=order, new=True)
         except PartRefused as refused:
-            answer = _unpaid(refused.row)
+            answer = _first_answer(buying, refused.row)
             if answer is not None:
                 return _of(buying, answer)
             seen = _room_in(campaign, refused.row, buying.quantity, head=True)
         except _OrderTaken as first:
-            return Seated(group=find(first.row.group_id), order=first.row, new=False)
+            return _repeated(first.row, part_pk=Part.key(campaign.campaign_id, buying.member_id)[0])
         except StockShort:
             taken = _elsewhere(campaign, sku["sku_id"], units, head=True, now=now)
     raise Busy
+
+
+def _opened_already(campaign_id: str, buying: Buying, refused: Conflict | Gone, *, now: int) -> Seated:
+    """A repeat is answered as the first time, even when nobody can open a group any more."""
+    part = table.get(Part, Part.key(campaign_id, buying.member_id))
+    answer = _first_answer(buying, part) if part is not None else None
+    if answer is not None:
+        return answer
+    raise type(refused)(**refused.details, joinable=offered(campaign_id, now=now)) from refused
 
 
 def _new_group(
@@ -300,12 +317,12 @@ def join(*, group_id: str, buying: Buying, now: int) -> Seated:
             table.transact(_joining(campaign, group, order, taken, seen=seen, now=now))
             return Seated(group=group, order=order, new=True)
         except PartRefused as refused:
-            answer = _unpaid(refused.row)
+            answer = _first_answer(buying, refused.row, group=group)
             if answer is not None:
                 return _of(buying, answer)
             seen = _room_in(campaign, refused.row, buying.quantity, head=False)
         except _OrderTaken as first:
-            return Seated(group=find(first.row.group_id), order=first.row, new=False)
+            return _repeated(first.row, part_pk=Part.key(campaign.campaign_id, buying.member_id)[0])
         except SeatTaken as first:
             return _of(buying, Seated(group=group, order=orders.show(first.row.order_id), new=False))
         except StockShort:
@@ -313,6 +330,13 @@ def join(*, group_id: str, buying: Buying, now: int) -> Seated:
         except (GroupFull, GroupExpired, GroupNotOpen, NotNewMember) as refused:
             return _of(buying, _seated_already(group, buying, refused, campaign=campaign, now=now))
     raise Busy
+
+
+def _repeated(order: Order, *, part_pk: str) -> Seated:
+    """The mall's order was seated before: the same answer, if the same member bought in the same campaign."""
+    if Part.key(order.campaign_id, order.member_id)[0] != part_pk:
+        raise OrderInTheWay(order_id=order.order_id, group_id=order.group_id)
+    return Seated(group=find(order.group_id), order=order, new=False)
 
 
 def _of(buying: Buying, answer: Seated) -> Seated:
@@ -330,11 +354,16 @@ def first_shard(campaign: Campaign, group: Group, order: Order) -> rules.Taken:
 
 
 def _may_join(group: Group, campaign: Campaign, member_id: str, *, now: int) -> None:
-    if group.new_members_only and members.show(member_id).registered_at < campaign.starts_at:
+    if group.new_members_only and not is_new(member_id, campaign):
         raise NotNewMember
     refusal = why_not(group, now=now)
     if refusal is not None:
         raise refusal
+
+
+def is_new(member_id: str, campaign: Campaign) -> bool:
+    """Whether somebody became a member after the campaign began."""
+    return members.show(member_id).registered_at >= campaign.starts_at
 
 
 def why_not(group: Group | None, *, now: int) -> Exception | None:
@@ -392,6 +421,17 @@ def _may_buy(campaign: Campaign, quantity: int) -> None:
         raise Invalid(field="quantity", reason="too many for one seat", at_most=campaign.max_units_per_seat)
     if quantity > campaign.per_member_units:
         raise LimitReached(limit="units", at_most=campaign.per_member_units)
+
+
+def _first_answer(buying: Buying, part: Part, *, group: Group | None = None) -> Seated | None:
+    """What this call has brought before: the mall's order, the seat in this group, else the unpaid order."""
+    first = orders.find(orders.id_for_mall(buying.mall_order_id)) if buying.mall_order_id else None
+    if first is not None:
+        return _repeated(first, part_pk=part.pk)
+    seat = table.get(Seat, Seat.key(group.group_id, buying.member_id)) if group is not None else None
+    if group is not None and seat is not None:
+        return Seated(group=group, order=orders.show(seat.order_id), new=False)
+    return _unpaid(part)
 
 
 def _unpaid(part: Part) -> Seated | None:
@@ -570,6 +610,12 @@ def joinable(campaign_id: str, *, limit: int, now: int) -> list[Group]:
     return [row for row in rows if row is not None and why_not(row, now=now) is None][:limit]
 
 
+def still_open(campaign_id: str, *, limit: int) -> list[str]:
+    """The ids of open groups, nearest to full first, whether anybody can join them or not."""
+    entries, _ = table.index("rank", Row.board == board_of(campaign_id), limit=limit)
+    return [entry["pk"].removeprefix("GROUP#") for entry in entries]
+
+
 def offered(campaign_id: str, *, now: int) -> list[dict[str, Any]]:
     """A few joinable groups, as a refusal offers them."""
     return [
@@ -586,3 +632,8 @@ def board_of(campaign_id: str) -> str:
 def mine(member_id: str, *, limit: int, after: table.Raw | None) -> table.Page:
     """A member's seats, newest first."""
     return table.owned(f"{member_id}#groups", limit=limit, after=after)
+
+
+def orders_of(member_id: str, *, limit: int) -> list[str]:
+    """The orders of a member's newest seats; an order that was let go unpaid has no seat."""
+    return [seat.order_id for seat in mine(member_id, limit=limit, after=None).rows]

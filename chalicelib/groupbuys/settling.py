@@ -10,7 +10,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import due, facts, table
-from chalicelib.core.errors import Busy, Conflict
+from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
 from chalicelib.groupbuys import campaigns, rules, service
 from chalicelib.groupbuys.ending import let_go, refund_paid, release
@@ -19,12 +19,15 @@ from chalicelib.groupbuys.service import EXPIRE_JOB, ROUNDS, SeatTaken, StockSho
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order, Paid
 
+LOOKED_AT = 20
+"""Joinable groups that a late payment looks at: not all of them have its price."""
 
-class _OrderMoved(Conflict):
+
+class _OrderMoved(Exception):
     """The order is not what it was: look again."""
 
 
-class _SeatLost(Conflict):
+class _SeatLost(Exception):
     """The order has no seat of its own any more."""
 
 
@@ -36,7 +39,7 @@ class _GroupIs(Exception):
         self.row = row
 
 
-class _NoRoom(Conflict):
+class _NoRoom(Exception):
     """The member's limit leaves no room for a late payment."""
 
 
@@ -138,7 +141,8 @@ def _placed_late(order: Order, paid: Paid, *, now: int) -> bool:
     if group is None or group.late_payment == "elsewhere":
         campaign = campaigns.find(order.campaign_id, now=now)
         tries: list[Callable[[], bool]] = [lambda: _taken_over(order, paid, now=now)]
-        tries += [_seating(campaign, order, paid, there, now=now) for there in _places(order, group, now=now)]
+        places = _places(campaign, order, group, now=now)
+        tries += [_seating(campaign, order, paid, there, now=now) for there in places]
         for attempt in tries:
             try:
                 if attempt():
@@ -152,16 +156,15 @@ def _placed_late(order: Order, paid: Paid, *, now: int) -> bool:
     return True
 
 
-def _places(order: Order, own: Group | None, *, now: int) -> list[Group]:
+def _places(campaign: Campaign, order: Order, own: Group | None, *, now: int) -> list[Group]:
     """Groups where the price is what was paid: the order's own first, then those nearest to full."""
-    others = service.joinable(order.campaign_id, limit=service.OFFERED, now=now)
+    others = service.joinable(order.campaign_id, limit=LOOKED_AT, now=now)
     found = [own] if own is not None and service.why_not(own, now=now) is None else []
     found += [group for group in others if group.group_id != order.group_id]
-    return [
-        group
-        for group in found
-        if group.prices[order.sku_id] * order.quantity == order.amount_fen and group.size >= 2
-    ]
+    if any(group.new_members_only for group in found) and not service.is_new(order.member_id, campaign):
+        found = [group for group in found if not group.new_members_only]
+    same = [group for group in found if group.prices[order.sku_id] * order.quantity == order.amount_fen]
+    return same[: service.OFFERED + 1]
 
 
 def _seating(campaign: Campaign, order: Order, paid: Paid, group: Group, *, now: int) -> Callable[[], bool]:
@@ -230,7 +233,7 @@ def _taken_over(order: Order, paid: Paid, *, now: int) -> bool:
     return False
 
 
-class _NewerMoved(Conflict):
+class _NewerMoved(Exception):
     """The newer order was paid or let go meanwhile."""
 
 

@@ -61,6 +61,8 @@ def _refunded(order: Order, event: MallEvent, now: int) -> None:
     if event.refund_id and event.refund_id.startswith("rfd_"):
         service.confirm_refund(service.find_refund(order.order_id, event.refund_id), now=now)
         return
+    if order.state == "refunded":
+        return  # told again: nothing is left of it
     if event.amount_fen is None or event.amount_fen == order.refundable_fen:
         service.refund(order.order_id, back=Back(reason="mall", done=True), now=now)
         return

@@ -98,6 +98,15 @@ def find(order_id: str) -> Order | None:
     return table.get(Order, Order.key(order_id))
 
 
+def those(order_ids: Sequence[str]) -> list[Order]:
+    """The orders of these ids as they are now, those that there are."""
+    found: list[Order] = []
+    for at in range(0, len(order_ids), 100):
+        keys = [(Order, Order.key(order_id)) for order_id in order_ids[at : at + 100]]
+        found += [row for row in table.get_many(keys) if row is not None]
+    return found
+
+
 def money_of(order_id: str) -> tuple[list[Payment], list[Refund]]:
     """The payments and refunds of an order."""
     rows = table.query_all(Row, Order.key(order_id)[0])
@@ -162,15 +171,15 @@ def cancelled(order: Order, *, refuse: Refusal) -> Write:
 def refunding(order: Order, *, back: Back, refuse: Refusal, now: int) -> list[Write]:
     """A paid order is given back, all of it that is not in a refund yet."""
     amount_fen = order.refundable_fen or 0
-    actions = [Order.state.set("refunded" if back.done else "refunding"), Order.refundable_fen.set(0)]
+    over = "refunded" if back.done else "refunding"
+    actions: list[Action] = [Order.state.set(over), Order.refundable_fen.set(0)]
     if back.done:
-        actions.append(Order.refunded_fen.set((order.refunded_fen or 0) + amount_fen))
+        actions.append(Order.refunded_fen.add(amount_fen))
     paid = Order.state.is_in("paid", "completed") & (Order.refundable_fen == amount_fen)
     gone = table.update(Order, Order.key(order.order_id), *actions, when=paid, refuse=refuse)
-    return [
-        gone,
-        owed_back(order, order.payment_id or "", amount_fen=amount_fen, back=back, whole=True, now=now),
-    ]
+    owed = owed_back(order, order.payment_id or "", amount_fen=amount_fen, back=back, whole=True, now=now)
+    # A refund that is there already means what the order's own condition means: somebody else was first.
+    return [gone, replace(owed, refuse=refuse)]
 
 
 def reduced(order: Order, *, by_fen: int, cause: str, back: Back, refuse: Refusal, now: int) -> list[Write]:
@@ -183,8 +192,20 @@ def reduced(order: Order, *, by_fen: int, cause: str, back: Back, refuse: Refusa
     return [less, owed_back(order, cause, amount_fen=by_fen, back=back, whole=False, now=now)]
 
 
-def owed_back(order: Order, cause: str, *, amount_fen: int, back: Back, whole: bool, now: int) -> Write:
-    """The refund row: one for a cause, with a number that never changes, due at once unless it is back."""
+def owed_back(
+    order: Order,
+    cause: str,
+    *,
+    amount_fen: int,
+    back: Back,
+    whole: bool,
+    now: int,
+    payment_id: str | None = None,
+) -> Write:
+    """The refund row: one for a cause, with a number that never changes, due at once unless it is back.
+
+    It is of the payment that the order took, unless another is named.
+    """
     pk, sk = Refund.key(order.order_id, cause)
     row = Refund(
         pk,
@@ -192,16 +213,13 @@ def owed_back(order: Order, cause: str, *, amount_fen: int, back: Back, whole: b
         state="done" if back.done else "due",
         refund_id=ids.derived("rfd", order.order_id, cause),
         order_id=order.order_id,
-        payment_id=order.payment_id or cause,
+        payment_id=payment_id or order.payment_id or cause,
         amount_fen=amount_fen,
         reason=back.reason,
         whole=whole,
         created_at=now,
-        **due.slot(
-            job=REFUND_JOB,
-            pk=pk,
-            at=now,
-        ),
+        done_at=now if back.done else None,
+        **({} if back.done else due.slot(job=REFUND_JOB, pk=pk, at=now)),
     )
     return table.create(row, refuse=lambda _: PaymentKnown())
 
@@ -261,6 +279,7 @@ def _give_back(order: Order, paid: Paid, *, now: int) -> None:
         back=Back(reason="paid_twice"),
         whole=False,
         now=now,
+        payment_id=paid.payment_id,
     )
     table.transact([_payment(order, paid, state="returned", now=now), back])
 
@@ -333,7 +352,7 @@ def send_refund(entry: due.Entry, now: int) -> None:
     )
 
 
-class _Done(Conflict):
+class _Done(Exception):
     """Somebody else was first."""
 
 
@@ -431,7 +450,14 @@ def told_partly_refunded(order: Order, *, amount_fen: int, cause: str, now: int)
 
 
 def complete(order_id: str, *, now: int) -> None:
-    """The mall says that the order is done: received, or past the time to give it back."""
+    """The mall says that the order is done: received, or past the time to give it back.
+
+    Raises:
+        OrderOver: it is not paid yet, as far as is known here; said again after the payment, it is taken.
+    """
+    state = show(order_id).state
+    if state in ("pending", "cancelled"):
+        raise OrderOver(state=state)
     _note(order_id, Order.state.set("completed"), Order.completed_at.set(now), when=Order.state == "paid")
 
 

@@ -57,7 +57,7 @@ class ChainTooLong(NotBound):
 class NotNew(NotBound):
     """The policy binds new members only."""
 
-    code = "not_new"
+    code = "not_a_new_member"
     en = "This is for new members only."
     zh = "仅限新会员。"
     advice = "Show the target without the promise for newcomers."
