@@ -43,3 +43,8 @@ package: $(VENV)/.ready
 deploy: $(VENV)/.ready
 	$(PY) -m infra.deploy $(STAGE) --region $(or $(REGION),$(error Say where, as in REGION=cn-northwest-1)) \
 		--bucket $(or $(BUCKET),$(error Name an S3 bucket of yours in that region, as in BUCKET=my-bucket)) $(SETTINGS)
+
+.PHONY: docs
+
+docs: $(VENV)/.ready
+	$(PY) -m infra.docs

@@ -34,7 +34,9 @@ JOB_SECONDS = 45.0
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 
 app = Chalice(app_name=telemetry.SERVICE, configure_logs=False)
-app.register_middleware(ConvertToMiddleware(telemetry.logger.inject_lambda_context(clear_state=True)))
+app.register_middleware(
+    ConvertToMiddleware(telemetry.logger.inject_lambda_context(clear_state=True, log_event=False))
+)
 app.register_middleware(ConvertToMiddleware(telemetry.metrics.log_metrics))
 app.register_middleware(http.normalise, event_type="http")
 

@@ -146,7 +146,7 @@ def _responses(route: Route, known: dict[str, Any]) -> dict[str, Any]:
 
 
 _AT_THE_DOOR: dict[str, list[type[AppError]]] = {
-    "public": [Unauthorized, Forbidden],
+    "public": [],
     "member": [Unauthorized, Forbidden],
     "operator": [Unauthorized, Forbidden],
     "mall": [SignatureInvalid],

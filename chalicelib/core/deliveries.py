@@ -44,10 +44,12 @@ class NotDelivered(Exception):
 
 
 def owe(event_type: str, *, cause: Sequence[str], data: dict[str, Any], now: int) -> list[Write]:
-    """The write that owes the mall a webhook, once for its cause; none when no mall is configured."""
+    """The write that owes the mall a webhook, once for its cause; none when it is owed already, or to nobody."""
     if not config.settings().mall_webhook_url:
         return []
     delivery_id = ids.derived("dlv", "mall", event_type, *cause)
+    if table.get(Delivery, Delivery.key(delivery_id)) is not None:
+        return []
     at = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%SZ}"
     body = json.dumps({"type": event_type, "timestamp": at, "data": data}, ensure_ascii=False)
     # The stream's reader has the first minute, so that job and reader seldom both send.

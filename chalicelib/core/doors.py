@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chalicelib.core import webhooks
-from chalicelib.core.errors import Forbidden, Unauthorized
+from chalicelib.core.errors import AppError, Forbidden, Unauthorized
 
 Role = Literal["owner", "marketing", "support", "finance", "store"]
 
@@ -38,10 +38,11 @@ ANY_OPERATOR = operators("marketing", "support", "finance", "store")
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A signed-in member, and the program they signed in through."""
+    """A signed-in member, the program they signed in through, and what tells them apart among visitors."""
 
     member_id: str
     program_id: str
+    visitor: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +103,19 @@ def admit(door: Door, approach: Approach, *, now: int) -> Caller:
     token = _bearer(approach.headers)
     if door.kind == "operator":
         return Caller(operator=_operator(token, door, now=now))
-    if door.kind == "public" and not token:
-        return Caller()
+    if door.kind == "public":
+        return _perhaps_member(token, now=now)
     if not token or _member_guard is None:
         raise Unauthorized
     return Caller(session=_member_guard(token, now))
+
+
+def _perhaps_member(token: str, *, now: int) -> Caller:
+    """A session that is no good any more is nobody's: with it one could not even sign in again."""
+    try:
+        return Caller(session=_member_guard(token, now)) if token and _member_guard else Caller()
+    except AppError:
+        return Caller()
 
 
 def _operator(token: str, door: Door, *, now: int) -> Operator:

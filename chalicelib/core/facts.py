@@ -155,6 +155,12 @@ def run_owed(entry: due.Entry, now: int) -> None:
         dispatch(Fact(name=entry.due_ref, pk=entry.pk, sk=entry.sk, rev=row.owed_rev, owed=True), now=now)
 
 
+def catch_up(row: Row, *, now: int) -> None:
+    """Let what is owed of this row happen now, before it is replaced."""
+    if row.due_ref in _reactions and row.owed_rev is not None:
+        dispatch(Fact(name=row.due_ref, pk=row.pk, sk=row.sk, rev=row.owed_rev, owed=True), now=now)
+
+
 def dispatch(fact: Fact, *, now: int) -> None:
     """Let every reaction to ``fact`` happen, each exactly once, then owe it no more.
 

@@ -44,7 +44,7 @@ CORS = CORSConfig(
 Headers = dict[str, str | list[str]]
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}")
+_ID = re.compile(r"[A-Za-z0-9_.~-]{1,512}")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _FIELD = re.compile(r"`\$\.?([^`]*)`$")

@@ -3,6 +3,7 @@
 Never logged: bodies, tokens, secrets, and what identifies a person other than the member id.
 """
 
+import logging
 import os
 import warnings
 
@@ -10,6 +11,10 @@ from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 SERVICE = "liebian"
+
+# At DEBUG these two would log addresses and headers, and with them secrets.
+for library in ("urllib3", "botocore"):
+    logging.getLogger(library).setLevel(logging.INFO)
 
 # Most invocations have nothing to count, and powertools would say so in the log each time.
 warnings.filterwarnings("ignore", message="No application metrics to publish")

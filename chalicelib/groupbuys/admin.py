@@ -93,9 +93,14 @@ def add_stock(call: Call, campaign_id: str, body: AddStock) -> StockLeft:
     return StockLeft(sku_id=body.sku_id, left=sum(left.values()), now=call.now)
 
 
-@api.get("/v1/admin/groupbuys/{campaign_id}/report", door=doors.operators("marketing", "finance"))
+@api.get(
+    "/v1/admin/groupbuys/{campaign_id}/report",
+    door=doors.operators("marketing", "finance"),
+    refuses=[NotFound],
+)
 def show_report(call: Call, campaign_id: str) -> Report:
     """What came of a campaign, day by day."""
+    campaigns.find(campaign_id, now=call.now)
     days = [
         ReportDay(
             day=row.sk.removeprefix("DAY#"), **{name: getattr(row, name) or 0 for name in reporting.COUNTS}

@@ -14,10 +14,9 @@ from chalicelib.groupbuys.schemas import (
     SeatAnswer,
     SkuAnswer,
 )
-from chalicelib.members import service as members
-from chalicelib.members.rules import masked
 from chalicelib.orders import service as orders
 from chalicelib.orders.answers import order_answer
+from chalicelib.sharing import answers as sharing_answers
 from chalicelib.sharing import rules as sharing
 from chalicelib.sharing.schemas import Sharer
 
@@ -115,10 +114,7 @@ def _seats(seats: Sequence[Seat], call: Call) -> list[SeatAnswer]:
 
 def person(member_id: str, call: Call) -> Sharer:
     """Somebody's name and picture, masked for strangers."""
-    profile = members.profile(member_id, now=call.now)
-    name = profile.nickname if profile else None
-    shown = name if name and call.caller.session else masked(name, lang=call.lang)
-    return Sharer(nickname=shown, avatar_url=profile.avatar_url if profile else None)
+    return sharing_answers.person(member_id, call, open_names=call.caller.session is not None)
 
 
 def joinable(row: Group, call: Call) -> JoinableGroup:

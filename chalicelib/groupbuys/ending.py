@@ -119,12 +119,12 @@ def end(group_id: str, *, back: Back, now: int) -> None:
         group, seats = service.with_seats(group_id)
         payers = [seat for seat in seats if seat.state == "confirmed"]
         try:
-            if group.state == "open":
-                _end_open(group, payers, known, back=back, now=now)
-                continue
-            if group.state != "expiring":
+            if group.state == "open" and _end_open(group, payers, known, back=back, now=now):
                 return
-            _refund_some(group, _that_fit(group, payers), known, back=back, now=now)
+            if group.state not in ("open", "expiring"):
+                return
+            if group.state == "expiring":
+                _refund_some(group, _that_fit(group, payers), known, back=back, now=now)
         except _Moved:
             # Somebody paid or left in between, or has a part of the money back: the seats do not tell enough.
             known = {row.order_id: row for row in orders.those([seat.order_id for seat in payers])}
@@ -132,16 +132,18 @@ def end(group_id: str, *, back: Back, now: int) -> None:
         raise Busy
 
 
-def _end_open(group: Group, payers: Sequence[Seat], known: Known, *, back: Back, now: int) -> None:
+def _end_open(group: Group, payers: Sequence[Seat], known: Known, *, back: Back, now: int) -> bool:
+    """End it, if these are its payers; false: refunds are still to be written."""
     if _fills(group, len(payers)) and back == EXPIRED:
         table.transact(_filled_short(group, payers, now=now))
-        return
+        return True
     refunds = _refunds(payers, known, back=back, now=now)
     stock = _stock_of(group) if group.reserve == "group" else _stock_of_seats(group, payers)
     if len(payers) <= PAYERS_AT_ONCE and 1 + len(stock) + len(refunds) <= table.MAX_ACTIONS:
         table.transact([_over(group, payers, state="expired", now=now), *stock, *refunds])
-    else:
-        table.transact([_over(group, payers, state="expiring", now=now), *_stock_of(group)])
+        return True
+    table.transact([_over(group, payers, state="expiring", now=now), *_stock_of(group)])
+    return False
 
 
 def _fills(group: Group, people: int) -> bool:
@@ -300,7 +302,7 @@ def _give_back(order: Order, group: Group, seats: Sequence[Seat], *, back: Back,
     elif payers == [own]:
         _end_open(group, payers, known, back=back, now=now)
     else:
-        others = [seat for seat in payers if seat is not own]
+        others = sorted((seat for seat in payers if seat is not own), key=lambda seat: seat.paid_at or 0)
         table.transact(_stepping_out(order, group, own, others, back=back, now=now))
 
 

@@ -16,7 +16,7 @@ from chalicelib.orders.answers import order_answer
 from chalicelib.orders.schemas import OrderAnswer
 
 api = Api(__name__)
-MallOrderId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+MallOrderId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
 
 
 class TakeSeat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

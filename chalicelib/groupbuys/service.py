@@ -314,7 +314,8 @@ def join(*, group_id: str, buying: Buying, now: int) -> Seated:
     for _ in range(ROUNDS):
         try:
             _may_join(group, campaign, buying.member_id, now=now)
-            table.transact(_joining(campaign, group, order, taken, seen=seen, now=now))
+            writes = _joining(campaign, group, order, taken, seen=seen, now=now)
+            table.transact(writes, peek=lambda: _may_still_join(group_id, now=now))
             return Seated(group=group, order=order, new=True)
         except PartRefused as refused:
             answer = _first_answer(buying, refused.row, group=group)
@@ -357,6 +358,13 @@ def _may_join(group: Group, campaign: Campaign, member_id: str, *, now: int) -> 
     if group.new_members_only and not is_new(member_id, campaign):
         raise NotNewMember
     refusal = why_not(group, now=now)
+    if refusal is not None:
+        raise refusal
+
+
+def _may_still_join(group_id: str, *, now: int) -> None:
+    """Before a join that met others is sent again: 64 for 4 seats then send 100 times, not 400."""
+    refusal = why_not(find(group_id), now=now)
     if refusal is not None:
         raise refusal
 

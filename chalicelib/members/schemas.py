@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-Proof = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_@.:+=/-]{1,128}$")]
+Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)")]
+Proof = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_@.:+=/-]{1,128}$(?!\n)")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-PagePath = Annotated[str, msgspec.Meta(pattern=r"^/?[A-Za-z0-9_./{}?=&%-]{1,512}$")]
-HttpsUrl = Annotated[str, msgspec.Meta(pattern=r"^https://[^\s\"'<>\\]{1,500}$")]
+PagePath = Annotated[str, msgspec.Meta(pattern=r"^/?[A-Za-z0-9_./{}?=&%-]{1,512}$(?!\n)")]
+HttpsUrl = Annotated[str, msgspec.Meta(pattern=r"^https://[^\s\"'<>\\]{1,500}$(?!\n)")]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
@@ -64,8 +64,8 @@ class ProgramList(msgspec.Struct, frozen=True, kw_only=True):
 class EditProgram(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What operators say of a program."""
 
-    appid: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    secret_name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    appid: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
+    secret_name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
     name: Name
     platform: Literal["wechat"] = "wechat"
     kind: Literal["functional", "campaign"]

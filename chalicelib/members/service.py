@@ -162,10 +162,15 @@ def _note_differing(known: Sequence[Identity | None]) -> None:
 # --- sessions -----------------------------------------------------------------------------------------------
 
 
-def token_for(member: Member, *, program_id: str, now: int) -> tuple[str, int]:
+def visitor_key(proofs: Sequence[str]) -> str:
+    """What tells a person apart when visits are counted: the same at signing in and afterwards."""
+    return ids.derived("vis", proofs[-1])
+
+
+def token_for(member: Member, *, program_id: str, visitor: str, now: int) -> tuple[str, int]:
     """A session token and when it ends."""
     for_s = settings().session_days * DAY
-    claims = {"sub": member.member_id, "prg": program_id}
+    claims = {"sub": member.member_id, "prg": program_id, "vst": visitor}
     return session.sign(claims, purpose="session", now=now, for_s=for_s), now + for_s
 
 
@@ -177,7 +182,7 @@ def admit(token: str, now: int) -> doors.Session:
     """
     claims = session.verify(token, purpose="session", now=now)
     try:
-        admitted = doors.Session(member_id=claims["sub"], program_id=claims["prg"])
+        admitted = doors.Session(member_id=claims["sub"], program_id=claims["prg"], visitor=claims["vst"])
     except KeyError as incomplete:
         raise Unauthorized from incomplete
     if admitted.member_id in _blocked.get("all", now=now, load=_read_blocked):
@@ -294,7 +299,7 @@ def block(*, member_id: str, reason: str, by: doors.Operator, now: int) -> None:
     ttl = now + (settings().session_days + 1) * DAY
     _switch(
         member_id,
-        table.create(Blocked(*Blocked.key(member_id), ttl=ttl)),
+        Write(operation="Put", row=Blocked(*Blocked.key(member_id), ttl=ttl), when=None, refuse=Busy),
         Member.blocked_because.set(reason),
         before="active",
         after="blocked",
@@ -410,6 +415,8 @@ def edit_program(program_id: str, given: EditProgram, *, by: doors.Operator, now
     if before is None:
         raise NotFound
     row = _program_row(program_id, given)
+    if _told(row) == _told(before):
+        return before
     row.rev = before.rev + 1
     replaced = Write(operation="Put", row=row, when=Program.rev == before.rev, refuse=Busy)
     table.transact([replaced, _audit("program.edited", before, row, by=by, now=now)])

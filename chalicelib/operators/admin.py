@@ -2,9 +2,9 @@
 
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import NotFound
-from chalicelib.core.http import Api, Call, Items, Listing
+from chalicelib.core.http import Api, Call, Items
 from chalicelib.operators import service
-from chalicelib.operators.schemas import AuditEntry, AuditQuery, Me, OwedDelivery, Retried, StuckRow
+from chalicelib.operators.schemas import AuditEntry, AuditQuery, Me, OwedDelivery, Retried, Some, StuckRow
 
 api = Api(__name__)
 
@@ -19,9 +19,10 @@ def show_me(call: Call) -> Me:
 @api.get("/v1/admin/audit", door=doors.operators("finance"), refuses=[cursors.CursorInvalid])
 def list_audit(call: Call, query: AuditQuery) -> Items[AuditEntry]:
     """What operators changed in a month, newest first."""
-    where = f"audit#{query.month}"
+    month = query.month or service.month_of(call.now)
+    where = f"audit#{month}"
     after = cursors.unseal(query.after, where=where, now=call.now)
-    page = service.trail(month=query.month, limit=query.limit, after=after, now=call.now)
+    page = service.trail(month=month, limit=query.limit, after=after)
     entries = [
         AuditEntry(
             id=row.sk,
@@ -40,7 +41,7 @@ def list_audit(call: Call, query: AuditQuery) -> Items[AuditEntry]:
 
 
 @api.get("/v1/admin/stuck", door=doors.operators("support", "finance"))
-def list_stuck(call: Call, query: Listing) -> Items[StuckRow]:
+def list_stuck(call: Call, query: Some) -> Items[StuckRow]:
     """Work that failed ten times and waits for a person: reactions, deliveries, jobs."""
     found = service.stuck(limit=query.limit)
     rows = [
@@ -62,11 +63,11 @@ def list_stuck(call: Call, query: Listing) -> Items[StuckRow]:
 def retry_stuck(call: Call, stuck_id: str) -> Retried:
     """Give stuck work another ten tries, the first at once."""
     service.retry(stuck_id=stuck_id, by=call.operator, now=call.now)
-    return Retried(id=stuck_id, due_at=call.now)
+    return Retried(id=stuck_id, due_at=call.now, now=call.now)
 
 
 @api.get("/v1/admin/deliveries", door=doors.operators("support", "finance"))
-def list_deliveries(call: Call, query: Listing) -> Items[OwedDelivery]:
+def list_deliveries(call: Call, query: Some) -> Items[OwedDelivery]:
     """Messages that the mall has not confirmed yet."""
     rows = [
         OwedDelivery(

@@ -19,7 +19,7 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
 class AuditQuery(Listing, frozen=True, kw_only=True):
     """Which month of the trail, ``YYYY-MM``; the current one when left out."""
 
-    month: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}$")] | None = None
+    month: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$(?!\n)")] | None = None
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +34,12 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     before: Any
     after: Any
+
+
+class Some(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many of a list that has one page."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
 
 
 class StuckRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +59,7 @@ class Retried(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     due_at: int
+    now: int
 
 
 class OwedDelivery(msgspec.Struct, frozen=True, kw_only=True):

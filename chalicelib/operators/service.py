@@ -65,7 +65,7 @@ def recorded(*, by: Operator, action: str, subject: str, before: Any, after: Any
     audit_id = ids.ulid("aud", now=now, entropy=secrets.token_bytes(10))
     return table.create(
         Audit(
-            *Audit.key(audit_id, _month(now)),
+            *Audit.key(audit_id, month_of(now)),
             by=by.key_id,
             by_name=by.name,
             role=by.role,
@@ -78,15 +78,16 @@ def recorded(*, by: Operator, action: str, subject: str, before: Any, after: Any
     )
 
 
-def trail(*, month: str | None, limit: int, after: table.Raw | None, now: int) -> Page:
-    """A month of the audit trail, newest first."""
-    return table.query(Audit, f"AUDIT#{month or _month(now)}", limit=limit, newest_first=True, after=after)
+def trail(*, month: str, limit: int, after: table.Raw | None) -> Page:
+    """A month of the audit trail (``YYYY-MM``), newest first."""
+    return table.query(Audit, f"AUDIT#{month}", limit=limit, newest_first=True, after=after)
 
 
 def stuck(*, limit: int) -> list[tuple[str, str, Row]]:
     """What failed ten times, of every job: (id to retry it by, job, row)."""
     found = [(job, row) for job in due.jobs() for row in due.stuck(job, limit=limit).rows]
-    return [(_stuck_id(job, row), job, row) for job, row in found]
+    oldest_first = sorted(found, key=lambda one: one[1].due_at or 0)[:limit]
+    return [(_stuck_id(job, row), job, row) for job, row in oldest_first]
 
 
 def retry(*, stuck_id: str, by: Operator, now: int) -> None:
@@ -104,15 +105,17 @@ def retry(*, stuck_id: str, by: Operator, now: int) -> None:
 
 def owed_deliveries(*, limit: int) -> list[deliveries.Delivery]:
     """Messages that the mall has not confirmed, those to be tried next first, then those given up."""
-    entries: list[dict[str, Any]] = []
-    shards = [f"{deliveries.JOB}#{number}" for number in range(settings().due_shards)]
-    for shard in [*shards, f"stuck#{deliveries.JOB}"]:
-        entries += table.index("due", Row.due_shard == shard, limit=limit)[0]
+    live: list[dict[str, Any]] = []
+    for number in range(settings().due_shards):
+        live += table.index("due", Row.due_shard == f"{deliveries.JOB}#{number}", limit=limit)[0]
+    given_up, _ = table.index("due", Row.due_shard == f"stuck#{deliveries.JOB}", limit=limit)
+    entries = [*sorted(live, key=lambda entry: int(entry["due_at"])), *given_up]
     rows = table.get_many([(Row, (entry["pk"], entry["sk"])) for entry in entries[:limit]]) if entries else []
     return [row for row in rows if row is not None and row.state == "due"]
 
 
-def _month(now: int) -> str:
+def month_of(now: int) -> str:
+    """The month of the trail that ``now`` is in, by UTC."""
     return f"{datetime.fromtimestamp(now, UTC):%Y-%m}"
 
 
@@ -126,4 +129,6 @@ def _stuck_key(stuck_id: str) -> tuple[str, str, str]:
         job, pk, sk = text.split("\n")
     except (binascii.Error, ValueError) as unreadable:
         raise NotFound from unreadable
+    if not (pk and sk):
+        raise NotFound
     return job, pk, sk

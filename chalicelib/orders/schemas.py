@@ -6,7 +6,7 @@ import msgspec
 
 from chalicelib.members.schemas import Reason
 
-OrderId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+OrderId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
 Amount = Annotated[int, msgspec.Meta(ge=1, le=10_000_000_00)]
 EventType = Literal[
     "order.created",
@@ -101,7 +101,7 @@ class MallLine(msgspec.Struct, frozen=True, kw_only=True):
 class Reconcile(msgspec.Struct, frozen=True, kw_only=True):
     """A day of the mall's books."""
 
-    day: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    day: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$(?!\n)")]
     orders: Annotated[list[MallLine], msgspec.Meta(max_length=200)]
 
 

@@ -25,4 +25,7 @@ def vouch(call: Call, body: VouchFor) -> Reply[SignedIn]:
         proofs.append(rules.unionid_proof(body.unionid))
     came_by = service.CameBy(link=body.link, visit_token=body.visit_token, wx_scene=body.wx_scene)
     signed_in = service.sign_in(proofs=proofs, program_id=program.program_id, came_by=came_by, now=call.now)
-    return signed_in_answer(signed_in, call, program_id=program.program_id, wx_scene=body.wx_scene)
+    visitor = members.visitor_key(proofs)
+    return signed_in_answer(
+        signed_in, call, visitor=visitor, program_id=program.program_id, wx_scene=body.wx_scene
+    )

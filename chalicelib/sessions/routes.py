@@ -9,7 +9,7 @@ from chalicelib.members import rules
 from chalicelib.members import service as members
 from chalicelib.sessions import service
 from chalicelib.sessions.schemas import SignedIn, SignedInMember, SignIn
-from chalicelib.sharing.routes import visit_answer
+from chalicelib.sharing.answers import visit_answer
 from chalicelib.wechat import service as wechat
 
 api = Api(__name__)
@@ -41,16 +41,19 @@ def sign_in(call: Call, body: SignIn) -> Reply[SignedIn]:
         proofs.append(rules.unionid_proof(login.unionid))
     came_by = service.CameBy(link=body.link, visit_token=body.visit_token, wx_scene=body.wx_scene)
     signed_in = service.sign_in(proofs=proofs, program_id=program.program_id, came_by=came_by, now=call.now)
-    return signed_in_answer(signed_in, call, program_id=program.program_id, wx_scene=body.wx_scene)
+    visitor = members.visitor_key(proofs)
+    return signed_in_answer(
+        signed_in, call, visitor=visitor, program_id=program.program_id, wx_scene=body.wx_scene
+    )
 
 
 def signed_in_answer(
-    signed_in: service.SignedIn, call: Call, *, program_id: str, wx_scene: int | None
+    signed_in: service.SignedIn, call: Call, *, visitor: str, program_id: str, wx_scene: int | None
 ) -> Reply[SignedIn]:
     """The session; 201 for a new member, 200 for one who is known."""
     member = signed_in.member
-    token, expires_at = members.token_for(member, program_id=program_id, now=call.now)
-    session = doors.Session(member_id=member.member_id, program_id=program_id)
+    token, expires_at = members.token_for(member, program_id=program_id, visitor=visitor, now=call.now)
+    session = doors.Session(member_id=member.member_id, program_id=program_id, visitor=visitor)
     known = replace(call, caller=doors.Caller(session=session))
     visit = None
     if signed_in.visit is not None:

@@ -45,7 +45,7 @@ def sign_in(*, proofs: Sequence[str], program_id: str, came_by: CameBy, now: int
     Raises:
         Invalid: the visit token is forged. MemberBlocked: the shop blocked them.
     """
-    visit, refused = _arrive(came_by, visitor=proofs[0], now=now)
+    visit, refused = _arrive(came_by, visitor=members.visitor_key(proofs), now=now)
     if visit is None:
         member, new = members.find_or_register(proofs=proofs, program_id=program_id, now=now)
         bound = not new and attribution.binding(member.member_id, now=now) is not None

@@ -23,6 +23,7 @@ from chalicelib.sharing.schemas import (
 
 api = Api(__name__)
 _MARKETING = doors.operators("marketing")
+_ANY = "~"  # `*` in a path would have to be encoded, and Chalice does not decode
 
 
 @api.get("/v1/admin/cards", door=doors.ANY_OPERATOR)
@@ -45,7 +46,7 @@ def save_card(call: Call, body: EditCard) -> CardTemplate:
 @api.delete("/v1/admin/cards/{card_id}", door=_MARKETING, refuses=[NotFound])
 def remove_card(call: Call, card_id: str) -> SwitchedOff:
     """Take a template away."""
-    parts = [rules.ANY if part == "any" else part for part in card_id.split(".")]
+    parts = [rules.ANY if part == _ANY else part for part in card_id.split(".")]
     if len(parts) != 3:
         raise NotFound
     service.remove_card((parts[0], parts[1], parts[2]), by=call.operator, now=call.now)
@@ -73,14 +74,14 @@ def list_policies(call: Call) -> PolicyList:
     """The versions of the attribution policy, newest first; version 0 is built in."""
     found = attribution.policies(limit=100)
     return PolicyList(
-        items=[_policy(row) for row in found or [attribution.policy(now=call.now)]], now=call.now
+        items=[_policy(row, call) for row in found or [attribution.policy(now=call.now)]], now=call.now
     )
 
 
 @api.post("/v1/admin/policies", door=_MARKETING, status=201, refuses=[Busy])
 def make_policy(call: Call, body: EditPolicy) -> PolicyAnswer:
     """The next version; bindings keep the version they were made under."""
-    return _policy(attribution.make_policy(body, by=call.operator, now=call.now))
+    return _policy(attribution.make_policy(body, by=call.operator, now=call.now), call)
 
 
 @api.post("/v1/admin/links/{code}/off", door=doors.operators("marketing", "support"), refuses=[NotFound])
@@ -90,7 +91,9 @@ def switch_off(call: Call, code: str, body: SwitchOff) -> SwitchedOff:
     return SwitchedOff(code=link.code, state=link.state or "", now=call.now)
 
 
-@api.get("/v1/admin/members/{member_id}/binding", door=doors.operators("support", "finance"))
+@api.get(
+    "/v1/admin/members/{member_id}/binding", door=doors.operators("support", "finance"), refuses=[NotFound]
+)
 def show_binding(call: Call, member_id: str) -> BindingHistory:
     """Whose customer a member is and was."""
     return _history(member_id, call)
@@ -132,7 +135,7 @@ def _state(row: Binding) -> BindingState:
 
 def _card(row: Card) -> CardTemplate:
     return CardTemplate(
-        id=".".join(part.replace(rules.ANY, "any") for part in (row.target_kind, row.channel, row.placement)),
+        id=".".join(part.replace(rules.ANY, _ANY) for part in (row.target_kind, row.channel, row.placement)),
         target_kind=row.target_kind,
         channel=row.channel,
         placement=row.placement,
@@ -155,5 +158,6 @@ def _target(row: Target) -> EditTarget:
     )
 
 
-def _policy(row: Policy) -> PolicyAnswer:
-    return PolicyAnswer(version=row.n, mode=row.mode, depth=row.depth, made_at=row.made_at or None)
+def _policy(row: Policy, call: Call) -> PolicyAnswer:
+    made_at = row.made_at or None
+    return PolicyAnswer(version=row.n, mode=row.mode, depth=row.depth, made_at=made_at, now=call.now)

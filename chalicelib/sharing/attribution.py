@@ -107,10 +107,14 @@ def policies(*, limit: int) -> list[Policy]:
 def make_policy(given: EditPolicy, *, by: Operator, now: int) -> Policy:
     """The next version of the policy; bindings keep the version they were made under.
 
+    What is in force already makes no new version.
+
     Raises:
         Busy: somebody else made a version at the same moment.
     """
     newest = next(iter(policies(limit=1)), None)
+    if newest is not None and (newest.mode, newest.depth) == (given.mode, given.depth):
+        return newest
     n = newest.n + 1 if newest else 1
     row = Policy(*Policy.key(n), n=n, mode=given.mode, depth=given.depth, made_at=now)
     before = newest and {"version": newest.n, "mode": newest.mode, "depth": newest.depth}
@@ -129,7 +133,9 @@ def make_policy(given: EditPolicy, *, by: Operator, now: int) -> Policy:
 def binding(member_id: str, *, now: int) -> Binding | None:
     """The binding that holds; one that was found may be 30 seconds old."""
     known = _bindings.peek(member_id, now=now)
-    found = known or table.get(Binding, Binding.key(member_id))
+    if known is not None:
+        return known
+    found = table.get(Binding, Binding.key(member_id))
     if found is None or found.state != "bound":
         return None
     _bindings.put(member_id, found, now=now)
@@ -252,6 +258,10 @@ def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, 
         held = table.get(Binding, Binding.key(member_id))
         if _whose(held) == promoter_id:
             return held
+        if held is not None:
+            # What is still owed of the binding as it was could not be told from the one that replaces it.
+            facts.catch_up(held, now=now)
+            held = table.get(Binding, Binding.key(member_id))
         try:
             moved = _moved(member_id, held, promoter_id, now=now)
             above = _walk(member_id, promoter_id) if promoter_id else []
@@ -276,15 +286,20 @@ def _whose(held: Binding | None) -> str | None:
 
 
 def _moved(member_id: str, held: Binding | None, promoter_id: str | None, *, now: int) -> Binding:
+    pk, sk = Binding.key(member_id)
+    rev = held.rev + 1 if held else 1
+    made = promoter_id is not None and _whose(held) is None
     return Binding(
-        *Binding.key(member_id),
-        rev=held.rev + 1 if held else 1,
+        pk,
+        sk,
+        rev=rev,
         state="bound" if promoter_id else "unbound",
         member_id=member_id,
         promoter_id=promoter_id or (held.promoter_id if held else ""),
         policy=policy(now=now).n,
         bound_at=now,
         cause="operator",
+        **(facts.owed("binding.made", pk=pk, rev=rev, now=now) if made else {}),
     )
 
 
@@ -297,7 +312,12 @@ def _past(held: Binding | None, *, cause: str, now: int) -> list[Write]:
 
 
 def history(member_id: str) -> tuple[Binding | None, list[Past]]:
-    """The binding as it is, and what it was before, newest first."""
+    """The binding as it is, and what it was before, newest first.
+
+    Raises:
+        NotFound: there is no such member.
+    """
+    members.show(member_id)
     rows = table.query_all(Binding, Binding.key(member_id)[0], Binding.sk.startswith("BINDING"))
     now = next((row for row in rows if isinstance(row, Binding)), None)
     return now, sorted((row for row in rows if isinstance(row, Past)), key=lambda row: row.sk, reverse=True)
@@ -308,7 +328,9 @@ def history(member_id: str) -> tuple[Binding | None, list[Past]]:
 
 @facts.reaction("binding.made", name="sharing.tell_mall")
 def tell_mall(row: Binding, now: int) -> Sequence[Write]:
-    """The mall learns whose customer a member is."""
+    """The mall learns whose customer a member is, if they still are."""
+    if row.state != "bound":
+        return []
     data = {
         "member_id": row.member_id,
         "promoter_id": row.promoter_id,

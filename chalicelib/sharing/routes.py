@@ -6,9 +6,7 @@ from typing import Literal
 from chalicelib.core import doors
 from chalicelib.core.errors import Gone, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Document, Reply
-from chalicelib.members import service as members
-from chalicelib.members.rules import masked
-from chalicelib.sharing import attribution, rules, service, visits
+from chalicelib.sharing import answers, attribution, rules, service, visits
 from chalicelib.sharing.models import Link
 from chalicelib.sharing.schemas import (
     BindingAnswer,
@@ -21,7 +19,6 @@ from chalicelib.sharing.schemas import (
     MintLinks,
     OpenLink,
     QrQuery,
-    Sharer,
     SwitchedOff,
     TargetRef,
     VisitAnswer,
@@ -48,7 +45,7 @@ def mint_all(call: Call, body: MintLinks) -> LinkList:
 @api.delete("/v1/links/{code}", door=doors.MEMBER, refuses=[NotFound])
 def switch_off(call: Call, code: str) -> SwitchedOff:
     """Take one's own link back; it stays off."""
-    link = service.switch_off(code=code, sharer_id=call.member_id, now=call.now)
+    link = service.switch_off(code=code, sharer_id=call.member_id)
     return SwitchedOff(code=link.code, state=link.state or "", now=call.now)
 
 
@@ -65,7 +62,7 @@ def open_link(call: Call, code: str, body: OpenLink) -> VisitAnswer:
     session = call.caller.session
     program_id = session.program_id if session else body.program_id
     bound = _bound(session.member_id, visit, now=call.now) if session and not robot else None
-    return visit_answer(
+    return answers.visit_answer(
         visit, call, wx_scene=body.wx_scene, counted=not robot, program_id=program_id, bound=bound
     )
 
@@ -108,7 +105,7 @@ def show_page(call: Call, code: str) -> Reply[Document]:
     state = _state(link, call.now)
     card = service.card(link, now=call.now, lang=call.lang, open_names=False)
     about = service.describe(link.target_kind, link.target_id, now=call.now)
-    sharer = _sharer(link.sharer_id, call, open_names=False)
+    sharer = answers.person(link.sharer_id, call, open_names=False)
     shown = page.Page(
         code=code,
         title=card.title,
@@ -139,7 +136,7 @@ def show_page(call: Call, code: str) -> Reply[Document]:
 def show_binding(call: Call) -> BindingAnswer:
     """Whose customer the signed-in member is."""
     held = attribution.binding(call.member_id, now=call.now)
-    promoter = _sharer(held.promoter_id, call, open_names=True) if held else None
+    promoter = answers.person(held.promoter_id, call, open_names=True) if held else None
     return BindingAnswer(
         bound=held is not None, promoter=promoter, bound_at=held.bound_at if held else None, now=call.now
     )
@@ -149,33 +146,8 @@ def visitor_of(call: Call, key: str | None) -> str:
     """What tells this visitor apart: the member, else the phone's own key, else address and user agent."""
     session = call.caller.session
     if session is not None:
-        return session.member_id
+        return session.visitor
     return f"key:{key}" if key else f"at:{call.ip}|{call.user_agent}"
-
-
-def visit_answer(
-    visit: visits.Visit,
-    call: Call,
-    *,
-    wx_scene: int | None,
-    counted: bool,
-    program_id: str | None,
-    bound: bool | None,
-) -> VisitAnswer:
-    """The page's answer to an opening; strangers see the sharer's name masked."""
-    link, known = visit.link, call.caller.session is not None
-    return VisitAnswer(
-        code=link.code,
-        target=TargetRef(kind=link.target_kind, id=link.target_id),
-        sharer=_sharer(link.sharer_id, call, open_names=known),
-        card=service.card(link, now=call.now, lang=call.lang, open_names=known),
-        visit_token=visits.token_for(visit, now=call.now),
-        counted=counted,
-        arrived_by=rules.arrived(wx_scene),
-        bound=bound,
-        hand_overs=members.hand_overs(program_id, link=link.code, now=call.now) if program_id else [],
-        now=call.now,
-    )
 
 
 def _bound(member_id: str, visit: visits.Visit, *, now: int) -> bool:
@@ -213,10 +185,3 @@ def _link(link: Link, call: Call) -> LinkAnswer:
 
 def _url(code: str, call: Call) -> str:
     return f"{call.base_url}/s/{code}"
-
-
-def _sharer(member_id: str, call: Call, *, open_names: bool) -> Sharer:
-    profile = members.profile(member_id, now=call.now)
-    name = profile.nickname if profile else None
-    shown = name if name and open_names else masked(name, lang=call.lang)
-    return Sharer(nickname=shown, avatar_url=profile.avatar_url if profile else None)

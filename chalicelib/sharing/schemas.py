@@ -8,14 +8,14 @@ from chalicelib.core.http import Listing
 from chalicelib.members.schemas import HandOver, HttpsUrl, Id, PagePath, Reason
 from chalicelib.sharing.rules import Channel, Mode
 
-TargetId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-][A-Za-z0-9_./-]{0,127}$")]
-KindName = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,32}$")]
-Placement = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{0,32}$")]
-CardKey = Annotated[str, msgspec.Meta(pattern=r"^(\*|[A-Za-z0-9_-]{1,32})$")]
+TargetId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-][A-Za-z0-9_./-]{0,127}$(?!\n)")]
+KindName = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,32}$(?!\n)")]
+Placement = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{0,32}$(?!\n)")]
+CardKey = Annotated[str, msgspec.Meta(pattern=r"^(\*|[A-Za-z0-9_-]{1,32})$(?!\n)")]
 CardText = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
-LinkCode = Annotated[str, msgspec.Meta(pattern=r"^[2-9A-HJKMNP-Z]{10}$")]
+LinkCode = Annotated[str, msgspec.Meta(pattern=r"^[2-9A-HJKMNP-Z]{10}$(?!\n)")]
 Token = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
-VisitorKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
+VisitorKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$(?!\n)")]
 Scene = Annotated[int, msgspec.Meta(ge=0, le=99_999)]
 Epoch = Annotated[int, msgspec.Meta(ge=0, le=99_999_999_999)]
 
@@ -180,7 +180,7 @@ class EditCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     title: CardText
     image_url: HttpsUrl | None = None
     path: PagePath | None = None
-    tag: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")] | None = None
+    tag: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$(?!\n)")] | None = None
 
 
 class CardTemplate(EditCard, frozen=True, kw_only=True):
@@ -229,6 +229,7 @@ class PolicyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     depth: int
     made_at: int | None
+    now: int
 
 
 class PolicyList(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Gone, Invalid, NotFound
 from chalicelib.core.money import yuan
 from chalicelib.core.table import Write
+from chalicelib.core.telemetry import logger
 from chalicelib.members import service as members
 from chalicelib.members.rules import masked
 from chalicelib.operators import service as operators
@@ -17,6 +18,7 @@ from chalicelib.sharing.models import Card, Link, Target
 from chalicelib.sharing.schemas import CardAnswer, EditCard, EditTarget, MintLink
 
 COLLISIONS_AT_MOST = 4
+_CARD_TOLD = ("title", "image_url", "path", "tag")
 _FALLBACK = {
     "zh": ("{nickname}邀请你来看看{title}", "邀请你来看看"),
     "en": ("{nickname} shares {title}", "Have a look"),
@@ -78,9 +80,10 @@ def mint(*, sharer_id: str, wanted: MintLink, now: int) -> tuple[Link, bool]:
         except table.Taken as first:
             if first.row.natural_key != row.natural_key:
                 continue
-            if first.row.state == "off":
+            link = _renewed(first.row, wanted, now=now)
+            if link.state == "off":
                 raise LinkOff(code=row.code) from first
-            return _renewed(first.row, wanted, now=now), False
+            return link, False
         _links.put(row.code, row, now=now)
         return row, True
     raise Busy
@@ -98,10 +101,7 @@ def mint_all(*, sharer_id: str, wanted: Sequence[MintLink], now: int) -> list[Li
     for _ in range(COLLISIONS_AT_MOST * 2):
         rows = [_row(sharer_id, one, attempt=n, now=now) for one, n in zip(wanted, attempts, strict=True)]
         found = table.get_many([(Link, Link.key(row.code)) for row in rows])
-        foreign = [
-            old is not None and old.natural_key != new.natural_key
-            for old, new in zip(found, rows, strict=True)
-        ]
+        foreign = [_collides(row, old, rows) for row, old in zip(rows, found, strict=True)]
         attempts = [n + collides for n, collides in zip(attempts, foreign, strict=True)]
         if any(foreign):
             continue
@@ -116,6 +116,12 @@ def mint_all(*, sharer_id: str, wanted: Sequence[MintLink], now: int) -> list[Li
             for one, new, old in zip(wanted, rows, found, strict=True)
         ]
     raise Busy
+
+
+def _collides(row: Link, old: Link | None, batch: Sequence[Link]) -> bool:
+    """Whether something else has this code: in the table, or earlier in the batch."""
+    first = next(other for other in batch if other.code == row.code)
+    return first.natural_key != row.natural_key or (old is not None and old.natural_key != row.natural_key)
 
 
 def _valid(wanted: MintLink, *, now: int) -> None:
@@ -184,14 +190,16 @@ def find_open(code: str, *, now: int) -> Link:
     return link
 
 
-def switch_off(*, code: str, sharer_id: str, now: int) -> Link:
+def switch_off(*, code: str, sharer_id: str) -> Link:
     """A sharer takes a link back; off already, nothing changes.
 
     Raises:
         NotFound: there is none, or it is somebody else's.
     """
-    own = Link.sharer_id == sharer_id
-    return _off(table.update(Link, Link.key(code), Link.state.set("off"), when=own, refuse=NotFound), [])
+    link = table.get(Link, Link.key(code))
+    if link is None or link.sharer_id != sharer_id:
+        raise NotFound
+    return _off(link, [])
 
 
 def switch_off_for(*, code: str, reason: str, by: Operator, now: int) -> Link:
@@ -200,24 +208,30 @@ def switch_off_for(*, code: str, reason: str, by: Operator, now: int) -> Link:
     Raises:
         NotFound: there is none.
     """
+    link = table.get(Link, Link.key(code))
+    if link is None:
+        raise NotFound
     audit = operators.recorded(
         by=by, action="link.off", subject=code, before={"state": "on"}, after={"reason": reason}, now=now
     )
-    return _off(table.update(Link, Link.key(code), Link.state.set("off"), refuse=NotFound), [audit])
+    return _off(link, [audit])
 
 
-def _off(write: Write, others: Sequence[Write]) -> Link:
-    code = write.row.pk.removeprefix("LINK#")
-    link = table.get(Link, (write.row.pk, write.row.sk))
-    if link is not None and link.state == "on":
-        try:
-            table.transact([write.also(Link.state == "on"), *others])
-        except NotFound:
-            link = None
-        _links.forget(code)
-        link = table.get(Link, Link.key(code)) if link else None
-    if link is None or link.state != "off":
-        raise NotFound
+class _OffAlready(Exception):
+    """Somebody else switched it off."""
+
+
+def _off(link: Link, others: Sequence[Write]) -> Link:
+    off = table.update(
+        Link, Link.key(link.code), Link.state.set("off"), when=Link.state == "on", refuse=_OffAlready
+    )
+    try:
+        if link.state == "on":
+            table.transact([off, *others])
+    except _OffAlready:
+        logger.info("the link was switched off by another", code=link.code)
+    _links.forget(link.code)
+    link.state = "off"
     return link
 
 
@@ -351,7 +365,7 @@ def save_card(given: EditCard, *, by: Operator, now: int) -> Card:
         path=given.path,
         tag=given.tag,
     )
-    _replace(Card, row, ("title", "image_url", "path", "tag"), action="card.saved", by=by, now=now)
+    _replace(Card, row, _CARD_TOLD, action="card.saved", by=by, now=now)
     _cards.clear()
     return row
 
@@ -363,7 +377,13 @@ def remove_card(card_id: tuple[str, str, str], *, by: Operator, now: int) -> Non
         NotFound: there is none.
     """
     key = Card.key(*card_id)
-    audit = operators.recorded(by=by, action="card.removed", subject=key[1], before=None, after=None, now=now)
+    card = table.get(Card, key)
+    if card is None:
+        raise NotFound
+    before = {name: getattr(card, name) for name in _CARD_TOLD}
+    audit = operators.recorded(
+        by=by, action="card.removed", subject=key[1], before=before, after=None, now=now
+    )
     table.transact([table.delete(Card, key, refuse=NotFound), audit])
     _cards.clear()
 
@@ -407,8 +427,10 @@ def _replace(
     by: Operator,
     now: int,
 ) -> None:
-    """Put ``row`` in place of what is there, unless somebody else changes it at the same time."""
+    """Put ``row`` in place of what is there, unless it is the same, or somebody else changes it meanwhile."""
     before = table.get(kind, (row.pk, row.sk))
+    if before is not None and all(getattr(before, name) == getattr(row, name) for name in told):
+        return
     row.rev = (before.rev if before else 0) + 1
     unchanged = kind.pk.does_not_exist() if before is None else kind.rev == before.rev
     audit = operators.recorded(

@@ -23,8 +23,6 @@ LIBRARIES_THAT_COST_A_COLD_START = (
     "wechatpayv3",
 )
 NOT_IN_THE_PACKAGE = ("infra", "tests", "moto", "PIL", "chalice.local", "chalice.test", "chalice.config")
-# Signing in answers with a visit, and sharing says what one looks like.
-ROUTES_THAT_SHARE_AN_ANSWER = {("chalicelib/sessions/routes.py", "chalicelib.sharing.routes.visit_answer")}
 
 Sources = Mapping[str, str]
 
@@ -114,8 +112,7 @@ def schemas_do_something(one: Import) -> bool:
 def calls_a_route(one: Import) -> bool:
     """Routes call; they are not called, save by the routes of their own room."""
     own_edge = one.file in EDGE and one.target_room == one.room
-    agreed = (one.path, one.name) in ROUTES_THAT_SHARE_AN_ANSWER
-    return one.target_file in EDGE and not own_edge and not agreed
+    return one.target_file in EDGE and not own_edge
 
 
 WALLS: list[Wall] = [

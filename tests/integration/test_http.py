@@ -1,0 +1,1465 @@
+"""The edge, over real connections to the local server: who passes which door, and what bad input gets.
+
+Whoever adds a route adds a line to `MAY_PASS` and, where it takes a body or something in its path, to `SAMPLES`:
+a call that would succeed, so that what is refused here is refused for the reason given and changes nothing.
+"""
+
+import base64
+import copy
+import hashlib
+import hmac
+import http.client
+import io
+import json
+import logging
+import re
+import socket
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from moto.dynamodb.models import dynamodb_backends
+
+import app
+from chalicelib.core import cache, clock, config, contract, cursors, due, session, table
+from chalicelib.core import http as edge
+from chalicelib.core.deliveries import Delivery
+from chalicelib.core.doors import Operator, Role
+from chalicelib.core.errors import Busy
+from chalicelib.groupbuys import campaigns
+from chalicelib.groupbuys import service as groupbuys
+from chalicelib.groupbuys.schemas import EditCampaign
+from chalicelib.members import rules as member_rules
+from chalicelib.members import service as members
+from chalicelib.members.schemas import AddProgram
+from chalicelib.operators import service as operators
+from chalicelib.orders import service as orders
+from chalicelib.orders.service import Paid
+from chalicelib.sharing import service as sharing
+from chalicelib.sharing.schemas import EditCard, EditTarget, MintLink, TargetRef
+from infra import docs
+from infra.local import embedded, server, wechat
+from infra.local.clients import Store
+
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
+Body = dict[str, Any]
+APPID, WECHAT_SECRET = next(iter(wechat.DEMO_PROGRAMS.items()))
+MALL_SECRET = "test-mall-secret"
+MALL = "POST /v1/mall/sessions"
+NOWHERE = "2222222222"
+ROLES: tuple[Role, ...] = get_args(Role)
+
+# --- the doors ----------------------------------------------------------------------------------------------
+
+CALLERS = (
+    "stranger",
+    "forged",  # a session signed with another key
+    "expired",
+    "visit",  # the token of a visit in place of a session
+    "member",
+    "blocked",
+    *ROLES,
+    "off",  # an operator's key that was switched off
+    "mall",
+    "badly",  # the mall with a signature that is not of this call
+)
+ANYBODY = CALLERS  # a public door looks at a session, and takes one that is no good for nobody's
+
+MAY_PASS = """
+GET    /v1/openapi.json                          anybody
+GET    /v1/programs                              anybody
+POST   /v1/sessions                              anybody
+GET    /s/{code}                                 anybody
+POST   /v1/links/{code}/visits                   anybody
+GET    /v1/links/{code}/qr                       anybody
+GET    /v1/groupbuys                             anybody
+GET    /v1/groupbuys/{campaign_id}               anybody
+GET    /v1/groupbuys/{campaign_id}/groups        anybody
+GET    /v1/groups/{group_id}                     anybody
+POST   /v1/sandbox/orders/{order_id}/payments/{payment_id}  anybody
+
+GET    /v1/me                                    member
+PUT    /v1/me                                    member
+GET    /v1/me/binding                            member
+POST   /v1/links                                 member
+POST   /v1/links/batch                           member
+DELETE /v1/links/{code}                          member
+GET    /v1/links/{code}/funnel                   member
+GET    /v1/me/groups                             member
+POST   /v1/groupbuys/{campaign_id}/groups        member
+POST   /v1/groups/{group_id}/seats               member
+DELETE /v1/groups/{group_id}/seats/me            member
+GET    /v1/orders/{order_id}                     member
+POST   /v1/orders/{order_id}/payments            member
+POST   /v1/orders/{order_id}/cancel              member
+
+POST   /v1/mall/sessions                         mall
+POST   /v1/mall/groupbuys/{campaign_id}/seats    mall
+DELETE /v1/mall/seats/{mall_order_id}            mall
+GET    /v1/mall/orders/{order_id}                mall
+POST   /v1/mall/events                           mall
+POST   /v1/mall/reconciliations                  mall
+
+GET    /v1/admin/me                              owner marketing support finance store
+GET    /v1/admin/programs                        owner marketing support finance store
+POST   /v1/admin/programs                        owner
+PUT    /v1/admin/programs/{program_id}           owner
+DELETE /v1/admin/programs/{program_id}           owner
+GET    /v1/admin/cards                           owner marketing support finance store
+PUT    /v1/admin/cards                           owner marketing
+DELETE /v1/admin/cards/{card_id}                 owner marketing
+GET    /v1/admin/targets                         owner marketing support finance store
+PUT    /v1/admin/targets                         owner marketing
+GET    /v1/admin/policies                        owner marketing support finance store
+POST   /v1/admin/policies                        owner marketing
+POST   /v1/admin/links/{code}/off                owner marketing support
+GET    /v1/admin/members                         owner support finance
+GET    /v1/admin/members/{member_id}             owner support finance
+POST   /v1/admin/members/{member_id}/block       owner support
+POST   /v1/admin/members/{member_id}/unblock     owner support
+GET    /v1/admin/members/{member_id}/binding     owner support finance
+PUT    /v1/admin/members/{member_id}/binding     owner support
+GET    /v1/admin/audit                           owner finance
+GET    /v1/admin/stuck                           owner support finance
+POST   /v1/admin/stuck/{stuck_id}/retry          owner support finance
+GET    /v1/admin/deliveries                      owner support finance
+GET    /v1/admin/members/{member_id}/timeline    owner support finance
+GET    /v1/admin/groupbuys                       owner marketing support finance store
+POST   /v1/admin/groupbuys                       owner marketing
+POST   /v1/admin/groupbuys/{campaign_id}/pause   owner marketing
+POST   /v1/admin/groupbuys/{campaign_id}/resume  owner marketing
+POST   /v1/admin/groupbuys/{campaign_id}/close   owner marketing
+POST   /v1/admin/groupbuys/{campaign_id}/stock   owner marketing
+GET    /v1/admin/groupbuys/{campaign_id}/report  owner marketing finance
+GET    /v1/admin/orders/{order_id}               owner support finance
+POST   /v1/admin/orders/{order_id}/refund        owner support finance
+"""
+DOORS = {
+    f"{method} {path}": ANYBODY if who == ["anybody"] else tuple(who)
+    for method, path, *who in (line.split() for line in MAY_PASS.splitlines() if line)
+}
+
+_PROGRAM: Body = {
+    "appid": APPID,
+    "secret_name": "demo",
+    "name": "Tea shop",
+    "kind": "functional",
+    "landing_page": "pages/home/home",
+}
+_CAMPAIGN: Body = {
+    "title": "Tea for three",
+    "product": {
+        "id": "tea",
+        "title": "Jasmine tea",
+        "skus": [
+            {
+                "sku_id": "tin",
+                "title": "A tin",
+                "list_price_fen": 9900,
+                "stock": 20,
+                "prices": [{"size": 3, "price_fen": 8900}],
+            }
+        ],
+    },
+    "starts_at": 1_700_000_000,
+    "ends_at": 9_000_000_000,
+}
+_SHARE: Body = {"target": {"kind": "product", "id": "tea"}, "channel": "moments", "placement": "footer"}
+SAMPLES: dict[str, Body] = {
+    "POST /v1/sessions": {"program_id": "demo", "code": "dave"},
+    "POST /v1/links/{code}/visits": {"wx_scene": 1007, "visitor": "a-phones-key"},
+    "PUT /v1/me": {"nickname": "阿丽"},
+    "POST /v1/links": _SHARE,
+    "POST /v1/links/batch": {"links": [_SHARE]},
+    "POST /v1/mall/sessions": {"program_id": "demo", "external_id": "m-1"},
+    "POST /v1/admin/programs": {**_PROGRAM, "program_id": "extra"},
+    "PUT /v1/admin/programs/{program_id}": _PROGRAM,
+    "PUT /v1/admin/cards": {"target_kind": "product", "title": "{nickname} likes {title}"},
+    "PUT /v1/admin/targets": {"kind": "product", "id": "tea", "title": "Tea"},
+    "POST /v1/admin/policies": {"mode": "new_members"},
+    "POST /v1/admin/links/{code}/off": {"reason": "spam"},
+    "POST /v1/admin/members/{member_id}/block": {"reason": "spam"},
+    "POST /v1/admin/members/{member_id}/unblock": {"reason": "a mistake"},
+    "PUT /v1/admin/members/{member_id}/binding": {"promoter_id": None, "reason": "asked for"},
+    "POST /v1/groupbuys/{campaign_id}/groups": {"sku_id": "tin"},
+    "POST /v1/groups/{group_id}/seats": {"quantity": 1},
+    "POST /v1/mall/groupbuys/{campaign_id}/seats": {
+        "member": {"external_id": "carol-1"},
+        "mall_order_id": "M-2",
+    },
+    "POST /v1/mall/events": {"id": "e-1", "type": "order.cancelled", "order_id": "{order_id}"},
+    "POST /v1/mall/reconciliations": {"day": "2026-11-22", "orders": []},
+    "POST /v1/admin/groupbuys": _CAMPAIGN,
+    "POST /v1/admin/groupbuys/{campaign_id}/close": {"reason": "it is over"},
+    "POST /v1/admin/groupbuys/{campaign_id}/stock": {"sku_id": "tin", "units": 5},
+    "POST /v1/admin/orders/{order_id}/refund": {"reason": "a complaint"},
+}
+PATHS = {"POST /v1/admin/orders/{order_id}/refund": "/v1/admin/orders/{paid_order_id}/refund"}
+QUERIES = {"GET /v1/admin/members": "external_id=carol-1", "GET /v1/admin/targets": "kind=product"}
+WITH_BODY = sorted(SAMPLES)
+WITH_ID = sorted(route for route in DOORS if "{" in route)
+
+
+# --- asking -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.content)
+
+    @property
+    def code(self) -> str | None:
+        """The code of the error, if it is one."""
+        return str(self.json["error"]["code"]) if self.status >= 400 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A served application with a little in it, and everybody who may come to its doors."""
+
+    port: int
+    alice: str
+    carol: str
+    code: str
+    bearers: Mapping[str, str]
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        """One request on a connection of its own; header names with dashes for underscores."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        given = {name.replace("_", "-"): text for name, text in headers.items()}
+        try:
+            connection.request(method, path, body=body, headers=given)
+            answer = connection.getresponse()
+            return Answer(status=answer.status, headers=answer.headers, content=answer.read())
+        finally:
+            connection.close()
+
+    def call(self, route: str, caller: str, body: Any = ..., *, path: str = "", **headers: str) -> Answer:
+        """A route's sample call, or one with another body or path, by this caller."""
+        method, template = route.split()
+        query = QUERIES.get(route, "")
+        target = path or PATHS.get(route, template).format(**self.names) + (f"?{query}" if query else "")
+        content = encoded(SAMPLES.get(route) if body is ... else body)
+        if content is not None:
+            content = content.replace(b"{order_id}", self.names["order_id"].encode())
+        return self.send(method, target, content, **{**self.headers(caller, content or b""), **headers})
+
+    def headers(self, caller: str, body: bytes) -> dict[str, str]:
+        """How this caller shows who they are."""
+        shown = {"content_type": "application/json"}
+        if caller in self.bearers:
+            shown["authorization"] = f"Bearer {self.bearers[caller]}"
+        if caller in ("mall", "badly"):
+            shown |= signed(body if caller == "mall" else body + b" ")
+        return shown
+
+    def books(self) -> dict[tuple[str, ...], Any]:
+        """Every row of both tables, save the ids of the mall's calls, which are noted whatever becomes of them.
+
+        Read where the embedded store keeps them: this is done a thousand times, and a scan takes 20 ms.
+        """
+        found = [
+            (table.name, item.to_json()["Attributes"]) for table in stored() for item in table.all_items()
+        ]
+        return {
+            (name, row["pk"]["S"], row["sk"]["S"]): row
+            for name, row in found
+            if row["kind"] != {"S": "webhook_call"}
+        }
+
+    def raw(self, request: bytes) -> bytes:
+        """All that is answered to bytes on the wire until the server closes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as wire:
+            wire.sendall(request)
+            return b"".join(iter(lambda: wire.recv(65536), b""))
+
+
+def encoded(body: Any) -> bytes | None:
+    """A body as it goes over the wire; bytes as they are."""
+    if body is None or isinstance(body, bytes):
+        return body
+    return json.dumps(body, ensure_ascii=False).encode()
+
+
+def signed(
+    body: bytes, *, webhook_id: str = "", at: int | None = None, secret: str = MALL_SECRET
+) -> dict[str, str]:
+    """Headers of a call of the mall."""
+    webhook_id, at = webhook_id or uuid.uuid4().hex, clock.now() if at is None else at
+    mac = hmac.new(secret.encode(), f"{webhook_id}.{at}.".encode() + body, hashlib.sha256).digest()
+    return {
+        "webhook_id": webhook_id,
+        "webhook_timestamp": str(at),
+        "webhook_signature": f"v1,{base64.b64encode(mac).decode()}",
+    }
+
+
+# --- the world ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weixin() -> Iterator[wechat.Simulator]:
+    """A WeChat."""
+    simulator = wechat.start(wechat.DEMO_PROGRAMS)
+    yield simulator
+    simulator.stop()
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Where the application is served."""
+    serving = server.make(app.app, host="127.0.0.1", port=0)
+    thread = threading.Thread(target=serving.server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield serving.server.server_address[1]
+    serving.shutdown()
+    serving.server.server_close()
+    thread.join()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """The world as every test finds it, and how to have it back without planting it anew."""
+
+    world: World
+    books: dict[tuple[str, ...], Any]
+    items: dict[str, Any]
+
+    def restore(self) -> None:
+        """Forget what was changed since."""
+        if self.world.books() != self.books:
+            embedded.empty()
+            for table in stored():
+                table.items.update(copy.deepcopy(self.items[table.name]))
+
+
+def stored() -> list[Any]:
+    """Both tables, where the embedded store keeps them."""
+    return [
+        table for by in dynamodb_backends.values() for one in by.values() for table in one.tables.values()
+    ]
+
+
+def settle_in(weixin: wechat.Simulator) -> None:
+    """The application looks at the embedded store and at this WeChat, and remembers nothing."""
+    config.reset()
+    config.override(dynamodb_endpoint="", wechat_url=weixin.url, payment_gateway="sandbox")
+    cache.clear_all()
+
+
+@pytest.fixture(scope="module")
+def beginning(embedded_store: Store, port: int, weixin: wechat.Simulator) -> Iterator[Beginning]:
+    """What is planted once; the client, too, is made once for all of these tests."""
+    table.reset()
+    settle_in(weixin)
+    embedded.empty()
+    world = planted(port)
+    items = {table.name: copy.deepcopy(table.items) for table in stored()}
+    yield Beginning(world=world, books=world.books(), items=items)
+    config.reset()
+    table.reset()
+
+
+@pytest.fixture
+def world(beginning: Beginning, weixin: wechat.Simulator, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Four members, one of them blocked, every kind of operator, and something of everything to ask for."""
+    monkeypatch.setenv("SECRET_WECHAT_DEMO", WECHAT_SECRET)
+    weixin.fault = None
+    settle_in(weixin)
+    beginning.restore()
+    return beginning.world
+
+
+def planted(port: int) -> World:
+    """A world like every other."""
+    now = clock.now()
+    owner = keys(now)
+    members.add_program(AddProgram(**{**_PROGRAM, "program_id": "demo"}), by=owner, now=now)
+    alice, bob, carol, dora = (person(name, now=now) for name in ("alice", "bob", "carol", "dora"))
+    members.edit(member_id=alice.member_id, nickname="阿丽", avatar_url=None)
+    members.block(member_id=bob.member_id, reason="spam", by=owner, now=now)
+    code = things(alice, owner, now=now)
+    return World(
+        port=port,
+        alice=alice.member_id,
+        carol=carol.member_id,
+        code=code,
+        bearers=bearers(alice, bob, now=now),
+        names={
+            "code": code,
+            "member_id": carol.member_id,
+            "program_id": "demo",
+            "card_id": "product.any.any",
+            "stuck_id": stuck(now=now),
+            **group_buying(alice, carol, dora, owner, now=now),
+        },
+    )
+
+
+def bearers(alice: members.Member, bob: members.Member, *, now: int) -> dict[str, str]:
+    """What those carry who carry a token or a key."""
+    return {
+        **{role: f"key-of-{role}" for role in (*ROLES, "off")},
+        "member": members.token_for(alice, program_id="demo", visitor="a-visitor", now=now)[0],
+        "blocked": members.token_for(bob, program_id="demo", visitor="a-visitor", now=now)[0],
+        "expired": members.token_for(alice, program_id="demo", visitor="a-visitor", now=now - 8 * clock.DAY)[
+            0
+        ],
+        "visit": session.sign({"sub": alice.member_id, "prg": "demo"}, purpose="visit", now=now, for_s=60),
+        "forged": forged(alice.member_id, now=now),
+    }
+
+
+def keys(now: int) -> Operator:
+    """A key for every role, and one that is off; the owner."""
+    made = {role: operators.add(name=role, role=role, secret=f"key-of-{role}", now=now) for role in ROLES}
+    operators.add(name="off", role="owner", secret="key-of-off", now=now)
+    operators.switch_off(secret="key-of-off")
+    return made["owner"]
+
+
+def person(name: str, *, now: int) -> members.Member:
+    """Whom WeChat and the mall know under this name."""
+    openid = wechat.openid(appid=APPID, name=name)
+    proofs = [
+        member_rules.openid_proof(program_id="demo", openid=openid),
+        member_rules.unionid_proof(wechat.unionid(name=name)),
+        member_rules.external_proof(f"{name}-1"),
+    ]
+    return members.find_or_register(proofs=proofs, program_id="demo", now=now)[0]
+
+
+def forged(member_id: str, *, now: int) -> str:
+    """A session as somebody without our key would sign it, under the id of our key."""
+    header, content, _ = session.sign(
+        {"sub": member_id, "prg": "demo"}, purpose="session", now=now, for_s=999
+    ).split(".")
+    mac = hmac.new(b"another key, also of 32 characters", f"{header}.{content}".encode(), hashlib.sha256)
+    return f"{header}.{content}.{base64.urlsafe_b64encode(mac.digest()).decode().rstrip('=')}"
+
+
+def things(alice: members.Member, owner: Operator, *, now: int) -> str:
+    """A target, a card, and Alice's link; its code."""
+    sharing.save_target(EditTarget(kind="product", id="tea", title="Jasmine tea 茉莉花茶"), by=owner, now=now)
+    sharing.save_card(EditCard(target_kind="product", title="{title}"), by=owner, now=now)
+    wanted = MintLink(target=TargetRef(kind="product", id="tea"), channel="wechat")
+    return sharing.mint(sharer_id=alice.member_id, wanted=wanted, now=now)[0].code
+
+
+def group_buying(
+    alice: members.Member, carol: members.Member, dora: members.Member, owner: Operator, *, now: int
+) -> dict[str, str]:
+    """A group that Carol has paid for, a seat in it that Alice has not, and an order of the mall's for Dora."""
+    making = campaigns.Making(by=owner, now=now, idempotency_key=None)
+    campaign_id = campaigns.make(msgspec.convert(_CAMPAIGN, EditCampaign), making).campaign_id
+    opened = groupbuys.open_group(campaign_id=campaign_id, buying=one_tin(carol), size=None, now=now)
+    paid = Paid(payment_id="pay_0", amount_fen=opened.order.amount_fen)
+    orders.pay(opened.order.order_id, paid, now=now)
+    joined = groupbuys.join(group_id=opened.group.group_id, buying=one_tin(alice), now=now)
+    groupbuys.open_group(campaign_id=campaign_id, buying=one_tin(dora, "M-1"), size=None, now=now)
+    return {
+        "campaign_id": campaign_id,
+        "group_id": opened.group.group_id,
+        "order_id": joined.order.order_id,
+        "paid_order_id": opened.order.order_id,
+        "payment_id": "pay_1",
+        "mall_order_id": "M-1",
+    }
+
+
+def one_tin(member: members.Member, mall_order_id: str | None = None) -> groupbuys.Buying:
+    """What somebody wants."""
+    return groupbuys.Buying(member_id=member.member_id, sku_id="tin", quantity=1, mall_order_id=mall_order_id)
+
+
+def stuck(*, now: int) -> str:
+    """A delivery that failed ten times; the id to retry it by."""
+    row = Delivery("dlv_1", "META", state="due", to="mall", type="t", body="{}", created_at=now, attempts=10)
+    row.due_shard, row.due_at, row.due_ref = "stuck#deliver", now, ""
+    table.apply(table.create(row))
+    return operators.stuck(limit=1)[0][0]
+
+
+# --- who may pass -------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_doors_has_a_line_for_every_route() -> None:
+    assert sorted(DOORS) == sorted(f"{route.method} {route.path}" for route in edge.routes)
+
+
+def test_there_is_a_sample_for_every_route_with_a_body() -> None:
+    assert (
+        sorted(f"{route.method} {route.path}" for route in edge.routes if "body" in route.hints) == WITH_BODY
+    )
+
+
+def expected(caller: str, door: str) -> tuple[int, str]:
+    """How a caller is refused who may not pass."""
+    if door == "mall":
+        return 401, "signature_invalid"
+    if door in ("public", "member") and caller == "blocked":
+        return 403, "member_blocked"
+    if door == "operator" and caller in ROLES:
+        return 403, "forbidden"
+    return 401, "unauthorized"
+
+
+@pytest.mark.parametrize("route", DOORS)
+def test_only_those_pass_who_may(route: str, world: World) -> None:
+    door = next(one.door.kind for one in edge.routes if f"{one.method} {one.path}" == route)
+    before = world.books()
+
+    refusals = {caller: world.call(route, caller) for caller in CALLERS if caller not in DOORS[route]}
+    told = {caller: (answer.status, answer.code) for caller, answer in refusals.items()}
+    assert told == {caller: expected(caller, door) for caller in refusals}
+    assert world.books() == before
+
+    passed = {caller: world.call(route, caller) for caller in DOORS[route]}
+    assert passed[DOORS[route][0]].status in (200, 201)
+    at_the_door = {"unauthorized", "forbidden", "member_blocked", "signature_invalid"}
+    assert not {answer.code for answer in passed.values()} & at_the_door
+    assert all(answer.status < 500 for answer in passed.values())
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic YTpi",
+        "Token {token}",
+        "{token}",
+        "Bearer {token} extra",
+        "Bearer Bearer {token}",
+        "Bearer é",
+        "Bearer null",
+        "Bearer undefined",
+    ],
+)
+def test_a_header_that_is_no_bearer_token_is_nobodys(shown: str, world: World) -> None:
+    for route, caller in (("GET /v1/me", "member"), ("GET /v1/admin/me", "owner")):
+        given = shown.format(token=world.bearers[caller]).encode("latin-1").decode("latin-1")
+        assert_refused(world.call(route, "stranger", authorization=given), 401, "unauthorized")
+
+
+def test_the_scheme_is_read_in_any_case(world: World) -> None:
+    given = f"bEaReR  {world.bearers['member']}"
+
+    assert world.call("GET /v1/me", "stranger", authorization=given).json["member_id"] == world.alice
+
+
+def test_a_session_ends_for_whom_the_shop_blocks(world: World) -> None:
+    by = Operator(key_id="opk_1", name="owner", role="owner")
+    assert world.call("GET /v1/me", "member").status == 200
+
+    members.block(member_id=world.alice, reason="spam", by=by, now=clock.now())
+
+    assert_refused(world.call("GET /v1/me", "member"), 403, "member_blocked")
+
+
+# --- the envelope -------------------------------------------------------------------------------------------
+
+
+def assert_refused(answer: Answer, status: int, *codes: str) -> dict[str, Any]:
+    """It is our envelope, complete, with one of these codes; answers its details."""
+    told = answer.json
+    assert (answer.status, set(told), set(told["error"])) == (
+        status,
+        {"error"},
+        {"code", "message", "details", "request_id"},
+    ), told
+    error = told["error"]
+    assert error["code"] in codes, error
+    kind = next(kind for kind in docs.errors() if kind.code == error["code"])
+    assert kind.status == status
+    assert error["message"] in (kind.en, kind.zh)
+    assert error["request_id"] and error["request_id"] == answer.headers["x-request-id"]
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["retry-after"] == (str(kind.retry_after_s) if kind.retry_after_s else None)
+    assert isinstance(error["details"], dict)
+    return dict(error["details"])
+
+
+WRONG: list[tuple[str, str, str, int, str]] = [
+    ("GET /v1/me", "stranger", "", 401, "unauthorized"),
+    ("GET /v1/me", "blocked", "", 403, "member_blocked"),
+    ("GET /v1/admin/programs", "expired", "", 401, "unauthorized"),
+    ("POST /v1/admin/programs", "store", "", 403, "forbidden"),
+    ("POST /v1/mall/sessions", "badly", "", 401, "signature_invalid"),
+    ("GET /v1/links/{code}/qr", "stranger", "/v1/links/2222222222/qr", 404, "not_found"),
+    ("GET /v1/me", "member", "/v1/nowhere", 404, "not_found"),
+    ("GET /v1/me", "member", "/v1/me/nothing", 404, "not_found"),
+    ("GET /v1/me", "member", "/", 404, "not_found"),
+    ("GET /v1/links/{code}/qr", "stranger", "/v1/links/{code}/qr?format=gif", 422, "invalid"),
+    ("GET /v1/admin/audit", "owner", "/v1/admin/audit?after=forged", 400, "cursor_invalid"),
+    ("POST /v1/admin/programs", "owner", "/v1/admin/me", 405, "method_not_allowed"),
+]
+
+
+LANGUAGES = {
+    "zh-CN,zh;q=0.9,en;q=0.8": "zh",
+    "ZH": "zh",
+    "zh-Hant-TW": "zh",
+    "en-US": "en",
+    "fr": "en",
+    "": "en",
+}
+
+
+@pytest.mark.parametrize(("route", "caller", "path", "status", "code"), WRONG)
+def test_a_refusal_speaks_the_language_that_was_asked_for(
+    route: str, caller: str, path: str, status: int, code: str, world: World
+) -> None:
+    kind = next(kind for kind in docs.errors() if kind.code == code)
+
+    for accepted, lang in LANGUAGES.items():
+        answer = world.call(route, caller, path=path.replace("{code}", world.code), accept_language=accepted)
+        assert_refused(answer, status, code)
+        assert answer.json["error"]["message"] == getattr(kind, lang)
+
+
+def test_letters_of_any_language_are_sent_as_they_are(world: World) -> None:
+    told = world.call("GET /v1/me", "member")
+    refused = world.call("GET /v1/me", "stranger", accept_language="zh")
+
+    assert "阿丽".encode() in told.content and "请先登录。".encode() in refused.content
+    assert b"\\u" not in told.content + refused.content
+
+
+@pytest.mark.parametrize("method", ["PATCH", "POST", "DELETE", "TRACE", "CONNECT", "PROPFIND"])
+def test_another_method_is_told_which_are_there(method: str, world: World) -> None:
+    before = world.books()
+
+    answer = world.send(method, "/v1/me", b"{}", **world.headers("member", b"{}"))
+
+    assert_refused(answer, 405, "method_not_allowed")
+    if method in ("PATCH", "POST", "DELETE"):
+        assert set(answer.headers["allow"].split(", ")) == {"GET", "PUT"}
+    assert world.books() == before
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/me", 405), ("/v1/nowhere", 404), ("/s/{code}", 405)])
+def test_a_head_has_no_body_that_the_next_answer_would_begin_with(
+    path: str, status: int, world: World
+) -> None:
+    head = f"HEAD {path.format(code=world.code)} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+    answer = world.raw(head + b"GET /v1/programs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    first, second, body = answer.split(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 %d " % status) and second.startswith(b"HTTP/1.1 200 ")
+    assert json.loads(body)["items"]
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "x", ""])
+def test_a_body_is_json(content_type: str, world: World) -> None:
+    before = world.books()
+
+    for route in WITH_BODY:
+        answer = world.call(route, DOORS[route][0], content_type=content_type)
+        assert_refused(answer, 415, "unsupported_media_type")
+    assert world.books() == before
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", None])
+def test_json_may_call_itself_so_in_several_ways(content_type: str | None, world: World) -> None:
+    shown = {"content_type": content_type} if content_type else {}
+
+    answer = world.send("POST", "/v1/sessions", encoded(SAMPLES["POST /v1/sessions"]), **shown)
+
+    assert answer.status == 201
+
+
+def test_a_preflight_is_answered_for_every_path(world: World) -> None:
+    for route in DOORS:
+        method, template = route.split()
+        answer = world.send("OPTIONS", template.format(**world.names))
+        assert answer.status == 200
+        assert method in answer.headers["access-control-allow-methods"]
+        assert {"Authorization", "Content-Type"} <= set(
+            answer.headers["access-control-allow-headers"].split(",")
+        )
+
+
+def test_an_answer_with_a_time_has_the_time_of_now(world: World) -> None:
+    for route in (one for one in DOORS if one.startswith("GET") and "{stuck" not in one):
+        answer = world.call(route, DOORS[route][0])
+        if answer.headers["content-type"].startswith("application/json") and "openapi" not in route:
+            assert abs(answer.json["now"] - clock.now()) <= 5, route
+
+
+def test_an_answer_is_never_kept_by_a_cache_unless_it_says_so(world: World) -> None:
+    assert world.call("GET /v1/me", "member").headers["cache-control"] == "no-store"
+    assert world.call("GET /s/{code}", "stranger").headers["cache-control"] == "public, max-age=60"
+
+
+# --- wrong bodies -------------------------------------------------------------------------------------------
+
+DOCUMENT = contract.document()
+VALUES: dict[str, Any] = {
+    "null": None,
+    "boolean": True,
+    "integer": 7,
+    "number": 1.5,
+    "string": "x",
+    "array": [],
+    "object": {},
+}
+
+
+def schema_of(route: str) -> dict[str, Any]:
+    """The schema of a route's body."""
+    method, path = route.split()
+    content = DOCUMENT["paths"][path][method.lower()]["requestBody"]["content"]
+    return resolved(content["application/json"]["schema"])
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema itself in place of a reference."""
+    if "$ref" not in schema:
+        return schema
+    found: dict[str, Any] = DOCUMENT["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    return found
+
+
+def types(schema: dict[str, Any]) -> set[str]:
+    """The JSON types that a schema lets in."""
+    schema = resolved(schema)
+    if "anyOf" in schema:
+        return {kind for one in schema["anyOf"] for kind in types(one)}
+    return {schema.get("type", "string")}  # what is chosen from a list here is a word
+
+
+@pytest.mark.parametrize("route", WITH_BODY)
+def test_a_field_of_the_wrong_type_is_named(route: str, world: World) -> None:
+    before = world.books()
+
+    for name, schema in schema_of(route)["properties"].items():
+        for kind in VALUES.keys() - types(schema):
+            answer = world.call(route, DOORS[route][0], {**SAMPLES[route], name: VALUES[kind]})
+            assert assert_refused(answer, 422, "invalid")["field"] == name, kind
+
+    assert world.books() == before
+
+
+@pytest.mark.parametrize("route", WITH_BODY)
+def test_a_field_that_is_missing_is_named(route: str, world: World) -> None:
+    before = world.books()
+    required = schema_of(route).get("required", [])
+
+    for name in required:
+        body = {key: value for key, value in SAMPLES[route].items() if key != name}
+        assert assert_refused(world.call(route, DOORS[route][0], body), 422, "invalid")["field"] == name
+    if required:
+        assert_refused(world.call(route, DOORS[route][0], b""), 422, "invalid")
+
+    assert world.books() == before
+
+
+LENIENT = {
+    "POST /v1/mall/events",
+    "POST /v1/mall/reconciliations",
+    *(route for route in WITH_BODY if "/admin/" not in route and "/mall/" not in route),
+}
+
+
+@pytest.mark.parametrize("route", sorted({*WITH_BODY} - LENIENT))
+def test_a_field_that_nobody_knows_is_named(route: str, world: World) -> None:
+    before = world.books()
+
+    answer = world.call(route, DOORS[route][0], {**SAMPLES[route], "surprise": 1})
+
+    assert assert_refused(answer, 422, "invalid")["field"] == "surprise"
+    assert world.books() == before
+
+
+@pytest.mark.parametrize("route", WITH_BODY)
+def test_a_number_out_of_all_proportion_is_named(route: str, world: World) -> None:
+    before = world.books()
+    numbers = [name for name, schema in schema_of(route)["properties"].items() if "integer" in types(schema)]
+
+    for name in numbers:
+        for digits in ("9" * 30, "-" + "9" * 30, "9" * 5000, "1e400", "1.5"):
+            body = encoded({**SAMPLES[route], name: "digits"}) or b""
+            answer = world.call(route, DOORS[route][0], body.replace(b'"digits"', digits.encode()))
+            assert assert_refused(answer, 422, "invalid")["field"] == name, digits
+
+    assert world.books() == before
+
+
+@pytest.mark.parametrize(
+    ("route", "inside", "named"),
+    [
+        ("POST /v1/links", {"target": {"kind": "product"}}, "target.id"),
+        ("POST /v1/links", {"target": {"kind": 7, "id": "tea"}}, "target.kind"),
+        ("POST /v1/links", {"target": {"kind": "nothing", "id": "tea"}}, "target.kind"),
+        ("POST /v1/links", {"channel": "telegram"}, "channel"),
+        ("POST /v1/links", {"expires_at": 1}, "expires_at"),
+        ("POST /v1/links/batch", {"links": []}, "links"),
+        ("POST /v1/links/batch", {"links": [_SHARE] * 51}, "links"),
+        ("POST /v1/links/batch", {"links": [_SHARE, {**_SHARE, "channel": 7}]}, "links[1].channel"),
+        ("POST /v1/links/batch", {"links": [None]}, "links[0]"),
+        ("PUT /v1/me", {"nickname": ""}, "nickname"),
+        ("PUT /v1/me", {"nickname": "x" * 33}, "nickname"),
+        ("PUT /v1/me", {"avatar_url": "javascript:alert(1)"}, "avatar_url"),
+        ("PUT /v1/me", {"avatar_url": "http://a.example/a.png"}, "avatar_url"),
+        ("POST /v1/sessions", {"visit_token": "forged"}, "visit_token"),
+        ("POST /v1/sessions", {"visit_token": ""}, "visit_token"),
+        ("POST /v1/sessions", {"visit_token": "x" * 2001}, "visit_token"),
+        ("POST /v1/sessions", {"link": "0123456789"}, "link"),
+        ("POST /v1/sessions", {"program_id": "../demo"}, "program_id"),
+        ("POST /v1/mall/sessions", {"visit_token": "forged"}, "visit_token"),
+        ("POST /v1/mall/sessions", {"external_id": "a#b"}, "external_id"),
+        ("PUT /v1/admin/cards", {"title": "{price} {secret}"}, "title"),
+        ("PUT /v1/admin/cards", {"path": "pages/a?x={nickname}"}, "path"),
+        ("PUT /v1/admin/cards", {"target_kind": "nothing"}, "target_kind"),
+        ("PUT /v1/admin/targets", {"price_fen": -1}, "price_fen"),
+        ("POST /v1/admin/policies", {"depth": 3}, "depth"),
+        ("POST /v1/admin/programs", {"hand_overs": [{"program_id": "a"}]}, "hand_overs[0].path"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named(route: str, inside: Body, named: str, world: World) -> None:
+    before = world.books()
+
+    answer = world.call(route, DOORS[route][0], {**SAMPLES[route], **inside})
+
+    assert assert_refused(answer, 422, "invalid")["field"] == named
+    assert world.books() == before
+
+
+NO_OBJECTS = {
+    "an array": b"[]",
+    "null": b"null",
+    "a text": b'"x"',
+    "a number": b"7",
+    "true": b"true",
+    "half an object": b"{",
+    "an object and more": b"{}{}",
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "Python": b"{'a': 1}",
+    "a form": b"program_id=demo&code=alice",
+    "XML": b"<a/>",
+    "white space": b" ",
+    "a NUL": b"\x00",
+    "UTF-16": '{"a":1}'.encode("utf-16"),
+    "not a number": b'{"wx_scene":NaN}',
+    "a deep array": b"[" * 60_000,
+    "a deep object": b'{"links":' * 7_000,
+}
+
+
+@pytest.mark.parametrize("broken", NO_OBJECTS)
+def test_what_is_no_object_is_a_bad_request(broken: str, world: World) -> None:
+    before = world.books()
+    # A field that is missing or unknown is seen before what follows it is read.
+    early = {"an object and more", "not a number", "a deep object"}
+
+    for route in WITH_BODY:
+        answer = world.call(route, DOORS[route][0], NO_OBJECTS[broken])
+        if answer.status == 422 and broken in early:
+            assert_refused(answer, 422, "invalid")
+        elif answer.status == 401 and broken == "UTF-16":  # what the mall signs is text
+            assert_refused(answer, 401, "signature_invalid")
+        else:
+            assert_refused(answer, 400, "bad_request")
+    assert world.books() == before
+
+
+NO_TEXTS = {
+    "a byte of no text": b"\xff",
+    "half a letter": b"\xe4\xb8",
+    "an overlong NUL": b"\xc0\x80",
+    "half a surrogate pair": b"\\ud83d",
+    "a surrogate pair the wrong way round": b"\\udc00\\ud83d",
+    "a surrogate in UTF-8": b"\xed\xa0\x80",
+    "a NUL": b"\x00",
+    "an escaped NUL": b"\\u0000",
+    "a line feed": b"\n",
+    "half an escape": b"\\u12",
+    "no escape": b"\\x41",
+}
+
+
+@pytest.mark.parametrize("broken", NO_TEXTS)
+def test_what_is_no_text_is_refused(broken: str, world: World) -> None:
+    before = world.books()
+
+    for route, key in ((one, key) for one in WITH_BODY for key in SAMPLES[one]):
+        body = encoded({**SAMPLES[route], key: "broken"}) or b""
+        answer = world.call(route, DOORS[route][0], body.replace(b"broken", b"ab" + NO_TEXTS[broken]))
+        if DOORS[route] == ("mall",) and answer.status == 401:  # what the mall signs is text
+            assert_refused(answer, 401, "signature_invalid")
+        else:
+            assert_refused(answer, 422 if answer.status == 422 else 400, "bad_request", "invalid")
+    assert world.books() == before
+
+
+@pytest.mark.parametrize("text", ["back\\\\u0000slash", "a\\u00e9b", "\\\\"])
+def test_an_escape_that_is_no_nul_is_text(text: str, world: World) -> None:
+    body = f'{{"nickname": "{text}"}}'.encode()
+
+    answer = world.call("PUT /v1/me", "member", body)
+
+    assert answer.status == 200 and answer.json["nickname"] == json.loads(body)["nickname"]
+
+
+def test_a_body_has_64_kilobytes_and_no_more(world: World) -> None:
+    before = world.books()
+    body = b"{" + b" " * (edge.BODY_LIMIT_BYTES - 2) + b"}"
+
+    for route in WITH_BODY:
+        details = assert_refused(world.call(route, DOORS[route][0], body + b" "), 413, "too_large")
+        assert details == {"limit_bytes": 65536}
+    assert world.books() == before
+    assert world.call("PUT /v1/me", "member", body).status == 200
+
+
+def test_a_body_beyond_what_the_gateway_takes_is_refused_unread(world: World) -> None:
+    head = b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nAccept-Language: zh\r\n\r\n"
+
+    for length in (server.BODY_LIMIT_BYTES + 1, 10**12, 10**5000):
+        answer = world.raw(head.replace(b"%d", f"{length:d}".encode() if length < 10**13 else b"9" * 5000))
+        assert answer.startswith(b"HTTP/1.1 413 ") and "请求内容过大。".encode() in answer
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=40),
+    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(max_size=10), inside, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_body_whatever_makes_it_fail(world: World, data: st.DataObject) -> None:
+    route = data.draw(st.sampled_from(WITH_BODY))
+    known = st.sampled_from(sorted(schema_of(route)["properties"]))
+    changes = data.draw(st.dictionaries(known | st.text(max_size=5), anything, max_size=3))
+
+    answer = world.call(route, DOORS[route][0], json.dumps({**SAMPLES[route], **changes}).encode())
+
+    assert answer.status < 500, (route, changes)
+
+
+# --- wrong paths and queries --------------------------------------------------------------------------------
+
+NO_IDS = (
+    "a%2Fb",
+    "%2e%2e%2f",
+    "%E8%8C%B6",
+    "%00",
+    "%0a",
+    "a%20b",
+    "a+b",
+    "a;b",
+    "a'b",
+    "a%22b",
+    "<script>",
+    "%7Bcode%7D",
+    "{code}",
+    "$(id)",
+    "a@b",
+    "*",
+    "",
+    "x" * 129,
+    "A" * 4000,
+)
+
+
+@pytest.mark.parametrize("route", WITH_ID)
+def test_what_cannot_be_an_id_does_not_exist(route: str, world: World) -> None:
+    before = world.books()
+    _, template = route.split()
+
+    for wrong in NO_IDS:
+        path = re.sub(r"\{\w+\}", lambda _, wrong=wrong: wrong, template)  # type: ignore[misc]
+        if not path.endswith("/"):  # a path without its last part is another path
+            assert_refused(world.call(route, DOORS[route][0], path=path), 404, "not_found")
+    assert world.books() == before
+
+
+@pytest.mark.parametrize("letters", ["茶".encode(), b"\xff", b"\x1b[31m", b"\x7f"])
+def test_bytes_that_are_no_path_do_not_exist(letters: bytes, world: World) -> None:
+    answer = world.raw(b"GET /v1/links/" + letters + b"/qr HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 404 ") and b'"not_found"' in answer
+
+
+UNKNOWN = (NOWHERE, "x", "..", ".", "~", "-", "mbr_0", "a.b", "a.b.c", "x" * 128, "YQpiCmM")
+
+
+@pytest.mark.parametrize("route", WITH_ID)
+def test_an_id_of_nobody_does_not_exist(route: str, world: World) -> None:
+    before = world.books()
+    _, template = route.split()
+
+    for unknown in UNKNOWN:
+        answer = world.call(route, DOORS[route][0], path=re.sub(r"\{\w+\}", unknown, template))
+        assert_refused(answer, 404, "not_found")
+    assert world.books() == before
+
+
+def test_an_id_of_nothing_stuck_does_not_exist(world: World) -> None:
+    empty = base64.urlsafe_b64encode(b"deliver\n\n").decode()
+
+    answer = world.call(
+        "POST /v1/admin/stuck/{stuck_id}/retry", "owner", path=f"/v1/admin/stuck/{empty}/retry"
+    )
+
+    assert_refused(answer, 404, "not_found")
+
+
+@pytest.mark.parametrize("route", ["DELETE /v1/links/{code}", "GET /v1/links/{code}/funnel"])
+def test_somebody_elses_id_answers_as_if_it_did_not_exist(route: str, world: World) -> None:
+    before = world.books()
+    carol = members.token_for(
+        members.show(world.carol), program_id="demo", visitor="a-visitor", now=clock.now()
+    )[0]
+    shown = {"authorization": f"Bearer {carol}"}
+
+    theirs = world.call(route, "stranger", **shown)
+    nobodys = world.call(route, "stranger", path=route.split()[1].format(code=NOWHERE), **shown)
+
+    assert assert_refused(theirs, 404, "not_found") == assert_refused(nobodys, 404, "not_found")
+    assert theirs.json["error"]["message"] == nobodys.json["error"]["message"]
+    assert world.books() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        *[
+            (f"/v1/admin/audit?limit={n}", "limit")
+            for n in ("0", "-1", "101", "x", "1e9", "9" * 5000, "", "%00")
+        ],
+        ("/v1/admin/audit?month=2026", "month"),
+        ("/v1/admin/audit?month=2026-1", "month"),
+        ("/v1/admin/targets", "kind"),
+        ("/v1/admin/targets?kind=A", "kind"),
+        ("/v1/admin/targets?kind=%E8%8C%B6", "kind"),
+        ("/v1/admin/targets?kind=a%00", "kind"),
+        ("/v1/admin/members", "member"),
+        ("/v1/admin/members?openid=o1", "member"),
+        ("/v1/admin/members?external_id=a%23b", "external_id"),
+        (f"/v1/admin/audit?after={'x' * 2001}", "after"),
+    ],
+)
+def test_a_query_that_is_not_allowed_is_named(path: str, named: str, world: World) -> None:
+    answer = world.call("GET /v1/admin/audit", "owner", path=path)
+
+    assert assert_refused(answer, 422, "invalid")["field"] == named
+
+
+@pytest.mark.parametrize("days", ["0", "91", "-7", "week", "", "7.5"])
+def test_a_funnel_has_one_to_ninety_days(days: str, world: World) -> None:
+    answer = world.call(
+        "GET /v1/links/{code}/funnel", "member", path=f"/v1/links/{world.code}/funnel?days={days}"
+    )
+
+    assert assert_refused(answer, 422, "invalid")["field"] == "days"
+
+
+def test_of_a_query_the_last_value_counts_and_what_nobody_knows_does_not(world: World) -> None:
+    answer = world.call("GET /v1/admin/audit", "owner", path="/v1/admin/audit?limit=5&colour=red&limit=1")
+
+    assert len(answer.json["items"]) == 1
+
+
+@pytest.mark.parametrize("accept", [None, "text/html", "application/json"])
+def test_a_picture_is_only_sent_to_whom_asks_for_one(accept: str | None, world: World) -> None:
+    shown = {"accept": accept} if accept else {}
+
+    answer = world.call(
+        "GET /v1/links/{code}/qr", "stranger", path=f"/v1/links/{world.code}/qr?format=png", **shown
+    )
+
+    assert "image/png" in assert_refused(answer, 400, "bad_request")["reason"]
+
+
+# --- cursors ------------------------------------------------------------------------------------------------
+
+
+def test_a_list_goes_on_from_its_cursor(world: World) -> None:
+    seen, after = [], ""
+    for _ in range(20):
+        answer = world.call("GET /v1/admin/audit", "owner", path=f"/v1/admin/audit?limit=2{after}").json
+        seen += [one["id"] for one in answer["items"]]
+        if answer["next"] is None:
+            break
+        after = f"&after={answer['next']}"
+
+    assert seen == sorted(seen, reverse=True)
+    assert len(seen) == len([row for row in world.books().values() if row["kind"] == {"S": "audit"}]) >= 4
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/admin/audit?after={next}x",
+        "/v1/admin/audit?after={short}",
+        "/v1/admin/audit?after=forged",
+        "/v1/admin/audit?after=%00",
+        "/v1/admin/audit?after=%E8%8C%B6",
+        "/v1/admin/audit?month=2020-01&after={next}",
+        "/v1/admin/targets?kind=product&after={next}",
+    ],
+)
+def test_a_cursor_of_another_list_or_none_is_refused(path: str, world: World) -> None:
+    cursor = world.call("GET /v1/admin/audit", "owner", path="/v1/admin/audit?limit=1").json["next"]
+
+    answer = world.call("GET /v1/admin/audit", "owner", path=path.format(next=cursor, short=cursor[:-4]))
+
+    assert_refused(answer, 400, "cursor_invalid")
+
+
+@pytest.mark.parametrize("path", ["/v1/admin/stuck", "/v1/admin/deliveries"])
+def test_a_list_of_one_page_takes_no_cursor(path: str, world: World) -> None:
+    assert_refused(world.call(f"GET {path}", "owner", path=f"{path}?after=forged"), 422, "invalid")
+
+
+def test_a_trail_can_be_read_over_the_turn_of_a_month(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    after = world.call("GET /v1/admin/audit", "owner", path="/v1/admin/audit?limit=1").json["next"]
+    later, query = clock.now() + 32 * clock.DAY, table.query
+
+    def as_aws_does(kind: type[table.Row], pk: str, **given: Any) -> table.Page:
+        assert not given["after"] or given["after"]["pk"]["S"] == pk, "outside query boundaries"
+        return query(kind, pk, **given)
+
+    monkeypatch.setattr(clock, "now", lambda: later)
+    monkeypatch.setattr(table, "query", as_aws_does)
+    answer = world.call("GET /v1/admin/audit", "owner", path=f"/v1/admin/audit?after={after}")
+
+    assert answer.status in (200, 400)
+
+
+def test_a_cursor_does_not_tell_what_it_hides_from_a_change(world: World) -> None:
+    theirs = cursors.seal({"pk": {"S": "AUDIT#2020-01"}, "sk": {"S": "aud_"}}, where="audit#2020-01", now=0)
+
+    answer = world.call("GET /v1/admin/audit", "owner", path=f"/v1/admin/audit?after={theirs}")
+
+    assert_refused(answer, 400, "cursor_invalid")
+
+
+# --- the mall's signatures ----------------------------------------------------------------------------------
+
+
+def vouch(
+    world: World, headers: Mapping[str, str], body: Body | None = None, path: str = "/v1/mall/sessions"
+) -> Answer:
+    """A call of the mall with these headers."""
+    content = encoded(body or SAMPLES[MALL])
+    return world.send("POST", path, content, **{"content_type": "application/json", **headers})
+
+
+def test_the_same_call_again_succeeds_again(world: World) -> None:
+    headers = signed(encoded(SAMPLES[MALL]) or b"")
+
+    first, again = vouch(world, headers), vouch(world, headers)
+
+    assert (first.status, again.status) == (201, 200)
+    assert first.json["member"]["member_id"] == again.json["member"]["member_id"]
+
+
+@pytest.mark.parametrize("late_s", [-301, 302, 86400, -(10**9)])
+def test_a_signature_is_good_for_five_minutes(late_s: int, world: World) -> None:
+    before = world.books()
+
+    answer = vouch(world, signed(encoded(SAMPLES[MALL]) or b"", at=clock.now() - late_s))
+
+    assert_refused(answer, 401, "signature_invalid")
+    assert world.books() == before
+
+
+def test_an_id_that_served_one_call_serves_no_other(world: World) -> None:
+    other = {**SAMPLES[MALL], "external_id": "m-2"}
+    vouch(world, signed(encoded(SAMPLES[MALL]) or b"", webhook_id="once"))
+    before = world.books()
+
+    replayed = vouch(world, signed(encoded(other) or b"", webhook_id="once"), other)
+    moved = vouch(
+        world, signed(encoded(SAMPLES[MALL]) or b"", webhook_id="once"), path="/v1/mall/sessions?a=1"
+    )
+
+    assert_refused(replayed, 401, "signature_invalid")
+    assert_refused(moved, 401, "signature_invalid")
+    assert world.books() == before
+
+
+def test_a_signature_is_of_its_body_and_its_secret(world: World) -> None:
+    before = world.books()
+    content = encoded(SAMPLES[MALL]) or b""
+
+    assert_refused(vouch(world, signed(b"{}")), 401, "signature_invalid")
+    assert_refused(vouch(world, signed(content, secret="another")), 401, "signature_invalid")
+    for name in ("webhook_id", "webhook_timestamp", "webhook_signature"):
+        part = {key: text for key, text in signed(content).items() if key != name}
+        assert_refused(vouch(world, part), 401, "signature_invalid")
+    assert world.books() == before
+
+
+def test_a_timestamp_of_any_length_is_refused_as_such(world: World) -> None:
+    headers = {**signed(encoded(SAMPLES[MALL]) or b""), "webhook_timestamp": "9" * 5000}
+
+    assert_refused(vouch(world, headers), 401, "signature_invalid")
+
+
+# --- what is not our caller's fault -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        ("error:-1", 503, "wechat_unavailable"),
+        ("error:45011", 429, "login_too_often"),
+        ("error:40226", 403, "login_refused"),
+        ("error:40125", 500, "wechat_misconfigured"),
+        ("error:40029", 401, "login_code_invalid"),
+        ("??", 401, "login_code_invalid"),
+    ],
+)
+def test_what_wechat_refuses_is_told_in_our_words(code: str, status: int, error: str, world: World) -> None:
+    before = world.books()
+
+    answer = world.call("POST /v1/sessions", "stranger", {"program_id": "demo", "code": code})
+
+    assert_refused(answer, status, error)
+    assert world.books() == before
+
+
+@pytest.mark.parametrize("fault", ["busy", "lost"])
+def test_a_wechat_that_does_not_answer_is_waited_for(
+    fault: wechat.Fault, world: World, weixin: wechat.Simulator
+) -> None:
+    weixin.fault = fault
+
+    answer = world.call("POST /v1/sessions", "stranger")
+
+    assert_refused(answer, 503, "wechat_unavailable")
+    assert answer.headers["retry-after"] == "2"
+
+
+def test_a_store_out_of_reach_is_busy_and_says_when_to_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: Any, **__: Any) -> Any:
+        raise Busy
+
+    monkeypatch.setattr(table, "_patiently", unreachable)
+
+    for route in ("GET /v1/me", "PUT /v1/me", "POST /v1/links"):
+        answer = world.call(route, "member", accept_language="zh")
+        assert_refused(answer, 503, "busy")
+        assert answer.headers["retry-after"] == "1"
+        assert answer.headers["access-control-expose-headers"] == "Retry-After,X-Request-Id"
+
+
+class Unspeakable:
+    """What no JSON can say."""
+
+
+@pytest.mark.parametrize("broken", [RuntimeError("the key is s3cret"), Unspeakable(), KeyError("s3cret")])
+def test_a_failure_of_ours_tells_nothing(broken: Any, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        if isinstance(broken, Exception):
+            raise broken
+        return broken
+
+    monkeypatch.setattr("chalicelib.members.routes._me", fail)
+
+    answer = world.call("GET /v1/me", "member")
+
+    assert assert_refused(answer, 500, "internal_error") == {}
+    assert b"s3cret" not in answer.content and b"Traceback" not in answer.content
+
+
+def test_a_failure_is_in_the_log_with_the_id_that_the_caller_was_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    monkeypatch.setattr("chalicelib.members.routes._me", lambda *_: 1 / 0)
+
+    told = world.call("GET /v1/me", "member").json["error"]["request_id"]
+
+    line = next(line for line in log.getvalue().splitlines() if told in line)
+    assert json.loads(line)["exception_name"] == "ZeroDivisionError"
+    assert json.loads(line)["route"] == "GET /v1/me"
+
+
+# --- what is said in the log --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """All that our logger says, at its most talkative."""
+    said = io.StringIO()
+    logger = logging.getLogger("liebian")
+    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    monkeypatch.setattr(logger, "_cache", {})
+    for handler in logger.handlers:
+        monkeypatch.setattr(handler, "stream", said)
+    return said
+
+
+def test_no_secret_token_or_name_is_ever_in_the_log(
+    world: World, log: io.StringIO, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "once:alice:a-login-code"
+    signed_in = world.call("POST /v1/sessions", "stranger", {"program_id": "demo", "code": code}).json
+    visit = world.call("POST /v1/links/{code}/visits", "stranger").json["visit_token"]
+    for route, callers in ((route, who) for route, who in DOORS.items() if not route.startswith("DELETE")):
+        for caller in ("forged", "blocked", "off", "badly", callers[0]):
+            world.call(route, caller)
+    for wrong in (
+        {"code": code},
+        {"code": "error:40125"},
+        {"visit_token": visit},
+        {"visit_token": visit[:-9]},
+    ):
+        world.call("POST /v1/sessions", "stranger", {"program_id": "demo", "code": "alice", **wrong})
+    monkeypatch.setattr(members, "find_or_register", lambda **_: 1 / 0)
+    failed = world.call("POST /v1/sessions", "stranger", {"program_id": "demo", "code": "erin"})
+    assert (failed.status, world.call(MALL, "mall").status) == (500, 500)
+
+    said = log.getvalue() + "".join(capsys.readouterr())
+    assert len(log.getvalue().splitlines()) > 100
+    assert "ZeroDivisionError" in said and "POST   /v1/sessions" in said
+    secrets = [signed_in["token"], visit, code, WECHAT_SECRET, MALL_SECRET, "11" * 32, "5e" * 32]
+    names = [of(name) for name in ("alice", "erin", "dave") for of in (person_openid, person_unionid)]
+    never = [*secrets, *world.bearers.values(), *names, "阿丽", "m-1", "v1,"]
+    assert [secret for secret in never if secret in said] == []
+
+
+def person_openid(name: str) -> str:
+    """Whom WeChat knows in the program."""
+    return wechat.openid(appid=APPID, name=name)
+
+
+def person_unionid(name: str) -> str:
+    """Whom WeChat knows in all programs."""
+    return wechat.unionid(name=name)
+
+
+# --- the wire -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"NONSENSE", 400),
+        (b"GET", 400),
+        (b"GET /v1/programs HTTP/9.9", 400),
+        (b"GET /v1/programs HTTP/x", 400),
+        (b"GET /%s HTTP/1.1" % (b"a" * 70_000), 400),
+        (b"BREW /v1/programs HTTP/1.1", 405),
+        (b"GET //[ HTTP/1.1", 404),
+        (b"GET /v1/programs/../me HTTP/1.1", 404),
+    ],
+)
+def test_a_request_line_of_no_kind_is_refused_and_answered(
+    request_line: bytes, status: int, world: World
+) -> None:
+    answer = world.raw(request_line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    body = answer.rsplit(b"\r\n\r\n", 1)[-1]
+    assert set(json.loads(body)["error"]) == {"code", "message", "details", "request_id"}
+    # Of the oldest HTTP, without a version, an answer is a body only.
+    assert answer.startswith(b"HTTP/1.1 %d " % status) or answer == body
+
+
+@pytest.mark.parametrize("length", [b"-1", b"+5", b"x", b"", b"\xb2", b"1, 2", b"0x10"])
+def test_a_length_that_is_none_is_refused(length: bytes, world: World) -> None:
+    before = world.books()
+
+    answer = world.raw(b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: " + length + b"\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 400 ") and b'"bad_request"' in answer
+    assert world.books() == before
+
+
+def test_no_request_hides_in_the_body_of_another(world: World) -> None:
+    before = world.books()
+    hidden = b"DELETE /v1/links/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" % (
+        world.code.encode(),
+        world.bearers["member"].encode(),
+    )
+    head = b"PUT /v1/me HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+    for framing in (b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\nContent-Length: 0\r\n"):
+        answer = world.raw(head + framing + b"\r\n" + b"%x\r\n%s\r\n0\r\n\r\n" % (len(hidden), hidden))
+        assert answer.count(b"HTTP/1.1 ") == 1 and answer.startswith(b"HTTP/1.1 400 ")
+    assert world.books() == before
+
+
+def test_an_unknown_path_is_not_found_whatever_is_shown(world: World) -> None:
+    for shown in ("Bearer é", "Bearer x", "AWS4-HMAC-SHA256 Credential=x"):
+        given = shown.encode("latin-1").decode("latin-1")
+        assert_refused(world.send("GET", "/v1/nowhere", authorization=given), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("headers", "base"),
+    [
+        ({}, "http://127.0.0.1:{port}"),
+        ({"host": "shop.example"}, "http://shop.example"),
+        ({"host": "shop.example:8443", "x_forwarded_proto": "https"}, "https://shop.example:8443"),
+        ({"host": "[::1]:8000"}, "http://[::1]:8000"),
+        ({"host": "a b"}, "http://localhost"),
+        ({"host": '"><script>'}, "http://localhost"),
+        ({"host": "x" * 5000}, "http://localhost"),
+        ({"host": "shop.example", "x_forwarded_proto": "javascript"}, "https://shop.example"),
+    ],
+)
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_links_lead_back_to_where_they_were_asked_for(
+    headers: dict[str, str], base: str, slash: str, world: World
+) -> None:
+    config.override(base_url="")
+
+    minted = world.call("POST /v1/links", "member", path=f"/v1/links{slash}", **headers)
+    page = world.call("GET /s/{code}", "stranger", **headers)
+
+    assert minted.json["url"] == f"{base.format(port=world.port)}/s/{minted.json['code']}"
+    assert page.status == 200 and b'<script>"' not in page.content
+
+
+def test_many_at_once_are_each_answered_for_themselves(world: World) -> None:
+    names = [f"guest-{n}" for n in range(24)]
+    answers: dict[str, str] = {}
+
+    def sign_in(name: str) -> None:
+        token = world.call("POST /v1/sessions", "stranger", {"program_id": "demo", "code": name}).json[
+            "token"
+        ]
+        shown = {"authorization": f"Bearer {token}"}
+        world.call("PUT /v1/me", "stranger", {"nickname": name}, **shown)
+        answers[name] = world.call("GET /v1/me", "stranger", **shown).json["nickname"]
+
+    threads = [threading.Thread(target=sign_in, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert answers == {name: name for name in names}
+
+
+def test_the_stuck_delivery_of_these_tests_is_stuck(world: World) -> None:
+    assert [row.pk for row in due.stuck("deliver", limit=9).rows] == ["dlv_1"]

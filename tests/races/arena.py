@@ -1,0 +1,172 @@
+"""Where a race is run: on tables of its own and in the weather of its round; the naive and the careless beside it.
+
+    outcomes = arena.race(*[lambda m=m: claim(member=m) for m in members])      # under the hostile layer
+    outcomes.expect(won=50, sold_out=14)
+    check(arena)                                    # the rows, and the images of the stream
+
+Tables cost ten milliseconds, so each round begins on empty ones, and a check may count whatever there is.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import pytest
+
+from chalicelib.core import table
+from chalicelib.core.errors import Busy
+from chalicelib.core.table import Row, Write
+from tests.harness.hostile import Hostile
+from tests.harness.races import Outcomes, race
+from tests.harness.rows import Change, Plain, images, rows
+from tests.harness.wire import WRITES, Call, Params, wrapped
+
+CROWD = 64
+INSISTS = 30
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weather:
+    """What one round has to stand."""
+
+    seed: int
+    lost_reply: float = 0.05
+    timeout_before: float = 0.0
+    timeout_after: float = 0.0
+
+    @property
+    def stormy(self) -> bool:
+        """Whether time-outs reach the callers."""
+        return self.timeout_before + self.timeout_after > 0
+
+    def __str__(self) -> str:
+        name = "storm" if self.stormy else "rough" if self.lost_reply else "fair"
+        return f"{name}-{self.seed}"
+
+
+FAIR = Weather(seed=1, lost_reply=0.0)
+ROUGH = Weather(seed=2)
+STORM = Weather(seed=3, timeout_before=0.02, timeout_after=0.04)
+
+
+def rounds(*weathers: Weather) -> pytest.MarkDecorator:
+    """A round in each of these weathers; RACE_ROUNDS=5 makes it five, with other dice."""
+    more = range(int(os.environ.get("RACE_ROUNDS", "1")))
+    dealt = [replace(weather, seed=weather.seed + 10 * n) for n in more for weather in weathers]
+    return pytest.mark.parametrize("weather", dealt, ids=str)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arena:
+    """Both tables of one round, empty at first, with the app looking at them."""
+
+    client: Any
+    truth: str
+    traffic: str
+    weather: Weather
+
+    def race(self, *calls: Callable[[], Any], threads: int = CROWD, meet: bool = False) -> Outcomes:
+        """All calls at once in this round's weather; ``meet``: nobody writes before all have read.
+
+        Who is told "busy" calls again, as a phone does: a storm says it, and 64 at one row on a slow machine.
+        """
+        with ExitStack() as layers:
+            layers.enter_context(self.hostile())
+            if meet:
+                layers.enter_context(meeting(self.client, min(threads, len(calls))))
+            return race(*map(insisting, calls), threads=threads)
+
+    def collide(self, *calls: Callable[[], Any]) -> Outcomes:
+        """All calls at once on a kind store, nobody writing before all have read: for careless versions."""
+        with meeting(self.client, len(calls)):
+            return race(*calls, threads=len(calls))
+
+    def hostile(self, **more: Any) -> Hostile:
+        """The weather as a layer: every transaction owns its rows for 4 ms at least."""
+        odds = ("lost_reply", "timeout_before", "timeout_after")
+        given = {name: getattr(self.weather, name) for name in odds} | more
+        dice = random.Random(self.weather.seed)
+        return Hostile(self.client, dice=dice, in_flight=0.004, throttle=0.02, **given)
+
+    def rows(self, kind: str, **wanted: Any) -> list[Plain]:
+        """All rows of this kind."""
+        there = self.traffic if kind == "visit_hour" else self.truth
+        return rows(self.client, there, kind=kind, **wanted)
+
+    def images(self, kind: str) -> list[Change]:
+        """Every change of a row of this kind, oldest first."""
+        return [one for one in images(self.client, self.truth) if (one.new or one.old or {})["kind"] == kind]
+
+
+def insisting(call: Callable[[], T]) -> Callable[[], T]:
+    """The call made again, after a moment, for every "busy"."""
+
+    def again() -> T:
+        for _ in range(INSISTS):
+            with suppress(Busy):
+                return call()
+            time.sleep(random.uniform(0, 0.02))
+        return call()
+
+    return again
+
+
+@contextmanager
+def meeting(client: Any, parties: int) -> Iterator[None]:
+    """No thread's first write is sent before ``parties`` threads have come to theirs, or a second is over."""
+    all_have_read = threading.Barrier(parties)
+    came = threading.local()
+
+    def layer(below: Call, operation: str, params: Params) -> Params:
+        if operation in WRITES and not hasattr(came, "before"):
+            came.before = True
+            with suppress(threading.BrokenBarrierError):
+                all_have_read.wait(1.0)
+        return below(operation, params)
+
+    with wrapped(client, layer):
+        yield
+
+
+@contextmanager
+def overtaken(client: Any, operation: str, by: Callable[[], Any]) -> Iterator[None]:
+    """Just before the first call of ``operation``, ``by`` happens: a race whose course is known."""
+    left = [by]
+
+    def layer(below: Call, name: str, params: Params) -> Params:
+        if name == operation and left:
+            left.pop()()
+        return below(name, params)
+
+    with wrapped(client, layer):
+        yield
+
+
+@contextmanager
+def dawdling(client: Any, *, up_to: float, dice: random.Random) -> Iterator[None]:
+    """Every write comes late by its own time, so that what was read before it is old."""
+
+    def layer(below: Call, operation: str, params: Params) -> Params:
+        if operation in WRITES:
+            time.sleep(dice.uniform(0, up_to))
+        return below(operation, params)
+
+    with wrapped(client, layer):
+        yield
+
+
+def unconditionally(row: Row) -> Row:
+    """What a naive version does once it has read that all is well."""
+    return table.apply(Write(operation="Put", row=row, when=None, refuse=Busy))
+
+
+def careless(patch: pytest.MonkeyPatch, change: Callable[[Write], Write]) -> None:
+    """Send every write as ``change`` makes it: a version of the app that lacks a condition."""
+    real = table._parameters
+    patch.setattr(table, "_parameters", lambda write: real(change(write)))

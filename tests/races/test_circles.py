@@ -1,0 +1,255 @@
+"""Nobody brings themselves, directly or in a circle (A2), however binds and moves by operators meet.
+
+Every binding is a step from a member to a promoter, so the table is walked, and so is every state it was ever in:
+the stream is played back change by change. Not noticed here: the condition under which a binding's past is
+kept, whose key carries the revision that the binding's own condition asks for already.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.core.table import Row, Write, get
+from chalicelib.sharing import attribution
+from chalicelib.sharing.models import Binding, Link
+from tests.factories import NOW, a_link, a_member, a_visit, a_word, an_operator
+from tests.harness.races import race, read_then_write
+from tests.harness.rows import Plain
+from tests.races.arena import (
+    CROWD,
+    ROUGH,
+    STORM,
+    Arena,
+    careless,
+    overtaken,
+    rounds,
+    unconditionally,
+)
+
+pytestmark = pytest.mark.engine
+
+Bind = Callable[[], Binding | None]
+
+
+@pytest.fixture
+def shop(arena: Arena) -> Iterator["Shop"]:
+    """Members, each with a link, made as they are asked for."""
+    yield Shop()
+
+
+class Shop:
+    """Members by number."""
+
+    def __init__(self) -> None:
+        self.links: list[Link] = []
+
+    def members(self, count: int) -> list[int]:
+        """New members, each with a link."""
+        self.links += [a_link(sharer_id=a_member()) for _ in range(count)]
+        return list(range(len(self.links) - count, len(self.links)))
+
+    def bind(self, member: int, *, to: int) -> Bind:
+        """The member comes by a visit of the other's link."""
+        visit = a_visit(link=self.links[to])
+        return lambda: attribution.bind(self.name(member), visit=visit, now=NOW)
+
+    def move(self, member: int, *, to: int | None) -> Bind:
+        """An operator gives the member to the other, or to nobody."""
+        by, promoter_id = an_operator(), None if to is None else self.name(to)
+        return lambda: attribution.move(
+            self.name(member), promoter_id=promoter_id, reason=a_word(), by=by, now=NOW
+        )
+
+    def name(self, member: int) -> str:
+        """The member's id."""
+        return self.links[member].sharer_id
+
+
+def check_no_circle(arena: Arena) -> None:
+    """Up from everybody there is an end, now and after every change there ever was."""
+    above: dict[str, str] = {}
+    for change in arena.images("binding"):
+        assert change.new, "bindings are never deleted"
+        _apply(above, change.new)
+        _check_end(above, change.new["member_id"])
+    now: dict[str, str] = {}
+    for row in arena.rows("binding"):
+        _apply(now, row)
+    assert now == above
+    for member_id in now:
+        _check_end(now, member_id)
+
+
+def _apply(above: dict[str, str], row: Plain) -> None:
+    above.pop(row["member_id"], None)
+    if row["state"] == "bound":
+        above[row["member_id"]] = row["promoter_id"]
+
+
+def _check_end(above: dict[str, str], member_id: str) -> None:
+    walked = [member_id]
+    while walked[-1] in above:
+        walked.append(above[walked[-1]])
+        assert walked[-1] not in walked[:-1], f"a circle of {len(walked) - 1}"
+
+
+def check_all_is_told(arena: Arena) -> None:
+    """No binding was lost from the history, and the operators' book has every move."""
+    kept = {(row["pk"], row["sk"]) for row in arena.rows("past_binding")}
+    changes = arena.images("binding")
+    for old in [change.old for change in changes if change.old and change.old["state"] == "bound"]:
+        assert (old["pk"], f"BINDING#{old['rev']:09d}") in kept, "a binding was lost from the history"
+    by_operators = [change for change in changes if change.new and change.new["cause"] == "operator"]
+    assert len(arena.rows("audit", action="binding.moved")) == len(by_operators)
+
+
+def rings(shop: Shop, sizes: Sequence[int]) -> list[list[Bind]]:
+    """Members in rings, each about to be bound to the next."""
+    made = [shop.members(size) for size in sizes]
+    return [[shop.bind(one, to=ring[(at + 1) % len(ring)]) for at, one in enumerate(ring)] for ring in made]
+
+
+def test_the_harness_sees_a_circle_when_the_rule_is_a_read(arena: Arena, shop: Shop) -> None:
+    first, second = shop.members(2)
+    turns = iter([(first, second), (second, first)])
+
+    def read() -> tuple[int, int]:
+        member, to = next(turns)
+        assert get(Binding, Binding.key(shop.name(to))) is None
+        return member, to
+
+    def write(seen: tuple[int, int]) -> Row:
+        visit = a_visit(link=shop.links[seen[1]])
+        row = attribution._row(shop.name(seen[0]), visit=visit, rev=1, cause="visit", now=NOW)
+        return unconditionally(row)
+
+    naive = read_then_write(read, write, parties=2)
+    race(naive, naive).expect(won=2)
+
+    with pytest.raises(AssertionError, match="a circle of 2"):
+        check_no_circle(arena)
+
+
+@rounds(ROUGH, STORM)
+def test_of_two_who_bind_each_other_at_once_one_is_refused(arena: Arena, shop: Shop) -> None:
+    pairs = rings(shop, [2] * (CROWD // 2))
+
+    outcomes = arena.race(*[bind for pair in pairs for bind in pair], meet=True)
+
+    outcomes.expect(won=len(pairs), would_circle=len(pairs))
+    for one, other in zip(outcomes[::2], outcomes[1::2], strict=True):
+        assert one.won != other.won
+    check_no_circle(arena)
+
+
+@rounds(ROUGH, STORM)
+def test_of_a_ring_that_closes_at_once_one_is_refused(arena: Arena, shop: Shop) -> None:
+    around = rings(shop, [3, 4, 5, 6, 7, 8] * 2)
+
+    outcomes = arena.race(*[bind for ring in around for bind in ring], meet=True)
+
+    left = iter(outcomes)
+    for ring in around:
+        names = [next(left).name for _ in ring]
+        assert sorted(names) == ["won"] * (len(ring) - 1) + ["would_circle"], names
+    check_no_circle(arena)
+
+
+def test_rings_longer_than_the_walk_do_not_close_either(arena: Arena, shop: Shop) -> None:
+    around = rings(shop, [9, 10, 12])
+
+    outcomes = arena.race(*[bind for ring in around for bind in ring])
+
+    assert set(outcomes.distribution) <= {"won", "would_circle", "chain_too_long"}
+    assert outcomes.distribution["won"] <= sum(len(ring) - 1 for ring in around)
+    check_no_circle(arena)
+
+
+@rounds(ROUGH, STORM)
+def test_moves_by_operators_among_binds_never_close_a_circle(arena: Arena, shop: Shop) -> None:
+    few, dice = shop.members(12), random.Random(arena.weather.seed)
+    calls: list[Bind] = []
+    for n in range(CROWD):
+        member, to = dice.sample(few, 2)
+        calls += [shop.bind(member, to=to) if n % 2 else shop.move(member, to=None if n % 8 == 0 else to)]
+
+    outcomes = arena.race(*calls)
+
+    assert set(outcomes.distribution) <= {"won", "would_circle", "chain_too_long"}, outcomes.distribution
+    check_no_circle(arena)
+    check_all_is_told(arena)
+
+
+@rounds(ROUGH, STORM)
+def test_nobody_ever_brings_themselves(arena: Arena, shop: Shop) -> None:
+    few = shop.members(8)
+    selves = [shop.bind(one, to=one) for one in few] + [shop.move(one, to=one) for one in few]
+    others = [shop.bind(one, to=(one + 1) % 8) for one in few] + [shop.move(one, to=None) for one in few]
+
+    outcomes = arena.race(*selves, *others)
+
+    assert [one.name for one in outcomes[: len(selves)]] == ["self_referral"] * len(selves)
+    check_no_circle(arena)
+    assert all(one.new and one.new["promoter_id"] != one.new["member_id"] for one in arena.images("binding"))
+
+
+def always(condition: str) -> Callable[[Write], Write]:
+    """The walk's checks, those with this operator, that let everything pass."""
+
+    def change(write: Write) -> Write:
+        if write.operation != "ConditionCheck" or write.when is None or write.when.operator != condition:
+            return write
+        return replace(write, when=Binding.pk.exists() | Binding.pk.does_not_exist())
+
+    return change
+
+
+@pytest.mark.parametrize("by_an_operator", [False, True], ids=["bind", "move"])
+def test_a_walk_that_does_not_hold_who_is_free_is_noticed(
+    arena: Arena, shop: Shop, monkeypatch: pytest.MonkeyPatch, by_an_operator: bool
+) -> None:
+    first, second = shop.members(2)
+    slow = shop.move(first, to=second) if by_an_operator else shop.bind(first, to=second)
+    careless(monkeypatch, always("attribute_not_exists"))
+
+    with overtaken(arena.client, "TransactWriteItems", by=shop.bind(second, to=first)):
+        slow()
+
+    with pytest.raises(AssertionError, match="a circle of 2"):
+        check_no_circle(arena)
+
+
+def test_a_walk_that_does_not_hold_the_bindings_on_its_way_is_noticed(
+    arena: Arena, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newcomer, middle, top, other = shop.members(4)
+    shop.bind(middle, to=top)()
+    shop.bind(other, to=newcomer)()
+    careless(monkeypatch, always("="))
+
+    with overtaken(arena.client, "TransactWriteItems", by=shop.move(middle, to=other)):
+        shop.bind(newcomer, to=middle)()
+
+    with pytest.raises(AssertionError, match="a circle of 3"):
+        check_no_circle(arena)
+
+
+def test_a_binding_put_over_another_is_noticed(
+    arena: Arena, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member, first, second = shop.members(3)
+    shop.move(member, to=first)()
+    shop.move(member, to=None)()
+    careless(monkeypatch, lambda write: replace(write, when=None) if _puts_binding(write) else write)
+
+    with overtaken(arena.client, "TransactWriteItems", by=shop.bind(member, to=first)):
+        shop.bind(member, to=second)()
+
+    with pytest.raises(AssertionError, match="lost from the history"):
+        check_all_is_told(arena)
+
+
+def _puts_binding(write: Write) -> bool:
+    return write.operation == "Put" and isinstance(write.row, Binding)

@@ -1,0 +1,230 @@
+"""Payments: each ends in one place, whatever it meets on its way (G2, G5).
+
+It meets itself, a second payment, the end of its group, the end of its hold, its member leaving, its member's other
+order, and other late payments for the last seats.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.groupbuys import ending, service
+from chalicelib.groupbuys.models import Campaign, Group
+from chalicelib.orders import service as orders
+from chalicelib.orders.service import Order
+from tests.factories import a_word
+from tests.groupbuys import (
+    AFTERWARDS,
+    a_campaign,
+    books_of,
+    broken,
+    buyers,
+    buying,
+    check,
+    open_paid_group,
+    opened,
+    pay,
+    proposed,
+    take,
+)
+from tests.races.arena import CROWD, ROUGH, STORM, Arena, careless, rounds
+
+pytestmark = pytest.mark.engine
+
+
+def paying(order: Order, payment_id: str | None = None) -> Callable[[], Order]:
+    """A payment of the order is reported, under the same number again if the report is repeated."""
+    return functools.partial(pay, order, payment_id or a_word("pay_"))
+
+
+def releasing(arena: Arena, order: Order) -> Callable[[], None]:
+    """The job finds that the order's hold has run out."""
+    [entry] = [one for one in proposed(arena, service.RELEASE_JOB) if order.order_id in one.due_ref]
+    return lambda: ending.release_hold(entry, AFTERWARDS)
+
+
+def expiring(group: Group) -> Callable[[], None]:
+    """The job finds that the group's time is over."""
+    return lambda: ending.end(group.group_id, back=ending.EXPIRED, now=AFTERWARDS)
+
+
+def leaving(order: Order) -> Callable[[], Order]:
+    """The member gives the seat back."""
+    return lambda: orders.cancel(orders.show(order.order_id), now=AFTERWARDS)
+
+
+def naively(patch: pytest.MonkeyPatch) -> None:
+    """No write asks for anything: only what was read before says no."""
+    careless(patch, lambda write: replace(write, when=None))
+
+
+def states(arena: Arena, campaign: Campaign) -> set[str]:
+    """The states in which the campaign's orders are."""
+    return {order["state"] for order in books_of(arena, campaign.campaign_id).orders.values()}
+
+
+# --- what the harness sees of the naive version -------------------------------------------------------------
+
+Meeting = Callable[[Arena, Group, Order], list[Callable[[], object]]]
+MEETINGS: dict[str, Meeting] = {
+    "itself": lambda arena, group, order: [paying(order, "pay-1")] * 4,
+    "another": lambda arena, group, order: [paying(order), paying(order)],
+    "the end of the group": lambda arena, group, order: [paying(order), expiring(group)],
+    "the end of the hold": lambda arena, group, order: [paying(order), releasing(arena, order)],
+    "leaving": lambda arena, group, order: [paying(order), leaving(order)],
+}
+
+
+@pytest.mark.parametrize("what", MEETINGS)
+def test_the_harness_sees_a_payment_lost_that_meets(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    campaign = a_campaign()
+    group = open_paid_group(campaign)
+    calls = MEETINGS[what](arena, group, take(group))
+    naively(monkeypatch)
+
+    arena.collide(*calls)
+
+    assert broken(arena, campaign.campaign_id) != []
+
+
+# --- itself, and another one --------------------------------------------------------------------------------
+
+
+@rounds(ROUGH, STORM)
+def test_a_payment_that_is_told_ten_times_at_once_is_taken_once(arena: Arena) -> None:
+    campaign = a_campaign()
+    groups = [open_paid_group(campaign) for _ in range(3)]
+    held = [take(group) for group in groups for _ in range(2)]
+    told = [paying(order) for order in held]
+
+    outcomes = arena.race(*told * 10)
+
+    outcomes.expect(won=60)
+    assert {service.find(group.group_id).state for group in groups} == {"filled"}
+    check(arena, campaign)
+    assert states(arena, campaign) == {"paid"}
+    assert arena.rows("refund") == []
+
+
+@rounds(STORM)
+def test_of_four_payments_of_one_order_three_go_back(arena: Arena) -> None:
+    campaign = a_campaign()
+    held = [opened(campaign).order for _ in range(8)]
+    held += [take(open_paid_group(campaign)) for _ in range(8)]
+
+    outcomes = arena.race(*[paying(order) for order in held * 4])
+
+    outcomes.expect(won=CROWD)
+    assert sorted(row["state"] for row in arena.rows("payment")) == ["returned"] * 48 + ["taken"] * 24
+    check(arena, campaign)
+    assert len(arena.rows("refund")) >= 48
+
+
+# --- the end of the group, of the hold, and leaving ---------------------------------------------------------
+
+
+@rounds(ROUGH, STORM)
+def test_payments_against_the_end_of_their_groups(arena: Arena) -> None:
+    campaign = a_campaign()
+    groups = [open_paid_group(campaign, payers=2) for _ in range(8)]
+    groups += [open_paid_group(campaign) for _ in range(8)]
+    told = [paying(take(group)) for group in groups]
+
+    outcomes = arena.race(*told, *map(expiring, groups), *told, *map(expiring, groups))
+
+    outcomes.expect(won=CROWD)
+    ends = {service.find(group.group_id).state for group in groups}
+    assert ends <= {"filled", "expired"}
+    check(arena, campaign)
+    assert states(arena, campaign) <= {"paid", "refunded"}
+
+
+@rounds(ROUGH, STORM)
+def test_payments_against_the_end_of_their_holds(arena: Arena) -> None:
+    campaign = a_campaign()
+    held = [opened(campaign).order for _ in range(8)]
+    held += [take(open_paid_group(campaign)) for _ in range(8)]
+    told = [paying(order) for order in held]
+    over = [releasing(arena, order) for order in held]
+
+    outcomes = arena.race(*told, *over, *told, *over)
+
+    outcomes.expect(won=CROWD)
+    check(arena, campaign)
+    assert states(arena, campaign) <= {"paid", "refunded"}
+
+
+@rounds(STORM)
+def test_payments_against_leaving(arena: Arena) -> None:
+    campaign = a_campaign(late_payment="refund")
+    held = [opened(campaign).order for _ in range(8)]
+    held += [take(open_paid_group(campaign)) for _ in range(8)]
+    told = [paying(order) for order in held]
+    gone = [leaving(order) for order in held]
+
+    outcomes = arena.race(*told, *gone, *told, *gone)
+
+    assert set(outcomes.distribution) <= {"won", "order_over"}, outcomes.distribution
+    check(arena, campaign)
+    assert states(arena, campaign) <= {"paid", "refunded"}
+
+
+# --- late ---------------------------------------------------------------------------------------------------
+
+
+def a_late_order(campaign: Campaign, member_id: str, group: Group) -> Order:
+    """An order whose seat was given back before its payment came."""
+    order = take(group, buying(member_id))
+    return leaving(order)()
+
+
+@rounds(STORM)
+@pytest.mark.parametrize("where", ["the same group", "another group", "a group of their own"])
+def test_a_late_payment_with_the_members_second_order_waiting(arena: Arena, where: str) -> None:
+    campaign = a_campaign(per_member_units=2)
+    calls: list[Callable[[], object]] = []
+    for member_id in buyers(8):
+        group = open_paid_group(campaign)
+        first = a_late_order(campaign, member_id, group)
+        second = _second(campaign, group, member_id, where)
+        late, timely = paying(first), paying(second)
+        over = releasing(arena, second)
+        calls += [late, timely, over, late, timely, over, late, timely]
+
+    arena.race(*calls).expect(won=CROWD)
+
+    check(arena, campaign)
+    assert states(arena, campaign) <= {"paid", "refunded", "cancelled"}
+    assert len(arena.rows("payment", state="mismatch")) == 0
+
+
+def _second(campaign: Campaign, group: Group, member_id: str, where: str) -> Order:
+    if where == "a group of their own":
+        return opened(campaign, buying(member_id)).order
+    return take(group if where == "the same group" else open_paid_group(campaign), buying(member_id))
+
+
+@rounds(STORM)
+@pytest.mark.parametrize("reserve", ["group", "seat"])
+def test_late_payers_and_joiners_for_the_last_seats(arena: Arena, reserve: str) -> None:
+    campaign = a_campaign(sizes={4: 8900}, reserve=reserve)
+    groups = [open_paid_group(campaign), open_paid_group(campaign, payers=2)]
+    late = [a_late_order(campaign, one, groups[n % 2]) for n, one in enumerate(buyers(16))]
+    joins = [joining_to_pay(groups[n % 2], one) for n, one in enumerate(buyers(CROWD - 16))]
+
+    outcomes = arena.race(*map(paying, late), *joins)
+
+    assert set(outcomes.distribution) <= {"won", "group_full"}, outcomes.distribution
+    assert {service.find(group.group_id).state for group in groups} == {"filled"}
+    check(arena, campaign)
+    assert len(arena.rows("order", state="paid")) == 8
+
+
+def joining_to_pay(group: Group, member_id: str) -> Callable[[], Order]:
+    """Somebody takes a seat and pays at once."""
+    payment_id = a_word("pay_")
+    return lambda: pay(take(group, buying(member_id)), payment_id)
