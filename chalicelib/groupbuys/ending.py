@@ -283,6 +283,7 @@ def refund_paid(order: Order, back: Back, now: int) -> None:
         group, seats = service.with_seats(order.group_id)
         try:
             _give_back(order, group, seats, back=back, now=now)
+            return
         except _Moved:
             continue
     raise Busy

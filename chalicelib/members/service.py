@@ -431,7 +431,9 @@ def remove_program(program_id: str, *, by: doors.Operator, now: int) -> None:
         NotFound: there is none of this id.
     """
     before = table.get(Program, Program.key(program_id))
-    gone = table.delete(Program, Program.key(program_id), refuse=NotFound)
+    if before is None:
+        raise NotFound
+    gone = table.delete(Program, Program.key(program_id), when=Program.rev == before.rev, refuse=Busy)
     fewer = table.update(ProgramCount, ProgramCount.key(), ProgramCount.n.add(-1), refuse=NotFound)
     table.transact([gone, fewer, _audit("program.removed", before, None, by=by, now=now)])
     _programs.clear()

@@ -273,7 +273,8 @@ def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, 
                 after={"promoter_id": promoter_id, "reason": reason},
                 now=now,
             )
-            table.transact([_put(moved, held), *_past(held, cause=reason, now=now), audit, *above])
+            told = _told_mall(moved, now=now)
+            table.transact([_put(moved, held), *_past(held, cause=reason, now=now), audit, *above, *told])
         except (table.Taken, _Moved):
             continue
         _bindings.forget(member_id)
@@ -288,7 +289,6 @@ def _whose(held: Binding | None) -> str | None:
 def _moved(member_id: str, held: Binding | None, promoter_id: str | None, *, now: int) -> Binding:
     pk, sk = Binding.key(member_id)
     rev = held.rev + 1 if held else 1
-    made = promoter_id is not None and _whose(held) is None
     return Binding(
         pk,
         sk,
@@ -299,7 +299,6 @@ def _moved(member_id: str, held: Binding | None, promoter_id: str | None, *, now
         policy=policy(now=now).n,
         bound_at=now,
         cause="operator",
-        **(facts.owed("binding.made", pk=pk, rev=rev, now=now) if made else {}),
     )
 
 
@@ -328,13 +327,20 @@ def history(member_id: str) -> tuple[Binding | None, list[Past]]:
 
 @facts.reaction("binding.made", name="sharing.tell_mall")
 def tell_mall(row: Binding, now: int) -> Sequence[Write]:
-    """The mall learns whose customer a member is, if they still are."""
-    if row.state != "bound":
+    """The mall learns whose customer a member is, if they still are; of a move it is told with the move."""
+    if row.state != "bound" or row.cause == "operator":
         return []
+    return _told_mall(row, now=now)
+
+
+def _told_mall(row: Binding, *, now: int) -> list[Write]:
     data = {
         "member_id": row.member_id,
         "promoter_id": row.promoter_id,
         "link": row.link,
         "bound_at": row.bound_at,
     }
-    return deliveries.owe("member.bound", cause=[row.member_id, str(row.bound_at)], data=data, now=now)
+    cause = [row.member_id, row.promoter_id, str(row.bound_at)]
+    return deliveries.owe(
+        "member.bound" if row.state == "bound" else "member.unbound", cause=cause, data=data, now=now
+    )

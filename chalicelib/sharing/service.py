@@ -110,7 +110,8 @@ def mint_all(*, sharer_id: str, wanted: Sequence[MintLink], now: int) -> list[Li
             if missing:
                 table.transact([table.create(row) for row in missing.values()])
         except table.Taken:
-            continue  # another call minted one of them meanwhile: look again
+            attempts = [0] * len(wanted)  # another call minted one of them meanwhile: look again from the start
+            continue
         return [
             missing[new.code] if old is None else _renewed(old, one, now=now)
             for one, new, old in zip(wanted, rows, found, strict=True)
@@ -119,9 +120,9 @@ def mint_all(*, sharer_id: str, wanted: Sequence[MintLink], now: int) -> list[Li
 
 
 def _collides(row: Link, old: Link | None, batch: Sequence[Link]) -> bool:
-    """Whether something else has this code: in the table, or earlier in the batch."""
-    first = next(other for other in batch if other.code == row.code)
-    return first.natural_key != row.natural_key or (old is not None and old.natural_key != row.natural_key)
+    """Whether something else has this code: in the table or, where nothing has it yet, earlier in the batch."""
+    holder = old or next(other for other in batch if other.code == row.code)
+    return bool(holder.natural_key != row.natural_key)
 
 
 def _valid(wanted: MintLink, *, now: int) -> None:

@@ -203,10 +203,10 @@ def test_a_batch_of_fifty_is_two_calls_and_one_when_all_are_there(alice: str) ->
     assert (again.operations, again.writes) == (Counter(BatchGetItem=1), FREE)
 
 
-def test_switching_off_is_three_calls_and_two_units(link: Link) -> None:
+def test_switching_off_is_two_calls_and_two_units(link: Link) -> None:
     spent = costs(lambda: sharing.switch_off(code=link.code, sharer_id=link.sharer_id))
 
-    assert (spent.operations, spent.writes) == (Counter(GetItem=2, TransactWriteItems=1), Counter(truth=2))
+    assert (spent.operations, spent.writes) == (Counter(GetItem=1, TransactWriteItems=1), Counter(truth=2))
 
 
 # --- binding ------------------------------------------------------------------------------------------------

@@ -405,7 +405,7 @@ def planted(port: int) -> World:
             "code": code,
             "member_id": carol.member_id,
             "program_id": "demo",
-            "card_id": "product.any.any",
+            "card_id": "product.~.~",
             "stuck_id": stuck(now=now),
             **group_buying(alice, carol, dora, owner, now=now),
         },

@@ -4,7 +4,7 @@
     outcomes.expect(won=50, sold_out=14)
     check(arena)                                    # the rows, and the images of the stream
 
-Tables cost ten milliseconds, so each round begins on empty ones, and a check may count whatever there is.
+Each round begins on empty tables and with an empty stream, so a check may count whatever there is.
 """
 
 import os
@@ -21,14 +21,17 @@ import pytest
 from chalicelib.core import table
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Row, Write
+from infra.local.clients import Store
 from tests.harness.hostile import Hostile
 from tests.harness.races import Outcomes, race
-from tests.harness.rows import Change, Plain, images, rows
+from tests.harness.rows import Change, Plain, decoded, rows
 from tests.harness.wire import WRITES, Call, Params, wrapped
 
+TRUTH, TRAFFIC = "races-truth", "races-traffic"
 CROWD = 64
 INSISTS = 30
 T = TypeVar("T")
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +65,58 @@ def rounds(*weathers: Weather) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("weather", dealt, ids=str)
 
 
+class Stream:
+    """The records of the truth table since this was made."""
+
+    def __init__(self, store: Store) -> None:
+        self._api = store.streams
+        self._arn = store.client.describe_table(TableName=TRUTH)["Table"]["LatestStreamArn"]
+        self._begins = {shard: self._iterator(shard, "LATEST") for shard in self._shards()}
+
+    def records(self) -> list[Record]:
+        """All of them so far, in the shape that Lambda gives a handler."""
+        found = [record for shard in self._shards() for record in self._of(shard)]
+        for record in found:
+            # The Streams API leaves out the first and gives a datetime for the second; Lambda does neither.
+            record["eventSourceARN"] = self._arn
+            change = record["dynamodb"]
+            change["ApproximateCreationDateTime"] = int(change["ApproximateCreationDateTime"].timestamp())
+        return found
+
+    def _shards(self) -> list[str]:
+        described = self._api.describe_stream(StreamArn=self._arn)["StreamDescription"]
+        return [shard["ShardId"] for shard in described["Shards"]]
+
+    def _iterator(self, shard: str, kind: str) -> str:
+        asked = {"StreamArn": self._arn, "ShardId": shard, "ShardIteratorType": kind}
+        return str(self._api.get_shard_iterator(**asked)["ShardIterator"])
+
+    def _of(self, shard: str) -> Iterator[Record]:
+        iterator = self._begins.get(shard) or self._iterator(shard, "TRIM_HORIZON")
+        while iterator:
+            page = self._api.get_records(ShardIterator=iterator)
+            if not page["Records"]:
+                return
+            yield from page["Records"]
+            iterator = page.get("NextShardIterator", "")
+
+
+def emptied(store: Store) -> None:
+    """Both tables have nothing in them."""
+    for name in (TRUTH, TRAFFIC):
+        keys = [{"pk": {"S": row["pk"]}, "sk": {"S": row["sk"]}} for row in rows(store.client, name)]
+        while keys:
+            some, keys = keys[:25], keys[25:]
+            deletes = [{"DeleteRequest": {"Key": key}} for key in some]
+            store.client.batch_write_item(RequestItems={name: deletes})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arena:
     """Both tables of one round, empty at first, with the app looking at them."""
 
     client: Any
-    truth: str
-    traffic: str
+    stream: Stream
     weather: Weather
 
     def race(self, *calls: Callable[[], Any], threads: int = CROWD, meet: bool = False) -> Outcomes:
@@ -96,12 +144,21 @@ class Arena:
 
     def rows(self, kind: str, **wanted: Any) -> list[Plain]:
         """All rows of this kind."""
-        there = self.traffic if kind == "visit_hour" else self.truth
+        there = TRAFFIC if kind == "visit_hour" else TRUTH
         return rows(self.client, there, kind=kind, **wanted)
+
+    def records(self) -> list[Record]:
+        """What the stream has told in this round."""
+        return self.stream.records()
 
     def images(self, kind: str) -> list[Change]:
         """Every change of a row of this kind, oldest first."""
-        return [one for one in images(self.client, self.truth) if (one.new or one.old or {})["kind"] == kind]
+        changes = [record["dynamodb"] for record in self.records()]
+        sides = [
+            [decoded(change[side]) if side in change else None for side in ("OldImage", "NewImage")]
+            for change in changes
+        ]
+        return [Change(old, new) for old, new in sides if (new or old or {})["kind"] == kind]
 
 
 def insisting(call: Callable[[], T]) -> Callable[[], T]:

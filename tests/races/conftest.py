@@ -1,6 +1,5 @@
 """The ground that every race stands on."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from chalicelib.core import config, table
 from infra.local import tables
 from infra.local.clients import Store
-from tests.races.arena import ROUGH, Arena, Weather
+from tests.races.arena import ROUGH, TRAFFIC, TRUTH, Arena, Stream, Weather, emptied
 
 
 @pytest.fixture
@@ -18,19 +17,24 @@ def weather() -> Weather:
 
 
 @pytest.fixture(scope="session")
+def race_tables(engine_store: Store) -> None:
+    """Tables for the races alone: one pair, as DynamoDB Local slows down by a tenth with every ten that stream."""
+    tables.create(engine_store.client, truth=TRUTH, traffic=TRAFFIC)
+
+
+@pytest.fixture(scope="session")
 def warm_client(engine_store: Store) -> Any:
     """The app's client with its connections, which would take every round a fifth of a second to open."""
     config.override(dynamodb_endpoint=engine_store.endpoint)
-    yield table._new_client()
+    return table._new_client()
 
 
 @pytest.fixture
 def arena(
-    warm_client: Any, engine: Store, fresh: str, weather: Weather, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Arena]:
-    """Tables of this round's own on DynamoDB Local, with the app looking at them."""
-    names = {"truth": f"truth-{fresh}", "traffic": f"traffic-{fresh}"}
-    tables.create(engine.client, **names)
-    config.override(truth_table=names["truth"], traffic_table=names["traffic"])
+    race_tables: None, warm_client: Any, engine: Store, weather: Weather, monkeypatch: pytest.MonkeyPatch
+) -> Arena:
+    """Empty tables on DynamoDB Local, with the app looking at them."""
+    config.override(truth_table=TRUTH, traffic_table=TRAFFIC)
     monkeypatch.setattr(table, "_client", warm_client)
-    yield Arena(client=warm_client, weather=weather, **names)
+    emptied(engine)
+    return Arena(client=warm_client, stream=Stream(engine), weather=weather)

@@ -133,9 +133,6 @@ def test_two_links_that_collide_on_a_code_are_two_rows(arena: Arena) -> None:
 
 
 @pytest.mark.usefixtures("every_first_code_collides")
-@pytest.mark.xfail(
-    strict=True, reason="mint_all keeps what is missing by code: of two that collide one is lost"
-)
 def test_two_links_of_one_batch_that_collide_are_two_rows(arena: Arena) -> None:
     both = [a_share(), a_share()]
 

@@ -139,7 +139,6 @@ def test_64_switch_offs_are_one_switch_and_one_audit(arena: Arena) -> None:
     check_one_audit(arena)
 
 
-@pytest.mark.xfail(strict=True, reason="sharing.service._off takes the refusal 'off already' for 'not there'")
 def test_a_switch_off_that_comes_second_is_answered_like_the_first(arena: Arena) -> None:
     link = an_expired_link(a_share())
 
@@ -147,7 +146,6 @@ def test_a_switch_off_that_comes_second_is_answered_like_the_first(arena: Arena)
         assert taking_back(link.code)().state == "off"
 
 
-@pytest.mark.xfail(strict=True, reason="sharing.service._renewed answers with a link that went off meanwhile")
 def test_a_renewal_overtaken_by_a_switch_off_says_so(arena: Arena) -> None:
     asked = a_share()
     link = an_expired_link(asked)
@@ -184,7 +182,7 @@ def test_a_renewal_that_does_not_ask_for_on_is_noticed(arena: Arena, monkeypatch
     switch = taking_back(link.code)
     careless(monkeypatch, only_if_expired)
 
-    with overtaken(arena.client, "UpdateItem", by=switch):
+    with overtaken(arena.client, "UpdateItem", by=switch), pytest.raises(sharing.LinkOff):
         minting(asked, until=None)()
 
     with pytest.raises(AssertionError, match="off in images"):

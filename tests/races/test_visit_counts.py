@@ -25,7 +25,7 @@ from chalicelib.sharing.models import LEVELS, ROW_HOLDS, Hour, Link, LinkDay
 from chalicelib.sharing.schemas import FunnelDay
 from tests.factories import NOW, PROGRAM, a_link, a_member, an_openid
 from tests.harness.races import race, read_then_write
-from tests.harness.rows import Plain, stream_records
+from tests.harness.rows import Plain
 from tests.harness.streams import event
 from tests.races.arena import CROWD, ROUGH, STORM, Arena, careless, insisting, rounds, unconditionally
 
@@ -146,7 +146,7 @@ def test_a_closed_day_is_folded_once_while_reactions_count_beside_it(arena: Aren
     came = members.Came(link=link.code, visit_id="vis_a")
     for _ in range(16):
         members.find_or_register(proofs=[an_openid()], program_id=PROGRAM, now=NOW, came=came)
-    reactions = [reacting(record) for record in stream_records(arena.client, arena.truth)]
+    reactions = [reacting(record) for record in arena.records()]
     readers = [functools.partial(funnel, link, now=NOW + 2 * DAY)] * (CROWD - 16)
 
     outcomes = arena.race(*readers, *reactions)
