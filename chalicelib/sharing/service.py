@@ -110,7 +110,8 @@ def mint_all(*, sharer_id: str, wanted: Sequence[MintLink], now: int) -> list[Li
             if missing:
                 table.transact([table.create(row) for row in missing.values()])
         except table.Taken:
-            attempts = [0] * len(wanted)  # another call minted one of them meanwhile: look again from the start
+            # Another call minted one of them meanwhile: look again from the start.
+            attempts = [0] * len(wanted)
             continue
         return [
             missing[new.code] if old is None else _renewed(old, one, now=now)

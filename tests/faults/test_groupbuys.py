@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from moto.dynamodb.models import dynamodb_backends
 
 from chalicelib.core import config, deliveries, due, facts, table
 from chalicelib.core.clock import DAY
@@ -92,8 +93,9 @@ class Stage:
         return self.scene
 
     def dumped(self) -> list[Item]:
-        """All rows that mean anything."""
-        items = plain(self.client, "Scan", {"TableName": "truth", "ConsistentRead": True})["Items"]
+        """All rows that mean anything, out of the embedded store's own hands: a scan of it takes 50 ms."""
+        (backend,) = (one for regions in dynamodb_backends.values() for one in regions.values() if one.tables)
+        items = [row.to_json()["Attributes"] for row in backend.tables["truth"].all_items()]
         return [item for item in items if item["kind"]["S"] != "lease"]
 
     def put_back(self, items: list[Item]) -> None:
@@ -316,14 +318,6 @@ def test_a_seat_is_given_back_once(theatre: Theatre) -> None:
     )
 
 
-def test_an_order_is_cancelled_once(theatre: Theatre) -> None:
-    theatre.proves(
-        lambda scene: orders.cancel(orders.show(scene.order_id), now=NOW),
-        scene=an_unpaid_head,
-        effect=there_is(orders={"cancelled": 1}, groups={"lapsed": 1}, seats={}, left=100),
-    )
-
-
 def test_a_hold_that_runs_out_is_released_once(theatre: Theatre) -> None:
     theatre.proves(
         works("release"),
@@ -459,20 +453,16 @@ def test_a_group_is_ended_once_and_owes_every_payer_one_refund(theatre: Theatre)
     )
 
 
-@pytest.mark.parametrize(("reserve", "left"), [("group", 100), ("seat", 100)])
 def test_a_group_of_many_is_ended_once_and_owes_every_payer_one_refund(
-    theatre: Theatre, monkeypatch: pytest.MonkeyPatch, reserve: str, left: int
+    theatre: Theatre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ending, "PAYERS_AT_ONCE", 1)
     monkeypatch.setattr(ending, "PAYERS_A_BATCH", 2)
 
-    def ends(scene: Scene) -> None:
-        ending.end(scene.group_id, back=ending.EXPIRED, now=LATER)
-
     theatre.proves(
-        ends,
-        scene=lambda: an_open_group(payers=3, sizes={5: PRICE}, reserve=reserve),
-        effect=there_is(groups={"expired": 1}, orders={"refunding": 3}, refunds={"due": 3}, left=left),
+        works("expire"),
+        scene=lambda: an_open_group(payers=3, sizes={5: PRICE}, reserve="seat"),
+        effect=there_is(groups={"expired": 1}, orders={"refunding": 3}, refunds={"due": 3}, left=100),
     )
 
 

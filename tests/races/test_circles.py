@@ -8,7 +8,6 @@ kept, whose key carries the revision that the binding's own condition asks for a
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -100,22 +99,16 @@ def check_all_is_told(arena: Arena) -> None:
     """No binding was lost from the history, and the operators' book has every move."""
     kept = {(row["pk"], row["sk"]) for row in arena.rows("past_binding")}
     # What is owed of a binding is settled on its row, and that is no other binding.
-    changes = [one for one in arena.images("binding") if _whose(one.old) != _whose(one.new)]
-    for old, new in [(change.old, change.new) for change in changes if change.old and change.new]:
-        if old["state"] == "bound" and _held(old) != _held(new):
-            assert (old["pk"], f"BINDING#{old['rev']:09d}") in kept, "a binding was lost from the history"
-    by_operators = [change for change in changes if change.new and change.new["cause"] == "operator"]
+    changes = [one for one in arena.images("binding") if one.new and _told(one.old) != _told(one.new)]
+    for old in [one.old for one in changes if one.old and one.old["state"] == "bound"]:
+        assert (old["pk"], f"BINDING#{old['rev']:09d}") in kept, "a binding was lost from the history"
+    by_operators = [one.new for one in changes if one.new and one.new["cause"] == "operator"]
     assert len(arena.rows("audit", action="binding.moved")) == len(by_operators)
 
 
-def _whose(row: dict[str, Any] | None) -> tuple[Any, ...] | None:
-    if row is None:
-        return None
-    return (row["state"], row["promoter_id"], row["bound_at"], row["cause"], row.get("visit_id"))
-
-
-def _held(row: Plain) -> tuple[str, str]:
-    return row["state"], row["promoter_id"]
+def _told(row: Plain | None) -> Plain:
+    names = ("state", "promoter_id", "bound_at", "cause", "visit_id")
+    return {name: row.get(name) for name in names} if row else {}
 
 
 def rings(shop: Shop, sizes: Sequence[int]) -> list[list[Bind]]:

@@ -308,7 +308,7 @@ def _settles(write: Write) -> bool:
     return type(write.row) is Row and write.operation == "Update"
 
 
-# --- what was wrong once ----------------------------------------------------------------------------------------------
+# --- what was wrong once --------------------------------------------------------------------------------------
 
 
 def bound_moved_away_and_bound_again(arena: Arena) -> tuple[list[Link], list[Record]]:
