@@ -256,12 +256,12 @@ def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, 
         members.show(promoter_id)
     for _ in range(ROUNDS):
         held = table.get(Binding, Binding.key(member_id))
-        if _whose(held) == promoter_id:
-            return held
         if held is not None:
             # What is still owed of the binding as it was could not be told from the one that replaces it.
             facts.catch_up(held, now=now)
             held = table.get(Binding, Binding.key(member_id))
+        if _whose(held) == promoter_id:
+            return held
         try:
             moved = _moved(member_id, held, promoter_id, now=now)
             above = _walk(member_id, promoter_id) if promoter_id else []
