@@ -163,7 +163,8 @@ def _from_environment(name: str) -> str:
 def _from_ssm(path: str, name: str, now: float) -> str:
     global _secrets_read_at  # noqa: PLW0603
     if now - _secrets_read_at >= SECRETS_ARE_FRESH_FOR_S or name not in _secrets:
-        from aws_lambda_powertools.utilities.parameters import GetParameterError, get_parameters
+        from aws_lambda_powertools.utilities.parameters import get_parameters
+        from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
         try:
             _secrets.update(get_parameters(path, decrypt=True, recursive=True, max_age=0) or {})
