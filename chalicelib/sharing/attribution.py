@@ -340,7 +340,7 @@ def _told_mall(row: Binding, *, now: int) -> list[Write]:
         "link": row.link,
         "bound_at": row.bound_at,
     }
-    cause = [row.member_id, row.promoter_id, str(row.bound_at)]
+    cause = [row.member_id, row.promoter_id, str(row.rev)]
     return deliveries.owe(
         "member.bound" if row.state == "bound" else "member.unbound", cause=cause, data=data, now=now
     )
