@@ -4,60 +4,33 @@ It meets itself, a second payment, the end of its group, the end of its hold, it
 order, and other late payments for the last seats.
 """
 
-import functools
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
-from chalicelib.groupbuys import ending, service
+from chalicelib.groupbuys import service
 from chalicelib.groupbuys.models import Campaign, Group
-from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
-from tests.factories import a_word
 from tests.groupbuys import (
-    AFTERWARDS,
     a_campaign,
     books_of,
     broken,
     buyers,
     buying,
     check,
+    ending_it,
+    joining_to_pay,
+    leaving,
+    naively,
     open_paid_group,
     opened,
-    pay,
-    proposed,
+    paying,
+    releasing,
     take,
 )
-from tests.races.arena import CROWD, ROUGH, STORM, Arena, careless, rounds
+from tests.races.arena import CROWD, ROUGH, STORM, Arena, rounds
 
 pytestmark = pytest.mark.engine
-
-
-def paying(order: Order, payment_id: str | None = None) -> Callable[[], Order]:
-    """A payment of the order is reported, under the same number again if the report is repeated."""
-    return functools.partial(pay, order, payment_id or a_word("pay_"))
-
-
-def releasing(arena: Arena, order: Order) -> Callable[[], None]:
-    """The job finds that the order's hold has run out."""
-    [entry] = [one for one in proposed(arena, service.RELEASE_JOB) if order.order_id in one.due_ref]
-    return lambda: ending.release_hold(entry, AFTERWARDS)
-
-
-def expiring(group: Group) -> Callable[[], None]:
-    """The job finds that the group's time is over."""
-    return lambda: ending.end(group.group_id, back=ending.EXPIRED, now=AFTERWARDS)
-
-
-def leaving(order: Order) -> Callable[[], Order]:
-    """The member gives the seat back."""
-    return lambda: orders.cancel(orders.show(order.order_id), now=AFTERWARDS)
-
-
-def naively(patch: pytest.MonkeyPatch) -> None:
-    """No write asks for anything: only what was read before says no."""
-    careless(patch, lambda write: replace(write, when=None))
 
 
 def states(arena: Arena, campaign: Campaign) -> set[str]:
@@ -71,7 +44,7 @@ Meeting = Callable[[Arena, Group, Order], list[Callable[[], object]]]
 MEETINGS: dict[str, Meeting] = {
     "itself": lambda arena, group, order: [paying(order, "pay-1")] * 4,
     "another": lambda arena, group, order: [paying(order), paying(order)],
-    "the end of the group": lambda arena, group, order: [paying(order), expiring(group)],
+    "the end of the group": lambda arena, group, order: [paying(order), ending_it(group)],
     "the end of the hold": lambda arena, group, order: [paying(order), releasing(arena, order)],
     "leaving": lambda arena, group, order: [paying(order), leaving(order)],
 }
@@ -134,7 +107,7 @@ def test_payments_against_the_end_of_their_groups(arena: Arena) -> None:
     groups += [open_paid_group(campaign) for _ in range(8)]
     told = [paying(take(group)) for group in groups]
 
-    outcomes = arena.race(*told, *map(expiring, groups), *told, *map(expiring, groups))
+    outcomes = arena.race(*told, *map(ending_it, groups), *told, *map(ending_it, groups))
 
     outcomes.expect(won=CROWD)
     ends = {service.find(group.group_id).state for group in groups}
@@ -214,7 +187,7 @@ def test_late_payers_and_joiners_for_the_last_seats(arena: Arena, reserve: str) 
     campaign = a_campaign(sizes={4: 8900}, reserve=reserve)
     groups = [open_paid_group(campaign), open_paid_group(campaign, payers=2)]
     late = [a_late_order(campaign, one, groups[n % 2]) for n, one in enumerate(buyers(16))]
-    joins = [joining_to_pay(groups[n % 2], one) for n, one in enumerate(buyers(CROWD - 16))]
+    joins = [joining_to_pay(groups[n % 2], buying(one)) for n, one in enumerate(buyers(CROWD - 16))]
 
     outcomes = arena.race(*map(paying, late), *joins)
 
@@ -222,9 +195,3 @@ def test_late_payers_and_joiners_for_the_last_seats(arena: Arena, reserve: str) 
     assert {service.find(group.group_id).state for group in groups} == {"filled"}
     check(arena, campaign)
     assert len(arena.rows("order", state="paid")) == 8
-
-
-def joining_to_pay(group: Group, member_id: str) -> Callable[[], Order]:
-    """Somebody takes a seat and pays at once."""
-    payment_id = a_word("pay_")
-    return lambda: pay(take(group, buying(member_id)), payment_id)

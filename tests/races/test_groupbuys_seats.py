@@ -20,37 +20,19 @@ from tests.groupbuys import (
     buyers,
     buying,
     check,
+    joining,
+    joining_to_pay,
+    naively,
     open_paid_group,
     opened,
     orders_of,
     pay,
+    paying,
     take,
 )
-from tests.races.arena import CROWD, ROUGH, STORM, Arena, careless, rounds
+from tests.races.arena import CROWD, ROUGH, STORM, Arena, rounds
 
 pytestmark = pytest.mark.engine
-
-
-def joining(group: Group, wants: Buying) -> Callable[[], Order]:
-    """Somebody takes a seat."""
-    return lambda: take(group, wants)
-
-
-def buying_a_seat(group: Group, wants: Buying) -> Callable[[], Order]:
-    """Somebody takes a seat and pays at once, under a number that a repeat has again."""
-    payment_id = a_word("pay_")
-    return lambda: pay(take(group, wants), payment_id)
-
-
-def paying(order: Order) -> Callable[[], Order]:
-    """The payment of an order is reported."""
-    payment_id = a_word("pay_")
-    return lambda: pay(order, payment_id)
-
-
-def naively(patch: pytest.MonkeyPatch) -> None:
-    """No write asks for anything: only what was read before says no."""
-    careless(patch, lambda write: replace(write, when=None))
 
 
 # --- the last seats -----------------------------------------------------------------------------------------
@@ -88,7 +70,7 @@ def test_payers_and_joiners_for_the_last_seats(arena: Arena) -> None:
     campaign = a_campaign(sizes={9: 8900})
     group = open_paid_group(campaign, payers=2)
     held = [paying(take(group)) for _ in range(3)]
-    crowd = [buying_a_seat(group, buying(member_id)) for member_id in buyers(CROWD - 3)]
+    crowd = [joining_to_pay(group, buying(member_id)) for member_id in buyers(CROWD - 3)]
 
     outcomes = arena.race(*crowd[:30], *held, *crowd[30:])
 
@@ -177,7 +159,7 @@ def test_the_limits_hold_for_one_member_who_buys_everywhere_at_once(arena: Arena
     campaign = a_campaign(per_member_units=4, per_member_groups=2)
     groups = [open_paid_group(campaign) for _ in range(8)]
     member_id = a_buyer()
-    joins = [buying_a_seat(group, buying(member_id)) for group in groups]
+    joins = [joining_to_pay(group, buying(member_id)) for group in groups]
     opens = [lambda: pay(opened(campaign, buying(member_id)).order)] * 4
 
     outcomes = arena.race(*joins * 5, *opens * 6)
