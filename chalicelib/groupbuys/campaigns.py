@@ -1,7 +1,6 @@
 """The rules of campaigns: making, editing, pausing, closing, and what is left of their stock."""
 
 import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -183,7 +182,7 @@ def _new(campaign: Campaign) -> None:
 def _id_for(making: Making) -> str:
     if making.idempotency_key:
         return ids.derived("cmp", making.by.key_id, making.idempotency_key)
-    return ids.ulid("cmp", now=making.now, entropy=secrets.token_bytes(10))
+    return ids.ulid("cmp", now=making.now, entropy=ids.entropy(now=making.now))
 
 
 def _row(campaign_id: str, given: EditCampaign, *, fingerprint: str, now: int) -> Campaign:

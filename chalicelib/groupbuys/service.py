@@ -1,7 +1,6 @@
 """The rules of opening and joining a group, and what every other file of this room builds its writes from."""
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -211,7 +210,7 @@ def _opened_already(campaign_id: str, buying: Buying, refused: Conflict | Gone, 
 def _new_group(
     campaign: Campaign, sku: Mapping[str, Any], people: int, buying: Buying, *, now: int
 ) -> tuple[Group, Order]:
-    group_id = ids.ulid("grp", now=now, entropy=secrets.token_bytes(10))
+    group_id = ids.ulid("grp", now=now, entropy=ids.entropy(now=now))
     prices = rules.promised(campaign.product, size=people, mode=campaign.mode)
     price_fen = sku.get("head_price_fen") or prices[sku["sku_id"]]
     pk, sk = Group.key(group_id)
@@ -250,7 +249,7 @@ def _new_order(
     head: bool,
     now: int,
 ) -> Order:
-    order_id = ids.ulid("ord", now=now, entropy=secrets.token_bytes(10))
+    order_id = ids.ulid("ord", now=now, entropy=ids.entropy(now=now))
     if buying.mall_order_id:
         order_id = orders.id_for_mall(buying.mall_order_id)
     return Order(

@@ -1,6 +1,5 @@
 """The rules of members: registering once, profiles, blocking, programs."""
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -118,7 +117,7 @@ def _register(
     came: Came | None,
     also: Callable[[str], Sequence[Write]],
 ) -> Member:
-    member_id = ids.ulid("mbr", now=now, entropy=secrets.token_bytes(10))
+    member_id = ids.ulid("mbr", now=now, entropy=ids.entropy(now=now))
     pk, sk = Member.key(member_id)
     member = Member(
         pk,

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import secrets
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -62,7 +61,7 @@ def recorded(*, by: Operator, action: str, subject: str, before: Any, after: Any
 
     ``before`` and ``after`` are JSON values without secrets; None: it was not there.
     """
-    audit_id = ids.ulid("aud", now=now, entropy=secrets.token_bytes(10))
+    audit_id = ids.ulid("aud", now=now, entropy=ids.entropy(now=now))
     return table.create(
         Audit(
             *Audit.key(audit_id, month_of(now)),

@@ -1,8 +1,6 @@
 """HTTP for the mini-program: orders and their payment; and, outside prod, the sandbox's page that pays."""
 
-import secrets
-
-from chalicelib.core import config, doors
+from chalicelib.core import config, doors, ids
 from chalicelib.core.errors import NotFound
 from chalicelib.core.http import Api, Call
 from chalicelib.orders import service
@@ -23,7 +21,7 @@ def show(call: Call, order_id: str) -> OrderAnswer:
 def begin_payment(call: Call, order_id: str) -> PaymentBegun:
     """What the phone needs to pay this order."""
     order = service.show(order_id, member_id=call.member_id)
-    entropy = secrets.token_bytes(10)
+    entropy = ids.entropy(now=call.now)
     begun = service.begin_payment(order, base_url=call.base_url, now=call.now, entropy=entropy)
     return PaymentBegun(
         gateway=order.gateway,

@@ -1,5 +1,6 @@
 """Ids sort by time or follow from what they name; codes can be read out aloud and not be guessed."""
 
+import time
 from typing import get_args
 
 import pytest
@@ -43,6 +44,21 @@ def test_ulids_of_one_moment_differ_by_chance(now: int, chance: bytes, another: 
     made, other = (ids.ulid("mbr", now=now, entropy=given) for given in (chance, another))
 
     assert (made == other) == (chance == another)
+
+
+def test_ids_of_one_second_sort_as_they_were_made() -> None:
+    now = int(time.time())
+
+    made = [ids.ulid("aud", now=now, entropy=ids.entropy(now=now)) for _ in range(200)]
+
+    assert made == sorted(made) and len(set(made)) == 200
+
+
+@pytest.mark.parametrize("now", [0, 2**40])
+def test_a_moment_that_is_not_now_leaves_chance_alone(now: int) -> None:
+    made = {ids.entropy(now=now) for _ in range(100)}
+
+    assert len(made) == 100 and len({chance[:4] for chance in made}) == 1
 
 
 @pytest.mark.parametrize("chance", [b"", b"123456789", b"12345678901"])
