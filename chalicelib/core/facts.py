@@ -3,22 +3,26 @@
 A row class names its facts (`Row.FACTS`), rooms subscribe with `reaction`. A fact is (name, key, rev), no more:
 the reaction is given the row as it is now and answers with writes, which are sent together with a check that
 the row is still the one it saw and with a marker under (fact, reaction); so records may come late, repeated and
-in any order. A fact that owes somebody something is also a due row (`owed`), in case the stream forgets it.
+in any order. A fact that owes somebody something is also a due row (`owed`), in case the stream forgets it; any
+other whose reaction fails becomes a dead letter, which the same job tries again and operators see when it is stuck.
 
-    entity  pk            sk                               written by   read by
-    Marker  DONE#<pk>     <sk>#<fact>#<rev>#<reaction>     dispatch     dispatch (once per fact and reaction)
+    entity  pk             sk                               written by   read by
+    Marker  DONE#<pk>      <sk>#<fact>#<rev>#<reaction>     dispatch     dispatch (once per fact and reaction)
+    Letter  LETTER#<pk>    <sk>#<fact>#<rev>                the stream   run_owed, operators
+    due: Letter: react#k a minute after its reaction failed, gone with the row once it happened
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import due, table
-from chalicelib.core.clock import DAY
+from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.errors import Busy
-from chalicelib.core.table import Row, Write
+from chalicelib.core.table import IntAttribute, Row, Write
 from chalicelib.core.telemetry import logger
 
 JOB = "react"
@@ -45,6 +49,20 @@ class Marker(Row, discriminator="marker"):
     def key(fact: Fact, reaction: str) -> table.Key:
         """One marker for a fact and a reaction."""
         return f"DONE#{fact.pk}", f"{fact.sk}#{fact.name}#{fact.rev}#{reaction}"
+
+
+class Letter(Row, discriminator="dead_letter"):
+    """A fact that its own row does not owe, and that some reaction failed to react to."""
+
+    fact = UnicodeAttribute()
+    fact_pk = UnicodeAttribute()
+    fact_sk = UnicodeAttribute()
+    fact_rev = IntAttribute()
+
+    @staticmethod
+    def key(fact: Fact) -> table.Key:
+        """One letter for a fact, whichever of its reactions failed."""
+        return f"LETTER#{fact.pk}", f"{fact.sk}#{fact.name}#{fact.rev}"
 
 
 Effect = Callable[[Any, int], Sequence[Write]]
@@ -142,17 +160,39 @@ def _take(record: dict[str, Any], *, now: int) -> None:
     except Busy:
         raise
     except Exception:
-        # What is owed waits for its job, with pauses, and holds up nobody else's records meanwhile.
+        # It waits for its job, with pauses, and holds up nobody else's records meanwhile.
         if not fact.owed:
-            raise
+            _keep(fact, now=now)
+
+
+def _keep(fact: Fact, *, now: int) -> None:
+    """Let a fact that nothing owes be due all the same, as a letter."""
+    pk, sk = Letter.key(fact)
+    slot = due.slot(job=JOB, pk=pk, at=now + MINUTE, ref=fact.name)
+    letter = Letter(pk, sk, fact=fact.name, fact_pk=fact.pk, fact_sk=fact.sk, fact_rev=fact.rev, **slot)
+    try:
+        table.apply(table.create(letter))
+    except table.Taken:
+        logger.info("the letter is there already", fact=fact.name, key=fact.pk)
 
 
 @due.handles(JOB)
 def run_owed(entry: due.Entry, now: int) -> None:
-    """React to a fact that the stream did not bring in time."""
+    """React to a fact that the stream did not bring in time, or whose reaction failed there."""
     row = table.get(Row, (entry.pk, entry.sk))
-    if row is not None and row.due_ref == entry.due_ref and row.owed_rev is not None:
+    if isinstance(row, Letter):
+        _answer(row, now=now)
+    elif row is not None and row.due_ref == entry.due_ref and row.owed_rev is not None:
         dispatch(Fact(name=entry.due_ref, pk=entry.pk, sk=entry.sk, rev=row.owed_rev, owed=True), now=now)
+
+
+def _answer(letter: Letter, *, now: int) -> None:
+    fact = Fact(name=letter.fact, pk=letter.fact_pk, sk=letter.fact_sk, rev=letter.fact_rev, owed=False)
+    dispatch(fact, now=now)
+    try:
+        table.apply(table.delete(Letter, (letter.pk, letter.sk), refuse=lambda _: _Settled()))
+    except _Settled:
+        return
 
 
 def catch_up(row: Row, *, now: int) -> None:

@@ -350,17 +350,55 @@ def test_a_failing_reaction_to_an_owed_fact_does_not_fail_its_record(store: Stor
     assert only(store.client, "test_lamp")["due_at"] == NOW + 600
 
 
-def test_a_failing_reaction_to_a_fact_not_owed_fails_its_record_and_no_other(store: Store) -> None:
+def test_a_failing_reaction_to_a_fact_not_owed_leaves_a_letter_and_fails_no_record(store: Store) -> None:
     facts.reaction("test.lit", name="bad")(
         lambda lamp, now: failing(lamp, now) if lamp.pk == "LAMP#b" else []
     )
     facts.reaction("test.lit", name="log")(logging("log"))
     for name in ("LAMP#a", "LAMP#b", "LAMP#c"):
         light(name, owed=False)
-    there = records(store)
 
-    assert handle(there) == [there[1]["dynamodb"]["SequenceNumber"]]
+    assert handle(records(store)) == handle(records(store)) == []
+
     assert logged(store, "log") == {"LAMP#a": 1, "LAMP#b": 1, "LAMP#c": 1}
+    letter = only(store.client, "dead_letter")
+    assert (letter["pk"], letter["sk"]) == ("LETTER#LAMP#b", "META#test.lit#1")
+    assert (letter["due_ref"], letter["due_at"]) == ("test.lit", NOW + 60)
+
+
+def test_a_dead_letter_is_tried_again_and_goes_when_its_reaction_has_happened(
+    store: Store, luckless: list[Effect]
+) -> None:
+    light("LAMP#a", owed=False)
+    handle(records(store))
+    assert due.run(job=facts.JOB, worker="one", now=NOW + 60, seconds=30).failed == 1
+    luckless.append(logging("luckless"))
+
+    assert due.run(job=facts.JOB, worker="two", now=NOW + 90, seconds=30).handled == 1
+    assert due.run(job=facts.JOB, worker="three", now=NOW + DAY, seconds=30) == due.Ran()
+
+    assert logged(store, "luckless") == {"LAMP#a": 1}
+    assert rows(store.client, "truth", kind="dead_letter") == []
+
+
+def test_a_dead_letter_that_always_fails_is_stuck_until_a_person_retries_it(
+    store: Store, luckless: list[Effect]
+) -> None:
+    light("LAMP#a", owed=False)
+    handle(records(store))
+    now = NOW + 60
+    for attempt in range(due.FAILURES):
+        assert due.run(job=facts.JOB, worker=f"run-{attempt}", now=now, seconds=30).failed == 1
+        now = only(store.client, "dead_letter")["due_at"]
+    ((stuck_id, job, row),) = operators.stuck(limit=10)
+    assert (job, row.due_ref, row.last_error) == ("react", "test.lit", "ValueError: no luck")
+
+    luckless.append(logging("luckless"))
+    operators.retry(stuck_id=stuck_id, by=OWNER, now=NOW + 30 * DAY)
+    assert due.run(job=facts.JOB, worker="w", now=NOW + 30 * DAY, seconds=30).handled == 1
+
+    assert logged(store, "luckless") == {"LAMP#a": 1}
+    assert (operators.stuck(limit=10), rows(store.client, "truth", kind="dead_letter")) == ([], [])
 
 
 def test_a_store_out_of_reach_fails_the_record_even_of_an_owed_fact(store: Store) -> None:
