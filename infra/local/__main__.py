@@ -15,7 +15,7 @@ Try, from another terminal:
   curl {url}/v1/programs
   curl -X POST {url}/v1/sessions -H 'content-type: application/json' \\
        -d '{{"program_id": "demo", "code": "alice"}}'        # any name is a login code here
-  make demo PORT={port}                         # people share and buy together, in half a minute
+  make demo{demo}    # people share and buy together, in half a minute
   open {url}/v1/openapi.json    docs/: README.md, README.zh-CN.md
 The demo mall is at {mall_url} : open it in a browser to buy, pay, ship, refund.
 Operators: Authorization: Bearer demo-owner-key    The mall's secret: demo-mall-secret
@@ -60,12 +60,23 @@ def _say(running: stack.Stack) -> None:
     )
     print(
         _TRY.format(
-            url=running.url, port=running.port, mall_url=running.mall_url, store=running.store, memory=memory
+            url=running.url,
+            mall_url=running.mall_url,
+            demo=_demo(running),
+            store=running.store,
+            memory=memory,
         ),
         flush=True,
     )
     if running.host == "0.0.0.0":
         print(f"For a phone in this network: http://{_lan_address()}:{running.port}\n", flush=True)
+
+
+def _demo(running: stack.Stack) -> str:
+    """What `make demo` must be told to find this stack and its mall."""
+    told = "" if running.port == 8000 else f" PORT={running.port}"
+    beside = running.mall_url.endswith(f":{_beside(running.port)}")
+    return told if beside else f"{told} MALL={running.mall_url}"
 
 
 def _lan_address() -> str:

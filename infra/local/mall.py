@@ -148,7 +148,9 @@ class Mall:
         if len(request.path) != 3 or action not in ACTIONS:
             raise Refused(404, "not_found", f"an order can be made to {', '.join(ACTIONS)}")
         wanted = {"pay": ("again",), "refund": ("amount_fen",)}.get(action, ())
-        more = {name: request.given[name] for name in wanted if request.given.get(name)}
+        more = {name: request.given[name] for name in wanted if request.given.get(name) is not None}
+        if not all(isinstance(value, int) for value in more.values()):
+            raise Refused(422, "invalid", "amount_fen is a number, again is true or false")
         order = getattr(self.shop, action)(number, **more)
         return self._done(request, order, go_to=_back(request))
 

@@ -61,10 +61,12 @@ def _things(owner: Operator, *, now: int) -> None:
     )
     for thing in (home, tea):
         sharing.save_target(thing, by=owner, now=now)
-    card = EditCard(
-        target_kind="product", title="{nickname} found this for you: {title}, {price}", tag="tea-a"
-    )
-    sharing.save_card(card, by=owner, now=now)
+    cards = {
+        "product": "{nickname} found this for you: {title}, {price}",
+        "group": "{seats_left} more, and each of us pays {price}: {title}",
+    }
+    for kind, title in cards.items():
+        sharing.save_card(EditCard(target_kind=kind, title=title, tag=f"{kind}-a"), by=owner, now=now)
 
 
 def _group_buy(owner: Operator, *, now: int) -> None:

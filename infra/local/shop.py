@@ -145,12 +145,13 @@ class Shop:
         with self._lock:
             order = self._order(number, "paid", "shipped", "completed", but_done="refunded")
             left_fen = order.paid_fen - order.refunded_fen
-            if order.state == "refunded" or not 0 < (amount_fen or left_fen) <= left_fen:
+            fen = left_fen if amount_fen is None else amount_fen
+            if not 0 < fen <= left_fen:
                 raise Refused(409, "nothing_left", f"{left_fen} fen are left of this order")
             refund_id = f"{number}-R{len(order.refunds) + 1}"
-            self._give_back(order, refund_id, amount_fen or left_fen, asked=False, reason="aftersale")
+            self._give_back(order, refund_id, fen, asked=False, reason="aftersale")
         self._tell(order, "aftersale.opened")
-        self._tell(order, "order.refunded", refund_id=refund_id, amount_fen=amount_fen or left_fen)
+        self._tell(order, "order.refunded", refund_id=refund_id, amount_fen=fen)
         self._tell(order, "aftersale.closed")
         return order
 
