@@ -17,7 +17,7 @@ run: $(VENV)/.ready
 	$(PY) -m infra.local --store $(STORE) --host $(HOST) --port $(PORT)
 
 demo: $(VENV)/.ready
-	$(PY) -m infra.local.demo --url http://127.0.0.1:$(PORT)
+	$(PY) -m infra.local.demo --url http://127.0.0.1:$(PORT) $(if $(MALL),--mall $(MALL))
 
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff format --check .

@@ -61,12 +61,12 @@ def _refunded(order: Order, event: MallEvent, now: int) -> None:
     if event.refund_id and event.refund_id.startswith("rfd_"):
         service.confirm_refund(service.find_refund(order.order_id, event.refund_id), now=now)
         return
-    if order.state == "refunded":
-        return  # told again: nothing is left of it
+    cause = f"mall#{event.refund_id or event.id}"
+    if order.state == "refunded" or service.refund_known(order.order_id, cause):
+        return  # told again: half of an order must not take the other half with it
     if event.amount_fen is None or event.amount_fen == order.refundable_fen:
         service.refund(order.order_id, back=Back(reason="mall", done=True), now=now)
         return
-    cause = f"mall#{event.refund_id or event.id}"
     service.told_partly_refunded(order, amount_fen=event.amount_fen, cause=cause, now=now)
 
 

@@ -397,6 +397,11 @@ def find_refund(order_id: str, refund_id: str) -> Refund:
     return found
 
 
+def refund_known(order_id: str, cause: str) -> bool:
+    """Whether there is a refund for this cause."""
+    return table.get(Refund, Refund.key(order_id, cause)) is not None
+
+
 @due.handles(MISMATCH_JOB)
 def look_again(entry: due.Entry, now: int) -> None:
     """A wrong amount stays wrong: a person gives it back; a retry lists it again."""
@@ -438,8 +443,10 @@ def told_partly_refunded(order: Order, *, amount_fen: int, cause: str, now: int)
     """The mall gave a part back by itself; told again under the same cause, nothing changes.
 
     Raises:
-        Invalid: it is more than is left of the order.
+        Invalid: it is more than is left of the order. OrderOver: it is not paid yet, as far as is known here.
     """
+    if order.state in ("pending", "cancelled"):
+        raise OrderOver(state=order.state)
     back = Back(reason="mall", done=True)
     too_much = Invalid(field="amount_fen", reason="more than is left", left=order.refundable_fen)
     writes = reduced(order, by_fen=amount_fen, cause=cause, back=back, refuse=lambda _: too_much, now=now)
@@ -473,13 +480,18 @@ def aftersale(order_id: str, *, is_open: bool) -> None:
 
 
 def named(order_id: str, *, mall_order_id: str) -> None:
-    """The mall says which of its orders this one is."""
-    nameless = Order.mall_order_id.does_not_exist()
-    _note(order_id, Order.mall_order_id.set(mall_order_id), when=nameless)
+    """The mall says which of its orders this one is: it takes the money from then on, unless it came already."""
+    name, nameless = Order.mall_order_id.set(mall_order_id), Order.mall_order_id.does_not_exist()
+    unpaid = nameless & (Order.state == "pending")
+    if not _note(order_id, name, Order.gateway.set("mall"), when=unpaid):
+        _note(order_id, name, when=nameless)
 
 
-def _note(order_id: str, *actions: Action, when: Condition) -> None:
+def _note(order_id: str, *actions: Action, when: Condition) -> bool:
+    """Whether the order was not so already, nor past it."""
     try:
         table.apply(table.update(Order, Order.key(order_id), *actions, when=when, refuse=_Done))
     except _Done:
         logger.info("the order is so already, or past it", order=order_id)
+        return False
+    return True

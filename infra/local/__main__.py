@@ -15,8 +15,9 @@ Try, from another terminal:
   curl {url}/v1/programs
   curl -X POST {url}/v1/sessions -H 'content-type: application/json' \\
        -d '{{"program_id": "demo", "code": "alice"}}'        # any name is a login code here
-  make demo                                   # Alice shares, Bob comes, Alice sees it
+  make demo{demo}    # people share and buy together, in half a minute
   open {url}/v1/openapi.json    docs/: README.md, README.zh-CN.md
+The demo mall is at {mall_url} : open it in a browser to buy, pay, ship, refund.
 Operators: Authorization: Bearer demo-owner-key    The mall's secret: demo-mall-secret
 Ctrl-C stops it.
 """
@@ -28,9 +29,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--store", choices=get_args(stack.StoreName), default="embedded")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets a phone in the same network in")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
+    parser.add_argument(
+        "--mall-port", type=int, help="the demo mall's; otherwise the next one, or a free one"
+    )
     given = parser.parse_args(arguments)
     try:
-        with stack.running(store=given.store, host=given.host, port=given.port) as running:
+        with stack.running(
+            store=given.store,
+            host=given.host,
+            port=given.port,
+            mall_port=given.mall_port or _beside(given.port),
+        ) as running:
             _say(running)
             threading.Event().wait()
     except KeyboardInterrupt:
@@ -41,13 +50,33 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _beside(port: int) -> int:
+    return port + 1 if 0 < port < 65535 else 0
+
+
 def _say(running: stack.Stack) -> None:
     memory = (
         "it forgets when it stops" if running.store == "embedded" else f"it remembers in {stack.REMEMBERS_IN}"
     )
-    print(_TRY.format(url=running.url, store=running.store, memory=memory), flush=True)
+    print(
+        _TRY.format(
+            url=running.url,
+            mall_url=running.mall_url,
+            demo=_demo(running),
+            store=running.store,
+            memory=memory,
+        ),
+        flush=True,
+    )
     if running.host == "0.0.0.0":
         print(f"For a phone in this network: http://{_lan_address()}:{running.port}\n", flush=True)
+
+
+def _demo(running: stack.Stack) -> str:
+    """What `make demo` must be told to find this stack and its mall."""
+    told = "" if running.port == 8000 else f" PORT={running.port}"
+    beside = running.mall_url.endswith(f":{_beside(running.port)}")
+    return told if beside else f"{told} MALL={running.mall_url}"
 
 
 def _lan_address() -> str:

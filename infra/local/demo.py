@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 
@@ -101,17 +102,17 @@ def _alice_looks(alice: Phone, code: str) -> None:
 def chapter_two(url: str, *, night: str) -> None:
     """Groups: one fills, one runs out and is refunded, and a late payer finds another seat."""
     _title("2. Buying together")
-    names = ("Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace")
-    people = {name: _sign_in(url, f"{name.lower()}-{night}") for name in names}
-    for name, phone in people.items():
-        phone.call("PUT", "/v1/me", nickname=name)
-    campaign = _campaign(url, night=night)
-    _fills(people, campaign)
-    _runs_out(people, campaign)
-    _late(people, campaign)
+    people = {
+        name: _named(url, name, night=night) for name in ("Alice", "Carol", "Dave", "Erin", "Frank", "Grace")
+    }
+    _fills(url, people["Alice"], _campaign(url, night=night), night=night)
+    short = _campaign(url, night=night, hold_s=6)
+    pay_url, order_id = _does_not_pay(people, short)
+    _runs_out(people["Carol"], _campaign(url, night=night, group_lifetime_s=2))
+    _late(people, short, pay_url=pay_url, order_id=order_id)
 
 
-def _campaign(url: str, *, night: str) -> str:
+def _campaign(url: str, *, night: str, **told: int) -> str:
     now = Phone(url=url).call("GET", "/v1/programs")["now"]
     sku = {
         "sku_id": "250g",
@@ -127,11 +128,9 @@ def _campaign(url: str, *, night: str) -> str:
         product={"id": "tea", "title": "Spring jasmine tea", "skus": [sku]},
         starts_at=now - 1,
         ends_at=now + 3600,
-        group_lifetime_s=12,
-        hold_s=3,
         open_hold_s=60,
+        **told,
     )
-    _say(f"Two together pay ¥89.00 instead of ¥120.00; {made['stock_left']['250g']} packs in all.")
     return str(made["campaign_id"])
 
 
@@ -140,56 +139,135 @@ def _pay(phone: Phone, order: dict[str, Any]) -> dict[str, Any]:
     return Phone(url=begun["pay_url"]).call("POST", "")
 
 
-def _fills(people: dict[str, Phone], campaign: str) -> None:
-    alice, bob = people["Alice"], people["Bob"]
+def _fills(url: str, alice: Phone, campaign: str, *, night: str) -> None:
+    offer = alice.call("GET", f"/v1/groupbuys/{campaign}")
+    sku = offer["skus"][0]
+    _say(
+        f"Alice looks at {offer['product_title']}: {_yuan(sku['list_price_fen'])} alone,"
+        f" {_yuan(sku['prices'][0]['price_fen'])} for two together."
+    )
     opened = alice.call("POST", f"/v1/groupbuys/{campaign}/groups")
     group_id = opened["group"]["group_id"]
     _pay(alice, opened["order"])
-    _say("Alice opens a group and pays; from now on it can be joined.")
+    _say("She opens a group from there and pays; from now on it can be joined, for 24 hours.")
     link = alice.call("POST", "/v1/links", target={"kind": "group", "id": group_id}, channel="wechat")
     _say(f"She shares it: “{link['card']['title']}”.")
-    bob.call("POST", f"/v1/links/{link['code']}/visits", wx_scene=1007)
+    bob = _comes_by(url, link["code"], night=night)
     joined = bob.call("POST", f"/v1/groups/{group_id}/seats", link=link["code"])
-    _say(f"Bob joins by her link; his seat is held while he pays ¥{joined['order']['amount_fen'] / 100:.2f}.")
+    _say(f"Bob joins by her link; his seat is held while he pays {_yuan(joined['order']['amount_fen'])}.")
     _pay(bob, joined["order"])
     _say(f"He pays: the group is {bob.call('GET', f'/v1/groups/{group_id}')['state']}.")
-    path = f"/v1/links/{link['code']}/funnel"
-    total = _wait_for(lambda: alice.call("GET", path)["total"], lambda found: bool(found["paid"]))
-    _say(f"Alice's link: opened {total['opened']}, ordered {total['joined']}, paid {total['paid']}.")
+    _funnel(alice, link["code"])
 
 
-def _runs_out(people: dict[str, Phone], campaign: str) -> None:
-    carol = people["Carol"]
+def _comes_by(url: str, code: str, *, night: str) -> Phone:
+    """Bob, who taps the link and signs in by it."""
+    visit = Phone(url=url).call("POST", f"/v1/links/{code}/visits", wx_scene=1007, visitor=f"bobs-{night}")
+    bob = _named(url, "Bob", night=night, visit_token=visit["visit_token"])
+    _say("Bob taps it in their chat and signs in: he is new, and Alice's customer from now on.")
+    return bob
+
+
+def _funnel(alice: Phone, code: str) -> None:
+    path = f"/v1/links/{code}/funnel"
+    total = _wait_for(
+        lambda: alice.call("GET", path)["total"], lambda found: bool(found["paid"] and found["bound"])
+    )
+    steps = ("opened", "new_members", "bound", "joined", "paid")
+    told = ", ".join(f"{step.replace('_', ' ')} {total[step]}" for step in steps)
+    _say(f"Alice looks at her link: {told}.")
+
+
+def _runs_out(carol: Phone, campaign: str) -> None:
     opened = carol.call("POST", f"/v1/groupbuys/{campaign}/groups")
     _pay(carol, opened["order"])
-    _say("Carol opens a group too, and pays. Nobody joins. Its time runs out …")
+    _say("Carol opens a group too, and pays. Nobody joins. Its time (here two seconds) runs out …")
     order = _wait_for(
         lambda: carol.call("GET", f"/v1/orders/{opened['order']['order_id']}"),
-        lambda found: found["state"] == "refunded",
+        lambda found: bool(found["state"] == "refunded"),
     )
-    _say(f"… and her ¥{order['refunded_fen'] / 100:.2f} are back, by themselves.")
+    _say(f"… and her {_yuan(order['refunded_fen'])} are back, by themselves.")
 
 
-def _late(people: dict[str, Phone], campaign: str) -> None:
-    dave = people["Dave"]
+def _does_not_pay(people: dict[str, Phone], campaign: str) -> tuple[str, str]:
+    """Where Dave will pay too late, and his order."""
     first = people["Erin"].call("POST", f"/v1/groupbuys/{campaign}/groups")
     _pay(people["Erin"], first["order"])
-    joined = dave.call("POST", f"/v1/groups/{first['group']['group_id']}/seats")
-    begun = dave.call("POST", f"/v1/orders/{joined['order']['order_id']}/payments")
-    _say("Dave joins Erin's group, and his phone rings. His hold runs out …")
-    order_path = f"/v1/orders/{joined['order']['order_id']}"
-    _wait_for(lambda: dave.call("GET", order_path), lambda found: found["state"] == "cancelled")
-    taken = people["Frank"].call("POST", f"/v1/groups/{first['group']['group_id']}/seats")
+    joined = people["Dave"].call("POST", f"/v1/groups/{first['group']['group_id']}/seats")["order"]
+    begun = people["Dave"].call("POST", f"/v1/orders/{joined['order_id']}/payments")
+    _say(
+        "Dave joins Erin's group, begins to pay, and his phone rings. He talks longer than his seat is held."
+    )
+    return begun["pay_url"], joined["order_id"]
+
+
+def _late(people: dict[str, Phone], campaign: str, *, pay_url: str, order_id: str) -> None:
+    dave, path = people["Dave"], f"/v1/orders/{order_id}"
+    lost = _wait_for(lambda: dave.call("GET", path), lambda found: bool(found["state"] == "cancelled"))
+    taken = people["Frank"].call("POST", f"/v1/groups/{lost['group_id']}/seats")
     _pay(people["Frank"], taken["order"])
-    _say("… and Frank takes the seat, and pays. Grace opens another group.")
+    _say("Dave still talks; Frank takes the seat, and pays: Erin's group is full. Grace opens another group.")
     second = people["Grace"].call("POST", f"/v1/groupbuys/{campaign}/groups")
     _pay(people["Grace"], second["order"])
-    Phone(url=begun["pay_url"]).call("POST", "")
-    order = dave.call("GET", order_path)
+    Phone(url=pay_url).call("POST", "")
+    order = dave.call("GET", path)
     where = "Grace's" if order["group_id"] == second["group"]["group_id"] else "nobody's"
+    state = dave.call("GET", f"/v1/groups/{order['group_id']}")["state"]
+    _say(f"Now Dave's payment comes, too late for his seat: he is in {where} group, which is {state} by it.")
+
+
+def chapter_three(url: str, mall_url: str, *, night: str) -> None:
+    """Beside a mall that takes the money: both orders of play, and a refund that it is asked for."""
+    _title("3. Beside a mall")
+    mall = Phone(url=mall_url)
+    try:
+        mall.call("GET", "/orders")
+    except urllib3.exceptions.HTTPError:
+        _say(f"No mall answers at {mall_url}, so this chapter is left out. Say where it is with --mall.")
+        return
+    _both_plays(url, mall, _campaign(url, night=night), night=night)
+    _mall_refunds(mall, _campaign(url, night=night, group_lifetime_s=2), night=night)
+    books = mall.call("POST", "/reconciliations")
+    differ = len(books["differences"]) or "no"
+    _say(f"The mall compares its books with Liebian's: {books['compared']} orders, {differ} differences.")
+
+
+def _both_plays(url: str, mall: Phone, campaign: str, *, night: str) -> None:
+    hana = mall.call("POST", "/checkouts", campaign_id=campaign, buyer=f"hana-{night}")
+    number, group_id = hana["number"], hana["group_id"]
+    _say(f"Mall first: Hana checks out there. The mall makes order {number} and asks for a seat,")
+    _say(f"which costs {_yuan(hana['amount_fen'])}. She pays; the mall says so by a signed event.")
+    mall.call("POST", f"/orders/{number}/pay")
+    ivan = _named(url, "Ivan", night=night)
+    _wait_for(lambda: ivan.call("GET", f"/v1/groups/{group_id}"), lambda found: bool(found["can_join"]))
+    joined = ivan.call("POST", f"/v1/groups/{group_id}/seats")
+    _say("Phone first: Ivan joins her group in the mini-program. The mall asks Liebian what to charge,")
+    theirs = mall.call("POST", "/checkouts", order_id=joined["order"]["order_id"])
+    mall.call("POST", f"/orders/{theirs['number']}/pay")
     _say(
-        f"Now Dave's payment comes, too late for his seat. He is in {where} group, which is full: {order['state']}."
+        f"and he pays {_yuan(theirs['amount_fen'])} there. The mall may not ship before the group is filled …"
     )
+    for one in (number, theirs["number"]):
+        _ship(mall, one)
+    _say("… hears by webhook that it is, and ships both.")
+
+
+def _ship(mall: Phone, number: str) -> None:
+    path = f"/orders/{number}"
+    _wait_for(lambda: mall.call("GET", path), lambda found: bool(found["group"] == "filled"))
+    mall.call("POST", f"{path}/ship")
+
+
+def _mall_refunds(mall: Phone, campaign: str, *, night: str) -> None:
+    kim = mall.call("POST", "/checkouts", campaign_id=campaign, buyer=f"kim-{night}")
+    path = f"/orders/{kim['number']}"
+    mall.call("POST", f"{path}/pay")
+    _say("Kim opens a group in the mall and pays, and nobody joins …")
+    found = _wait_for(lambda: mall.call("GET", path), lambda found: bool(found["state"] == "refunded"))
+    (refund,) = found["refunds"].values()
+    _say(f"… so Liebian asks the mall to give {_yuan(refund['amount_fen'])} back ({refund['reason']}),")
+    _wait_for(lambda: mall.call("GET", "/orders"), lambda found: not found["waiting"])
+    _say(f"under number {refund['refund_id']}, which stays the same however often it asks. It is done.")
 
 
 def _wait_for(look: Callable[[], dict[str, Any]], wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -207,9 +285,25 @@ def _wait_for(look: Callable[[], dict[str, Any]], wanted: Callable[[dict[str, An
     raise Refused("the stack did not get there in half a minute")
 
 
-def _sign_in(url: str, name: str) -> Phone:
-    answer = Phone(url=url).call("POST", "/v1/sessions", program_id="demo", code=name)
+def _sign_in(url: str, name: str, **came_by: str) -> Phone:
+    answer = Phone(url=url).call("POST", "/v1/sessions", program_id="demo", code=name, **came_by)
     return Phone(url=url, token=answer["token"])
+
+
+def _named(url: str, name: str, *, night: str, **came_by: str) -> Phone:
+    phone = _sign_in(url, f"{name.lower()}-{night}", **came_by)
+    phone.call("PUT", "/v1/me", nickname=name)
+    return phone
+
+
+def _yuan(fen: int) -> str:
+    return f"¥{fen // 100}.{fen % 100:02d}"
+
+
+def _beside(url: str) -> str:
+    """Where `make run` puts the demo mall: on the next port."""
+    parts = urlsplit(url)
+    return f"http://{parts.hostname}:{(parts.port or 80) + 1}"
 
 
 def _title(text: str) -> None:
@@ -224,12 +318,16 @@ def main(arguments: list[str]) -> int:
     """Play all chapters."""
     parser = argparse.ArgumentParser(prog="python -m infra.local.demo", description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8000")
-    url = parser.parse_args(arguments).url
+    parser.add_argument("--mall", help="where the demo mall is; otherwise on the next port")
+    given = parser.parse_args(arguments)
+    url: str = given.url
     try:
         # A night of its own, so that the story is the same however often it is played.
         night = secrets.token_hex(3)
         chapter_one(url, night=night)
-        chapter_two(url, night=night)
+        # Another evening, on which nobody knows anybody yet.
+        chapter_two(url, night=f"{night}-2")
+        chapter_three(url, given.mall or _beside(url), night=f"{night}-3")
     except urllib3.exceptions.HTTPError:
         print(f"Nothing answers at {url}. Start it with `make run` in another terminal.", file=sys.stderr)
         return 1

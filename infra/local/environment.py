@@ -19,7 +19,7 @@ def mall_secrets() -> str:
     return f"{MALL_SECRET} whsec_{base64.b64encode(as_libraries_read_it).decode()}"
 
 
-def prepare(*, wechat_url: str, endpoint: str) -> None:
+def prepare(*, wechat_url: str, endpoint: str, mall_webhook_url: str) -> None:
     """Set the environment, before anything of the application is imported."""
     (_, secret), *_ = wechat.DEMO_PROGRAMS.items()
     given = {
@@ -30,6 +30,7 @@ def prepare(*, wechat_url: str, endpoint: str) -> None:
         "AWS_DEFAULT_REGION": "us-east-1",
         "DYNAMODB_ENDPOINT": endpoint,
         "WECHAT_URL": wechat_url,
+        "MALL_WEBHOOK_URL": mall_webhook_url,
         "SECRETS": "env",
         "PAYMENT_GATEWAY": "sandbox",
         "SECRET_SESSION_KEYS": '{"local-1": "local-session-key-of-no-worth-at-all"}',

@@ -1,7 +1,13 @@
-"""The demo data of a local run: two programs, an owner's key, things to share; running it again changes nothing."""
+"""The demo data of a local run: two programs, an owner's key, things to share, a group-buy.
+
+Planting it again changes nothing.
+"""
 
 from chalicelib.core import clock
+from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
+from chalicelib.groupbuys import campaigns
+from chalicelib.groupbuys.schemas import EditCampaign, Price, Product, Sku
 from chalicelib.members import service as members
 from chalicelib.members.schemas import AddProgram, HandOver
 from chalicelib.operators import service as operators
@@ -19,6 +25,7 @@ def plant() -> None:
     for program in _programs():
         members.add_program(program, by=owner, now=now)
     _things(owner, now=now)
+    _group_buy(owner, now=now)
 
 
 def _programs() -> list[AddProgram]:
@@ -54,7 +61,21 @@ def _things(owner: Operator, *, now: int) -> None:
     )
     for thing in (home, tea):
         sharing.save_target(thing, by=owner, now=now)
-    card = EditCard(
-        target_kind="product", title="{nickname} found this for you: {title}, {price}", tag="tea-a"
+    cards = {
+        "product": "{nickname} found this for you: {title}, {price}",
+        "group": "{seats_left} more, and each of us pays {price}: {title}",
+    }
+    for kind, title in cards.items():
+        sharing.save_card(EditCard(target_kind=kind, title=title, tag=f"{kind}-a"), by=owner, now=now)
+
+
+def _group_buy(owner: Operator, *, now: int) -> None:
+    price = Price(size=2, price_fen=6900)
+    pack = Sku(sku_id="250g", title="250 g", list_price_fen=8900, stock=500, prices=[price])
+    together = EditCampaign(
+        title="Tea for two",
+        product=Product(id="tea", title="Spring jasmine tea", skus=[pack]),
+        starts_at=now,
+        ends_at=now + 30 * DAY,
     )
-    sharing.save_card(card, by=owner, now=now)
+    campaigns.make(together, campaigns.Making(by=owner, now=now, idempotency_key="demo-tea-for-two"))

@@ -1,4 +1,4 @@
-"""The whole of Liebian on this machine: store, WeChat, API, scheduled jobs, and both readers of the stream.
+"""The whole of Liebian on this machine: store, WeChat, a mall, API, scheduled jobs, both readers of the stream.
 
 The handlers are the deployed ones, called with the events that AWS would send; only endpoints differ.
 """
@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from infra.local import embedded, engine, environment, pump, server, tables, wechat
+from infra.local import embedded, engine, environment, mall, pump, server, tables, wechat
 from infra.local.clients import Store
 
 StoreName = Literal["embedded", "dynamodb-local"]
 REMEMBERS_IN = Path(".cache/local-store")
 JOBS = ("run_owed_facts", "send_deliveries", "release_holds", "expire_groups")
-JOBS_EVERY_S = 2.0
+JOBS_EVERY_S = 1.0
+FIRST_PAUSE_S = 1
+"""What fails is tried again sooner than in a deployment, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,7 @@ class Stack:
     host: str
     port: int
     store: StoreName
+    mall_url: str
 
     @property
     def url(self) -> str:
@@ -36,18 +39,22 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running(*, store: StoreName, host: str, port: int) -> Iterator[Stack]:
-    """A stack with the demo data, serving until the block ends."""
+def running(*, store: StoreName, host: str, port: int, mall_port: int = 0) -> Iterator[Stack]:
+    """A stack with the demo data and a mall beside it, serving until the block ends."""
     with contextlib.ExitStack() as parts:
         endpoint = parts.enter_context(_store(store))
         simulator = wechat.start(wechat.DEMO_PROGRAMS)
         parts.callback(simulator.stop)
-        environment.prepare(wechat_url=simulator.url, endpoint=endpoint)
+        shop = _mall(host, mall_port)
+        parts.callback(shop.stop)
+        environment.prepare(wechat_url=simulator.url, endpoint=endpoint, mall_webhook_url=shop.webhook_url)
         there = Store(endpoint=endpoint)
         tables.create(there.client)
         import app
+        from chalicelib.core import due
         from infra.local import seed
 
+        due.FIRST_PAUSE_S = FIRST_PAUSE_S
         seed.plant()
         stop = threading.Event()
         parts.callback(stop.set)
@@ -56,7 +63,18 @@ def running(*, store: StoreName, host: str, port: int) -> Iterator[Stack]:
         serving = server.make(app.app, host=host, port=port)
         _start(serving.server.serve_forever, name="api")
         parts.callback(serving.shutdown)
-        yield Stack(host=host, port=serving.server.server_address[1], store=store)
+        stack = Stack(host=host, port=serving.server.server_address[1], store=store, mall_url=shop.url)
+        shop.liebian.url = stack.url
+        yield stack
+
+
+def _mall(host: str, port: int) -> mall.Mall:
+    """A mall on this port, or, if somebody else has it, on a free one."""
+    secrets = environment.mall_secrets().split()
+    try:
+        return mall.start(secrets=secrets, host=host, port=port)
+    except OSError:
+        return mall.start(secrets=secrets, host=host)
 
 
 @contextlib.contextmanager

@@ -12,3 +12,10 @@ def running() -> Iterator[Running]:
     """A fresh stack on the embedded store."""
     with started() as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def beside_a_mall() -> Iterator[Running]:
+    """One stack for the tests that leave nothing in each other's way."""
+    with started() as stack:
+        yield stack

@@ -35,6 +35,7 @@ from chalicelib.groupbuys.service import (
 from chalicelib.members.schemas import MemberRef
 from chalicelib.orders import gateways
 from chalicelib.orders import mall as orders_mall
+from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
 from chalicelib.orders.schemas import Difference, MallEvent, MallLine, Reconcile
 from chalicelib.orders.service import Back, Order, OrderOver
@@ -1598,6 +1599,21 @@ def test_the_mall_reads_what_to_charge_and_names_an_order_that_the_phone_made_fi
     assert (shown.amount_fen, shown.mall_order_id, shown.gateway) == (PRICE, "M7", "mall")
 
 
+def test_an_order_that_the_mall_names_unpaid_is_the_mall_s_to_charge_and_to_give_back() -> None:
+    unpaid, paid = (opened(a_campaign()).order for _ in range(2))
+    pay(paid)
+
+    ends = [
+        tell("order.created", one.order_id, mall_order_id=f"M-{one.group_id}").order for one in (unpaid, paid)
+    ]
+
+    # What came by the sandbox goes back by it.
+    assert [one.gateway for one in ends] == ["mall", "sandbox"]
+    assert orders.show(paid.order_id).mall_order_id == f"M-{paid.group_id}"
+    with pytest.raises(NotFound):
+        orders_routes.pay_in_sandbox(a_call(), unpaid.order_id, "pay_1")
+
+
 def test_an_event_about_nothing_known_here_is_taken_and_changes_nothing(store: Store) -> None:
     campaign = a_campaign()
     a_mall_order(campaign)
@@ -1714,6 +1730,51 @@ def test_refunds_in_part_add_up_each_once_and_the_rest_is_the_whole() -> None:
         tell("order.refunded", order.order_id, refund_id="R4", amount_fen=PRICE - 1900)
     row = orders.show(order.order_id)
     assert (row.state, row.refundable_fen, row.refunded_fen) == ("refunded", 0, PRICE)
+
+
+def test_half_of_an_order_told_twice_does_not_take_the_other_half_with_it() -> None:
+    order = a_mall_order(a_campaign())
+
+    for _ in range(3):
+        tell("order.refunded", order.order_id, refund_id="R1", amount_fen=PRICE // 2)
+
+    row = orders.show(order.order_id)
+    assert (row.state, row.refundable_fen, row.refunded_fen) == ("paid", PRICE // 2, PRICE // 2)
+
+
+def test_a_part_that_goes_back_before_the_payment_is_told_is_told_again() -> None:
+    order_id = mall_seat(a_campaign(), "M1").body.order.order_id
+
+    with pytest.raises(OrderOver):
+        tell("order.refunded", order_id, refund_id="R1", amount_fen=900)
+    tell("order.paid", order_id, payment_id="wx_1", goods_fen=PRICE)
+
+    assert tell("order.refunded", order_id, refund_id="R1", amount_fen=900).order.refunded_fen == 900
+
+
+def test_the_mall_hears_once_that_a_group_opened_filled_or_ended(store: Store) -> None:
+    config.override(mall_webhook_url="http://127.0.0.1:1")
+    campaign = a_campaign(sizes={2: PRICE})
+    fills, ends = open_paid_group(campaign, payers=1), open_paid_group(campaign, payers=1)
+    pay(take(fills))
+    works("expire", now=NOW + LIFETIME)
+
+    for _ in range(2):
+        reacted(store.client, now=NOW)
+
+    owed = [json.loads(row["body"]) for row in rows(store.client, "truth", kind="delivery")]
+    told = [one for one in owed if one["type"].startswith("group.")]
+    heard = sorted((one["type"], one["data"]["group_id"]) for one in told)
+    assert heard == sorted(
+        [
+            ("group.opened", fills.group_id),
+            ("group.filled", fills.group_id),
+            ("group.opened", ends.group_id),
+            ("group.expired", ends.group_id),
+        ]
+    )
+    (filled,) = (one["data"] for one in told if one["type"] == "group.filled")
+    assert (filled["campaign_id"], filled["size"], filled["members"]) == (campaign.campaign_id, 2, 2)
 
 
 def test_the_mall_is_asked_for_each_refund_under_one_number_until_it_confirms(

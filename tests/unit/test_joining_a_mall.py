@@ -1,63 +1,100 @@
-"""The page for those who join their mall: its vector is ours, and its code makes it where the language is there."""
+"""The page for those who join their mall: its vectors are ours, and its code makes and checks them.
 
-import re
-import shutil
-import subprocess
+In each of its languages that is there; tests/e2e/test_joining_a_mall.py lets the same code call Liebian.
+"""
+
+import time
 from pathlib import Path
 
 import pytest
 
 from chalicelib.core import config, webhooks
+from tests.joining import LANGUAGES, PAGE, block, printed
 
-PAGE = (Path(__file__).parents[2] / "docs" / "joining-a-mall.md").read_text(encoding="utf-8")
-SECRET = "whsec_bGllYmlhbi1zaWduYXR1cmUtdmVjdG9ycw=="
-CALL = ("msg_1", "1795300000", '{"id":"evt_1","type":"order.paid"}')
+NEW, OLD, OTHER = "whsec_bmV3LXNlY3JldC1vZi10aGUtbWFsbA==", "old-secret", "another-secret"
+BODY = '{"type":"refund.requested","data":{"reason":"团长已退款","amount_fen":8900}}'
 
-
-def block(language: str) -> str:
-    """The page's code in this language."""
-    found = re.search(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[1]
+Vector = tuple[str, str, str, str, str]
 
 
-def test_the_vector_is_what_we_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+def vectors() -> list[Vector]:
+    """Secret, id, timestamp, body and signature of each."""
+    lines = block("vectors").splitlines()
+    # Five lines each and an empty one between: an empty body is an empty line, too.
+    fives = [lines[at : at + 5] for at in range(0, len(lines), 6)]
+    return [(one[0], one[1], one[2], one[3], one[4]) for one in fives]
+
+
+def signed(monkeypatch: pytest.MonkeyPatch, secret: str, webhook_id: str, at: int, body: str) -> str:
+    """What Liebian signs while this is its newest secret."""
     config.reset()
-    monkeypatch.setenv("SECRET_MALL_SECRETS", SECRET)
-
-    headers = webhooks.sign(CALL[2], webhook_id=CALL[0], now=int(CALL[1]))
-
-    assert headers["webhook-signature"] == block("vector").strip()
-    for part in (SECRET, *CALL):
-        assert f"`{part}`" in PAGE
+    monkeypatch.setenv("SECRET_MALL_SECRETS", secret)
+    return webhooks.sign(body, webhook_id=webhook_id, now=at)["webhook-signature"]
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
-def test_the_node_code_makes_the_vector(tmp_path: Path) -> None:
-    (tmp_path / "sign.js").write_text(block("javascript"), encoding="utf-8")
-    script = "console.log(require('./sign.js').sign(...process.argv.slice(1)))"
+def test_the_vectors_are_what_we_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = vectors()
 
-    assert _printed(["node", "-e", script, SECRET, *CALL], tmp_path) == block("vector").strip()
-
-
-@pytest.mark.skipif(shutil.which("java") is None, reason="there is no java here")
-def test_the_java_code_makes_the_vector(tmp_path: Path) -> None:
-    (tmp_path / "Sign.java").write_text(block("java"), encoding="utf-8")
-    compiles = shutil.which("javac") is not None
-    if not compiles:
-        pytest.skip("this java cannot compile")
-
-    assert _printed(["java", "Sign.java", SECRET, *CALL], tmp_path) == block("vector").strip()
+    assert [signed(monkeypatch, one[0], one[1], int(one[2]), one[3]) for one in found] == [
+        one[4] for one in found
+    ]
+    assert len(found) == 3 and {one[3] == "" for one in found} == {True, False}
 
 
-@pytest.mark.skipif(shutil.which("php") is None, reason="there is no php here")
-def test_the_php_code_makes_the_vector(tmp_path: Path) -> None:
-    script = block("php") + "echo liebian_sign(...array_slice($argv, 1));"
-    (tmp_path / "sign.php").write_text(script, encoding="utf-8")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_code_signs_the_vectors_and_believes_nobody_but_us(
+    language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = int(time.time())
+    ours, older = (signed(monkeypatch, secret, "dlv_1", now, BODY) for secret in (NEW, OLD))
+    late, early = (signed(monkeypatch, NEW, "dlv_1", at, BODY) for at in (now - 600, now + 600))
+    both, at = f"{NEW},{OLD}", str(now)
+    believed = [
+        (both, "dlv_1", at, ours, BODY),
+        (both, "dlv_1", at, older, BODY),
+        (NEW, "dlv_1", at, f"v1,AAAA v2,x {ours}", BODY),
+    ]
+    refused = [
+        (OTHER, "dlv_1", at, ours, BODY),
+        (both, "dlv_2", at, ours, BODY),
+        (both, "dlv_1", str(now + 1), ours, BODY),
+        (both, "dlv_1", at, ours, BODY.replace("8900", "8901")),
+        (both, "dlv_1", str(now - 600), late, BODY),
+        (both, "dlv_1", str(now + 600), early, BODY),
+        (both, "dlv_1", "soon", ours, BODY),
+        (both, "dlv_1", at, "", BODY),
+        (both, "", at, ours, BODY),
+    ]
+    fives = [(secret, name, when, signature, body) for secret, name, when, body, signature in vectors()]
 
-    assert _printed(["php", "sign.php", SECRET, *CALL], tmp_path) == block("vector").strip()
+    said = [
+        line.rsplit(" ", 1)
+        for line in printed(language, tmp_path, "check", *sum([*fives, *believed, *refused], ()))
+    ]
+
+    # The vectors are genuine, and of long ago.
+    assert said[: len(fives)] == [[one[3], "false"] for one in fives]
+    assert [believes for _, believes in said[len(fives) :]] == ["true"] * len(believed) + ["false"] * len(
+        refused
+    )
 
 
-def _printed(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout.strip()
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_code_is_short(language: str) -> None:
+    lines = [line for line in block(language).splitlines() if line.strip() and not line.startswith("import")]
+
+    assert 25 <= len(lines) <= 45
+
+
+def test_the_page_names_every_event_that_is_taken_and_every_one_that_is_told() -> None:
+    from chalicelib.orders.mall import _TAKES
+
+    sources = [path.read_text() for path in (Path(__file__).parents[2] / "chalicelib").rglob("*.py")]
+    told = {
+        name
+        for name in ("group.opened", "group.filled", "group.expired", "refund.requested", "member.registered")
+        if any(f'"{name}"' in text for text in sources)
+    }
+
+    assert len(told) == 5
+    assert [name for name in [*_TAKES, *told] if f"`{name}`" not in PAGE] == []

@@ -1,0 +1,39 @@
+"""`make demo` plays its three chapters to the end, and what it tells is what happened."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e.stack import Running
+
+ROOT = Path(__file__).parents[2]
+
+
+def played(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """The demo, as `make demo` starts it."""
+    command = [sys.executable, "-m", "infra.local.demo", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_story_is_played_to_its_end(beside_a_mall: Running) -> None:
+    done = played("--url", beside_a_mall.url, "--mall", beside_a_mall.mall_url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    for line in (
+        "Alice looks at her link: opened 1, new members 1, bound to her 1.",
+        "He pays: the group is filled.",
+        "Alice looks at her link: opened 1, new members 1, bound 1, joined 1, paid 1.",
+        "… and her ¥89.00 are back, by themselves.",
+        "too late for his seat: he is in Grace's group, which is filled by it.",
+        "… hears by webhook that it is, and ships both.",
+        "… so Liebian asks the mall to give ¥89.00 back (group_expired),",
+        "orders, no differences.",
+    ):
+        assert line in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 120
+
+
+def test_where_nothing_answers_it_says_what_to_start() -> None:
+    done = played("--url", "http://127.0.0.1:9")
+
+    assert done.returncode == 1 and "make run" in done.stderr
