@@ -102,10 +102,13 @@ def _lapsed(held: Held, *, now: int) -> Write:
 def expire_group(entry: due.Entry, now: int) -> None:
     """A group's time is over: it is filled by who is there, or everybody gets their money back.
 
+    Was its campaign closed with refunds, its entry says so, and they get it back in any case.
+
     Raises:
         Busy: payments kept coming in.
     """
-    end(entry.pk.removeprefix("GROUP#"), back=EXPIRED, now=now)
+    back = Back(reason=entry.due_ref) if entry.due_ref else EXPIRED
+    end(entry.pk.removeprefix("GROUP#"), back=back, now=now)
 
 
 def end(group_id: str, *, back: Back, now: int) -> None:
@@ -140,9 +143,9 @@ def _end_open(group: Group, payers: Sequence[Seat], known: Known, *, back: Back,
     refunds = _refunds(payers, known, back=back, now=now)
     stock = _stock_of(group) if group.reserve == "group" else _stock_of_seats(group, payers)
     if len(payers) <= PAYERS_AT_ONCE and 1 + len(stock) + len(refunds) <= table.MAX_ACTIONS:
-        table.transact([_over(group, payers, state="expired", now=now), *stock, *refunds])
+        table.transact([_over(group, payers, state="expired", back=back, now=now), *stock, *refunds])
         return True
-    table.transact([_over(group, payers, state="expiring", now=now), *_stock_of(group)])
+    table.transact([_over(group, payers, state="expiring", back=back, now=now), *_stock_of(group)])
     return False
 
 
@@ -152,9 +155,10 @@ def _fills(group: Group, people: int) -> bool:
     return group.fill_at_expiry_from is not None and people >= group.fill_at_expiry_from
 
 
-def _over(group: Group, payers: Sequence[Seat], *, state: str, now: int) -> Write:
+def _over(group: Group, payers: Sequence[Seat], *, state: str, back: Back, now: int) -> Write:
     pk, sk = Group.key(group.group_id)
-    still = due.moved(job=EXPIRE_JOB, pk=pk, at=now) if state == "expiring" else None
+    ref = "" if back == EXPIRED else back.reason
+    still = due.moved(job=EXPIRE_JOB, pk=pk, at=now, ref=ref) if state == "expiring" else None
     rest: Sequence[Action] = still if still is not None else facts.owing("group.expired", pk=pk, now=now)
     return _closed(group, payers, [Group.state.set(state), *rest], now=now)
 

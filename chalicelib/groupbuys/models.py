@@ -9,8 +9,10 @@
 
     due    Group: release#k at held_until while opening · expire#k at expires_at while open or expiring ·
            react#k when filled. Seat of a joiner: release#k at held_until while held.
+           Campaign: close#k once closed, until nothing of it is open any more and the mall was told.
     owner  Seat: <mbr_>#groups, newest first
-    rank   Group while open: OPEN#<cmp_>, score = missing · 10¹⁰ + expires_at: nearest to full first
+    rank   Group while open: OPEN#<cmp_>, score = missing · 10¹⁰ + expires_at: nearest to full first;
+           ENDING#<cmp_> from when its campaign was closed with refunds until it has ended
 
     Group: opening → open → filled | expiring → expired, opening → lapsed.  Seat: held → confirmed, gone = deleted.
 
@@ -30,7 +32,10 @@ SCORE = 10**10
 
 
 class Campaign(Row, discriminator="groupbuy"):
-    """What is sold, for how much, to whom, when; ``running``, ``pausing``, ``paused`` or ``closed``."""
+    """What is sold, for how much, to whom, when; ``running``, ``pausing``, ``paused`` or ``closed``.
+
+    Its window and whether it is ``on`` are numbered: a shard of an older ``edition`` is brought to this one.
+    """
 
     campaign_id = UnicodeAttribute()
     title = UnicodeAttribute()
@@ -51,7 +56,12 @@ class Campaign(Row, discriminator="groupbuy"):
     late_payment = UnicodeAttribute()
     fill_at_expiry_from = IntAttribute(null=True)
     stock_shards = IntAttribute()
+    on = BooleanAttribute()
+    edition = IntAttribute()
     created_at = IntAttribute()
+    closed_at = IntAttribute(null=True)
+    open_groups = UnicodeAttribute(null=True)
+    copied_from = UnicodeAttribute(null=True)
     fingerprint = UnicodeAttribute()
 
     @staticmethod
@@ -67,6 +77,7 @@ class Stock(Row, discriminator="groupbuy_stock"):
     sku_id = UnicodeAttribute()
     left = IntAttribute()
     on = BooleanAttribute()
+    edition = IntAttribute()
     starts_at = IntAttribute()
     ends_at = IntAttribute()
 

@@ -3,7 +3,7 @@
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Reply
-from chalicelib.groupbuys import answers, campaigns, ending, service, settling
+from chalicelib.groupbuys import answers, campaigns, ending, service, settling, telling
 from chalicelib.groupbuys.schemas import (
     CampaignAnswer,
     CampaignList,
@@ -20,7 +20,8 @@ from chalicelib.orders.answers import order_answer
 from chalicelib.orders.service import OrderOver
 
 api = Api(__name__)
-settle = settling.settle  # importing it tells orders where a group's payments go
+# Importing them tells orders where a group's payments go, and the facts who tells the mall.
+settle, tell_mall = settling.settle, telling.tell_filled
 
 
 @api.get("/v1/groupbuys", door=doors.PUBLIC)

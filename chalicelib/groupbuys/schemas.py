@@ -65,6 +65,16 @@ class EditCampaign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     stock_shards: Annotated[int, msgspec.Meta(ge=1, le=400)] = 1
 
 
+class CopyCampaign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a copy is, and what is different about it; ``stock``: units by SKU, where they are not as before."""
+
+    title: CardText | None = None
+    visible_from: Epoch | None = None
+    starts_at: Epoch
+    ends_at: Epoch
+    stock: dict[str, Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]] = {}
+
+
 class SkuAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A variant with its prices."""
 
@@ -99,7 +109,7 @@ class CampaignAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AdminCampaign(CampaignAnswer, frozen=True, kw_only=True):
-    """A campaign with what is left of its stock."""
+    """A campaign with what is left of its stock; ``terms`` are what an edit sends back, changed."""
 
     reserve: str
     late_payment: str
@@ -107,6 +117,10 @@ class AdminCampaign(CampaignAnswer, frozen=True, kw_only=True):
     open_hold_s: int
     visible_from: int
     stock_left: dict[str, int]
+    terms: EditCampaign
+    copied_from: str | None
+    closed_at: int | None
+    open_groups: str | None
 
 
 class OpenGroup(msgspec.Struct, frozen=True, kw_only=True):

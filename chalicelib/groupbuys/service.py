@@ -617,12 +617,6 @@ def joinable(campaign_id: str, *, limit: int, now: int) -> list[Group]:
     return [row for row in rows if row is not None and why_not(row, now=now) is None][:limit]
 
 
-def still_open(campaign_id: str, *, limit: int) -> list[str]:
-    """The ids of open groups, nearest to full first, whether anybody can join them or not."""
-    entries, _ = table.index("rank", Row.board == board_of(campaign_id), limit=limit)
-    return [entry["pk"].removeprefix("GROUP#") for entry in entries]
-
-
 def offered(campaign_id: str, *, now: int) -> list[dict[str, Any]]:
     """A few joinable groups, as a refusal offers them."""
     return [
@@ -634,6 +628,11 @@ def offered(campaign_id: str, *, now: int) -> list[dict[str, Any]]:
 def board_of(campaign_id: str) -> str:
     """The partition of the rank index that holds a campaign's open groups."""
     return f"OPEN#{campaign_id}"
+
+
+def ending_board_of(campaign_id: str) -> str:
+    """The partition of the rank index that holds groups of a closed campaign until they have ended."""
+    return f"ENDING#{campaign_id}"
 
 
 def mine(member_id: str, *, limit: int, after: table.Raw | None) -> table.Page:

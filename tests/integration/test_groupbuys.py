@@ -689,6 +689,8 @@ def test_closing_with_refunds_ends_every_open_group_also_those_that_nobody_can_j
     body = CloseCampaign(open_groups="refund", reason="recall")
 
     groupbuys_admin.close(a_call(operator=OWNER), campaign.campaign_id, body)
+    works("close", now=NOW)
+    works("expire", now=NOW)
 
     assert [room(one)[0] for one in (group, held)] == ["expired", "expired"]
     assert refunds(paid_by(group)[0])[0][2] == "campaign_closed"

@@ -132,6 +132,8 @@ GET    /v1/admin/deliveries                      owner support finance
 GET    /v1/admin/members/{member_id}/timeline    owner support finance
 GET    /v1/admin/groupbuys                       owner marketing support finance store
 POST   /v1/admin/groupbuys                       owner marketing
+PUT    /v1/admin/groupbuys/{campaign_id}         owner marketing
+POST   /v1/admin/groupbuys/{campaign_id}/copy    owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/pause   owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/resume  owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/close   owner marketing
@@ -196,6 +198,8 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/mall/events": {"id": "e-1", "type": "order.cancelled", "order_id": "{order_id}"},
     "POST /v1/mall/reconciliations": {"day": "2026-11-22", "orders": []},
     "POST /v1/admin/groupbuys": _CAMPAIGN,
+    "PUT /v1/admin/groupbuys/{campaign_id}": {**_CAMPAIGN, "title": "Tea for you"},
+    "POST /v1/admin/groupbuys/{campaign_id}/copy": {"starts_at": 1_800_000_000, "ends_at": 9_000_000_000},
     "POST /v1/admin/groupbuys/{campaign_id}/close": {"reason": "it is over"},
     "POST /v1/admin/groupbuys/{campaign_id}/stock": {"sku_id": "tin", "units": 5},
     "POST /v1/admin/orders/{order_id}/refund": {"reason": "a complaint"},
