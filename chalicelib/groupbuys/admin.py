@@ -108,9 +108,13 @@ def close(call: Call, campaign_id: str, body: CloseCampaign) -> AdminCampaign:
     return _campaign(closed, call)
 
 
-@api.post("/v1/admin/groupbuys/{campaign_id}/stock", door=_MARKETING, refuses=[NotFound, Invalid])
+@api.post(
+    "/v1/admin/groupbuys/{campaign_id}/stock",
+    door=_MARKETING,
+    refuses=[NotFound, Invalid, campaigns.IdempotencyMismatch],
+)
 def add_stock(call: Call, campaign_id: str, body: AddStock) -> StockLeft:
-    """Change what is set aside for a SKU."""
+    """Change what is set aside for a SKU; with an Idempotency-Key, once."""
     left = campaigns.add_stock(campaign_id, sku_id=body.sku_id, units=body.units, making=_making(call))
     return StockLeft(sku_id=body.sku_id, left=sum(left.values()), now=call.now)
 
@@ -122,13 +126,8 @@ def add_stock(call: Call, campaign_id: str, body: AddStock) -> StockLeft:
 )
 def show_report(call: Call, campaign_id: str) -> Report:
     """What came of a campaign, day by day."""
-    campaigns.find(campaign_id, now=call.now)
-    days = [
-        ReportDay(
-            day=row.sk.removeprefix("DAY#"), **{name: getattr(row, name) or 0 for name in reporting.COUNTS}
-        )
-        for row in reporting.report(campaign_id)
-    ]
+    campaign = campaigns.find(campaign_id, now=call.now)
+    days = [ReportDay(day=day, **counts) for day, counts in reporting.report(campaign, now=call.now)]
     return Report(campaign_id=campaign_id, items=days, now=call.now)
 
 

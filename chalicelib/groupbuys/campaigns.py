@@ -14,7 +14,7 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Gone, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.groupbuys import rules
-from chalicelib.groupbuys.models import Campaign, Stock
+from chalicelib.groupbuys.models import Campaign, Restock, Stock
 from chalicelib.groupbuys.schemas import EditCampaign
 from chalicelib.operators import service as operators
 
@@ -388,8 +388,11 @@ def _behind(campaign: Campaign) -> list[table.Key]:
 def add_stock(campaign_id: str, *, sku_id: str, units: int, making: Making) -> dict[int, int]:
     """More units for a SKU, or, with a negative number, fewer; never below what is left of a shard.
 
+    With an Idempotency-Key, once, however often it is said.
+
     Raises:
         NotFound: no such campaign. Invalid: no such SKU, or not so many are left in one shard.
+        IdempotencyMismatch: the key came with another change.
     """
     campaign = find(campaign_id, now=making.now)
     rules.sku_of(campaign.product, sku_id)
@@ -412,8 +415,19 @@ def add_stock(campaign_id: str, *, sku_id: str, units: int, making: Making) -> d
         after={"units": units},
         now=making.now,
     )
-    table.transact([change, audit])
+    try:
+        table.transact([*_for_the_first_time(campaign, sku_id, units, making), change, audit])
+    except table.Taken as first:
+        if (first.row.sku_id, first.row.units) != (sku_id, units):
+            raise IdempotencyMismatch(field="Idempotency-Key", reason="used for another body") from first
     return stock_left(campaign, sku_id)
+
+
+def _for_the_first_time(campaign: Campaign, sku_id: str, units: int, making: Making) -> list[Write]:
+    if making.idempotency_key is None:
+        return []
+    key = Restock.key(campaign.campaign_id, making.by.key_id, making.idempotency_key)
+    return [table.create(Restock(*key, sku_id=sku_id, units=units))]
 
 
 def _audit(action: str, before: Campaign | None, after: Campaign, making: Making, **told: Any) -> Write:

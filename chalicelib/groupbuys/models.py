@@ -5,7 +5,8 @@
     Stock     STOCK#<cmp_>#<sku>#<k>    META           open, join, give back, operators open, join
     Group     GROUP#<grp_>              META           open, pay, leave, jobs           page, join, jobs
     Seat      GROUP#<grp_>              SEAT#<mbr_>    open, join, pay, leave, jobs     page, expire
-    Part      PART#<cmp_>#<mbr_>        META           open, join, leave, jobs          open, join
+    Part      PART#<cmp_>#<mbr_>        META           open, join, leave, jobs          open, join, leave
+    Restock   RESTOCK#<cmp_>            <opk_>#<key>   operators                        operators (once for a key)
 
     due    Group: release#k at held_until while opening · expire#k at expires_at while open or expiring ·
            react#k when filled. Seat of a joiner: release#k at held_until while held.
@@ -25,6 +26,7 @@ group.expired.
 
 from pynamodb.attributes import BooleanAttribute, JSONAttribute, UnicodeAttribute
 
+from chalicelib.core import ids
 from chalicelib.core.table import IntAttribute, Key, Row
 
 SCORE = 10**10
@@ -113,6 +115,7 @@ class Group(Row, discriminator="group"):
     opened_at = IntAttribute()
     held_until = IntAttribute()
     lifetime_s = IntAttribute()
+    began_at = IntAttribute(null=True)
     expires_at = IntAttribute(null=True)
     ended_at = IntAttribute(null=True)
     real_members = IntAttribute(null=True)
@@ -147,9 +150,13 @@ class Seat(Row, discriminator="seat"):
 
 
 class Part(Row, discriminator="groupbuy_part"):
-    """A member's part in a campaign: the newest order, units bought or held, groups opened that did not fail."""
+    """A member's part in a campaign: the newest order, units bought or held, groups opened that did not fail.
+
+    ``let_go`` is the order that was last let go unpaid, by which a repeat of leaving is answered.
+    """
 
     order_id = UnicodeAttribute(null=True)
+    let_go = UnicodeAttribute(null=True)
     units = IntAttribute()
     groups = IntAttribute()
 
@@ -157,3 +164,15 @@ class Part(Row, discriminator="groupbuy_part"):
     def key(campaign_id: str, member_id: str) -> Key:
         """One row for a member and a campaign."""
         return f"PART#{campaign_id}#{member_id}", "META"
+
+
+class Restock(Row, discriminator="groupbuy_restock"):
+    """A change of a SKU's stock that was asked for under an Idempotency-Key."""
+
+    sku_id = UnicodeAttribute()
+    units = IntAttribute()
+
+    @staticmethod
+    def key(campaign_id: str, key_id: str, idempotency_key: str) -> Key:
+        """One row for an operator's key; what people write is hashed, for a key may hold anything."""
+        return f"RESTOCK#{campaign_id}", f"{key_id}#{ids.derived('req', idempotency_key)}"

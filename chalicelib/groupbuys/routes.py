@@ -3,10 +3,11 @@
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Reply
-from chalicelib.groupbuys import answers, campaigns, ending, service, settling, telling
+from chalicelib.groupbuys import answers, campaigns, ending, service, settling
 from chalicelib.groupbuys.schemas import (
     CampaignAnswer,
     CampaignList,
+    CampaignsQuery,
     GroupAnswer,
     GroupList,
     JoinGroup,
@@ -14,21 +15,30 @@ from chalicelib.groupbuys.schemas import (
     MyGroup,
     MyGroupsQuery,
     OpenGroup,
+    ProductOffers,
     Seated,
 )
 from chalicelib.orders.answers import order_answer
 from chalicelib.orders.service import OrderOver
 
 api = Api(__name__)
-# Importing them tells orders where a group's payments go, and the facts who tells the mall.
-settle, tell_mall = settling.settle, telling.tell_filled
+settle = settling.settle  # importing it tells orders where a group's payments go
 
 
 @api.get("/v1/groupbuys", door=doors.PUBLIC)
-def list_campaigns(call: Call) -> CampaignList:
-    """Campaigns that can be seen now, newest first."""
-    rows = campaigns.visible(now=call.now)
+def list_campaigns(call: Call, query: CampaignsQuery) -> CampaignList:
+    """Campaigns that can be seen now, of a product if one is named, newest first."""
+    rows = campaigns.visible(product_id=query.product_id, now=call.now)
     return CampaignList(items=[answers.campaign_answer(row, call) for row in rows], now=call.now)
+
+
+@api.get("/v1/products/{product_id}/offers", door=doors.PUBLIC)
+def list_offers(call: Call, product_id: str) -> ProductOffers:
+    """What a product's page offers: its group-buys of now, with groups to join; none is no error."""
+    rows = campaigns.visible(product_id=product_id, now=call.now)
+    return ProductOffers(
+        product_id=product_id, groupbuys=[answers.product_groupbuy(row, call) for row in rows], now=call.now
+    )
 
 
 @api.get("/v1/groupbuys/{campaign_id}", door=doors.PUBLIC, refuses=[NotFound])

@@ -198,6 +198,28 @@ class GroupList(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
+class CampaignsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which campaigns: all, or those of a product."""
+
+    product_id: Id | None = None
+
+
+class ProductGroupbuy(msgspec.Struct, frozen=True, kw_only=True):
+    """A campaign of a product, and the groups in it that can be joined, nearest to full first."""
+
+    campaign: CampaignAnswer
+    can_open: bool
+    joinable: list[JoinableGroup]
+
+
+class ProductOffers(msgspec.Struct, frozen=True, kw_only=True):
+    """How a product can be bought together now."""
+
+    product_id: str
+    groupbuys: list[ProductGroupbuy]
+    now: int
+
+
 class CampaignList(msgspec.Struct, frozen=True, kw_only=True):
     """Campaigns that can be seen."""
 
@@ -232,9 +254,13 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportDay(msgspec.Struct, frozen=True, kw_only=True):
-    """One day of a campaign."""
+    """One day of a campaign; visitors opened links to its groups, each once an hour.
+
+    ``refunded_fen`` is of what counts in ``turnover_fen``: a payment that was never taken is in neither.
+    """
 
     day: str
+    visitors: int
     opened: int
     joined: int
     paid: int

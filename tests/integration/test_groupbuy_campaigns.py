@@ -16,7 +16,7 @@ from chalicelib.groupbuys.models import Campaign, Stock
 from chalicelib.groupbuys.schemas import CopyCampaign
 from chalicelib.orders import service as orders
 from infra.local.clients import Store
-from tests.factories import NOW, OWNER, a_word, books, reacted
+from tests.factories import NOW, OWNER, a_word, books
 from tests.groupbuys import (
     a_campaign,
     broken,
@@ -468,42 +468,27 @@ def test_a_look_that_broke_off_is_looked_again(call: int, store: Store) -> None:
     assert {service.find(group.group_id).state for group in groups} == {"expired"}
 
 
-# --- what the mall is told of groups ------------------------------------------------------------------------
-
-
-def test_the_mall_is_told_of_a_group_when_it_opens_and_when_it_fills_with_the_orders_to_ship(
-    store: Store,
+def test_groups_that_end_in_the_same_minute_are_each_ended_once_by_the_workers_of_all_shards(
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config.override(mall_webhook_url=HOOK)
-    group = open_paid_group(a_campaign(), payers=3)
-    reacted(store.client, now=NOW)
-    reacted(store.client, now=NOW)
+    config.override(due_shards=4)
+    campaign = a_campaign(sizes={2: PRICE})
+    groups = [open_paid_group(campaign, now=NOW + second) for second in range(16)]
+    ended: dict[str, list[str]] = {}
+    end = due._handlers["expire"]
 
-    (filled,) = owed(store, "group.filled")
-    assert len(owed(store, "group.opened")) == 1
-    assert {one["order_id"] for one in filled["orders"]} == {one.order_id for one in orders_of(group)}
-    assert {(one["sku_id"], one["quantity"], one["state"]) for one in filled["orders"]} == {
-        ("sku", 1, "paid")
-    }
-    assert (filled["group_id"], filled["state"], filled["real_members"]) == (group.group_id, "filled", 3)
+    def watched(entry: due.Entry, now: int) -> None:
+        ended.setdefault(entry.due_shard, []).append(entry.pk)
+        end(entry, now)
 
+    monkeypatch.setitem(due._handlers, "expire", watched)
+    shared = {due.shard_of("expire", f"GROUP#{group.group_id}") for group in groups}
 
-def test_the_mall_is_told_of_a_group_that_ended_and_of_nobody_s_hold(store: Store) -> None:
-    config.override(mall_webhook_url=HOOK)
-    group = open_paid_group(a_campaign())
-    take(group, now=NOW + DAY - 1)
-    works("expire", now=NOW + DAY)
+    assert works("expire", now=NOW + DAY + MINUTE) == 16
 
-    reacted(store.client, now=NOW + DAY)
-
-    (told,) = owed(store, "group.expired")
-    assert [one["state"] for one in told["orders"]] == ["refunding"]
-    assert (told["state"], told["ended_at"]) == ("expired", NOW + DAY)
-
-
-def test_without_a_mall_nothing_is_owed(store: Store) -> None:
-    open_paid_group(a_campaign(sizes={2: PRICE}), payers=2)
-
-    reacted(store.client, now=NOW)
-
-    assert books(store.client)["delivery"] == 0
+    assert set(ended) == shared
+    assert sorted(pk for some in ended.values() for pk in some) == sorted(
+        f"GROUP#{group.group_id}" for group in groups
+    )
+    assert {service.find(group.group_id).state for group in groups} == {"expired"}
+    assert len(books(store.client).of("refund")) == 16
