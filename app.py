@@ -11,6 +11,7 @@ from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBE
 
 from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, telemetry
 from chalicelib.groupbuys import admin as groupbuys_admin
+from chalicelib.groupbuys import closing
 from chalicelib.groupbuys import mall as groupbuys_mall
 from chalicelib.groupbuys import routes as groupbuys_routes
 from chalicelib.groupbuys import service as groupbuys
@@ -83,8 +84,9 @@ def release_holds(event: CloudWatchEvent) -> None:
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def expire_groups(event: CloudWatchEvent) -> None:
-    """End groups whose time is over."""
-    due.run(job=groupbuys.EXPIRE_JOB, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
+    """End groups whose time is over, and campaigns that were closed."""
+    for job in (closing.CLOSE_JOB, groupbuys.EXPIRE_JOB):
+        due.run(job=job, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS / 2)
 
 
 @app.on_dynamodb_record(stream_arn=STREAM, batch_size=100, starting_position="TRIM_HORIZON")

@@ -25,7 +25,7 @@ import pytest
 from chalicelib.core import config, due, facts, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.table import Write
-from chalicelib.groupbuys import campaigns, ending, reporting, rules, service, settling
+from chalicelib.groupbuys import campaigns, closing, ending, reporting, rules, service, settling, telling
 from chalicelib.groupbuys.models import SCORE, Campaign, Group
 from chalicelib.groupbuys.schemas import EditCampaign, Price, Product, Sku
 from chalicelib.groupbuys.service import Buying, Seated
@@ -38,8 +38,8 @@ from tests.harness.streams import event
 
 AFTERWARDS = NOW + 3 * DAY
 """When every hold and every group of a campaign made here has run out."""
-JOBS = (service.RELEASE_JOB, service.EXPIRE_JOB, orders.REFUND_JOB, facts.JOB)
-ROOM = (settling, ending, reporting)
+JOBS = (closing.CLOSE_JOB, service.RELEASE_JOB, service.EXPIRE_JOB, orders.REFUND_JOB, facts.JOB)
+ROOM = (settling, ending, closing, reporting, telling)
 """Importing them tells orders where payments go, the jobs what to do, and the facts who reacts."""
 
 # --- things -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ growing pauses (to an hour); the tenth failure moves the row to ``stuck``, where
 
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,8 @@ FIRST_PAUSE_S = 30
 FAILURES = 10
 LEASE_S = 120
 PAGE = 100
+WORKERS = 16
+"""Shards that one run works at once; of more, each has its part of the time."""
 
 
 class Lease(Row, discriminator="lease"):
@@ -102,17 +104,44 @@ def shard_of(job: str, pk: str) -> str:
 def run(*, job: str, worker: str, now: int, seconds: float) -> Ran:
     """Work off what is due under ``job`` for at most ``seconds``; ``worker`` is unique to this run.
 
-    A shard that another worker holds is passed over.
+    Every shard that has something due has a worker of its own, and none waits for a full one to end. A shard that
+    another run holds is passed over.
     """
-    ran = Ran()
-    stop_at = time.monotonic() + seconds
-    for number in range(config.settings().due_shards):
-        shard = f"{job}#{number}"
-        # Looking first: a job that finds nothing, as most do, writes nothing.
-        if _any_due(shard, now=now) and _lease(shard, worker=worker, now=now):
-            _work(job, shard, ran, now=now, stop_at=stop_at)
+    # Looking first: a job that finds nothing, as most do, writes nothing.
+    full = [shard for shard in _in_turn(job, worker) if _any_due(shard, now=now)]
+    rounds = -(-len(full) // WORKERS)
+
+    def work(shard: str) -> Ran:
+        ran = Ran()
+        if _lease(shard, worker=worker, now=now):
+            _work(job, shard, ran, now=now, stop_at=time.monotonic() + seconds / rounds)
             _lease(shard, worker=worker, now=now, for_s=0)
-    return ran
+        return ran
+
+    return _added_up(_at_once(work, full))
+
+
+def _in_turn(job: str, worker: str) -> list[str]:
+    """The shards of a job, each run beginning with another one, so that runs at once spread over them."""
+    count = config.settings().due_shards
+    first = zlib.crc32(worker.encode())
+    return [f"{job}#{(first + number) % count}" for number in range(count)]
+
+
+def _at_once(work: Callable[[str], Ran], shards: Sequence[str]) -> list[Ran]:
+    if len(shards) <= 1:
+        return [work(shard) for shard in shards]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(WORKERS, len(shards))) as workers:
+        return list(workers.map(work, shards))
+
+
+def _added_up(parts: Sequence[Ran]) -> Ran:
+    seen = set().union(*(part.seen for part in parts))
+    return Ran(
+        handled=sum(part.handled for part in parts), failed=sum(part.failed for part in parts), seen=seen
+    )
 
 
 def _work(job: str, shard: str, ran: Ran, *, now: int, stop_at: float) -> None:

@@ -5,13 +5,12 @@ from typing import Annotated, Literal
 import msgspec
 
 from chalicelib.core import doors
-from chalicelib.core.errors import Invalid, NotFound
+from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
-from chalicelib.groupbuys import answers, campaigns, ending, reporting, service
+from chalicelib.groupbuys import answers, campaigns, closing, editing, reporting
 from chalicelib.groupbuys.models import Campaign
-from chalicelib.groupbuys.schemas import AdminCampaign, EditCampaign, Report, ReportDay
+from chalicelib.groupbuys.schemas import AdminCampaign, CopyCampaign, EditCampaign, Report, ReportDay
 from chalicelib.members.schemas import Id, Reason
-from chalicelib.orders.service import Back
 
 api = Api(__name__)
 _MARKETING = doors.operators("marketing")
@@ -60,6 +59,27 @@ def make(call: Call, body: EditCampaign) -> Reply[AdminCampaign]:
     return Reply(_campaign(campaigns.make(body, _making(call)), call), 201)
 
 
+@api.put(
+    "/v1/admin/groupbuys/{campaign_id}",
+    door=_MARKETING,
+    refuses=[NotFound, campaigns.CampaignOver, Invalid, Busy],
+)
+def edit(call: Call, campaign_id: str, body: EditCampaign) -> AdminCampaign:
+    """Change a campaign, for groups that open from now on; what open groups stand on is refused by its field."""
+    return _campaign(editing.edit(campaign_id, body, _making(call)), call)
+
+
+@api.post(
+    "/v1/admin/groupbuys/{campaign_id}/copy",
+    door=_MARKETING,
+    status=201,
+    refuses=[NotFound, Invalid, campaigns.IdempotencyMismatch],
+)
+def copy(call: Call, campaign_id: str, body: CopyCampaign) -> Reply[AdminCampaign]:
+    """A campaign like this one at another time; with an Idempotency-Key a repeat answers with the first."""
+    return Reply(_campaign(editing.copy(campaign_id, body, _making(call)), call), 201)
+
+
 @api.post(
     "/v1/admin/groupbuys/{campaign_id}/pause", door=_MARKETING, refuses=[NotFound, campaigns.CampaignOver]
 )
@@ -76,19 +96,25 @@ def resume(call: Call, campaign_id: str) -> AdminCampaign:
     return _campaign(campaigns.switch(campaign_id, to="running", making=_making(call)), call)
 
 
-@api.post("/v1/admin/groupbuys/{campaign_id}/close", door=_MARKETING, refuses=[NotFound])
+@api.post("/v1/admin/groupbuys/{campaign_id}/close", door=_MARKETING, refuses=[NotFound, Busy])
 def close(call: Call, campaign_id: str, body: CloseCampaign) -> AdminCampaign:
-    """No new groups any more."""
-    campaign = campaigns.switch(campaign_id, to="closed", making=_making(call))
-    if body.open_groups == "refund":
-        for group_id in service.still_open(campaign_id, limit=100):
-            ending.end(group_id, back=Back(reason="campaign_closed"), now=call.now)
-    return _campaign(campaign, call)
+    """No new groups any more; open ones go on, or are ended one after the other and everybody is refunded.
+
+    When nothing of it is open any more, the mall is told how many units were not used.
+    """
+    closed = closing.close(
+        campaign_id, open_groups=body.open_groups, reason=body.reason, making=_making(call)
+    )
+    return _campaign(closed, call)
 
 
-@api.post("/v1/admin/groupbuys/{campaign_id}/stock", door=_MARKETING, refuses=[NotFound, Invalid])
+@api.post(
+    "/v1/admin/groupbuys/{campaign_id}/stock",
+    door=_MARKETING,
+    refuses=[NotFound, Invalid, campaigns.IdempotencyMismatch],
+)
 def add_stock(call: Call, campaign_id: str, body: AddStock) -> StockLeft:
-    """Change what is set aside for a SKU."""
+    """Change what is set aside for a SKU; with an Idempotency-Key, once."""
     left = campaigns.add_stock(campaign_id, sku_id=body.sku_id, units=body.units, making=_making(call))
     return StockLeft(sku_id=body.sku_id, left=sum(left.values()), now=call.now)
 
@@ -100,13 +126,8 @@ def add_stock(call: Call, campaign_id: str, body: AddStock) -> StockLeft:
 )
 def show_report(call: Call, campaign_id: str) -> Report:
     """What came of a campaign, day by day."""
-    campaigns.find(campaign_id, now=call.now)
-    days = [
-        ReportDay(
-            day=row.sk.removeprefix("DAY#"), **{name: getattr(row, name) or 0 for name in reporting.COUNTS}
-        )
-        for row in reporting.report(campaign_id)
-    ]
+    campaign = campaigns.find(campaign_id, now=call.now)
+    days = [ReportDay(day=day, **counts) for day, counts in reporting.report(campaign, now=call.now)]
     return Report(campaign_id=campaign_id, items=days, now=call.now)
 
 
@@ -127,4 +148,8 @@ def _campaign(row: Campaign, call: Call) -> AdminCampaign:
         open_hold_s=row.open_hold_s,
         visible_from=row.visible_from,
         stock_left=left,
+        terms=editing.terms(row),
+        copied_from=row.copied_from,
+        closed_at=row.closed_at,
+        open_groups=row.open_groups,
     )

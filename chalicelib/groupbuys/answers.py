@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from chalicelib.core.cache import Cache
+from chalicelib.core.clock import DAY
+from chalicelib.core.errors import NotFound
 from chalicelib.core.http import Call
 from chalicelib.core.money import yuan
 from chalicelib.groupbuys import campaigns, service
@@ -11,6 +14,7 @@ from chalicelib.groupbuys.schemas import (
     GroupAnswer,
     JoinableGroup,
     Price,
+    ProductGroupbuy,
     SeatAnswer,
     SkuAnswer,
 )
@@ -21,6 +25,8 @@ from chalicelib.sharing import rules as sharing
 from chalicelib.sharing.schemas import Sharer
 
 POLL_AFTER_S = 5
+
+_campaign_of: Cache[str] = Cache(for_s=DAY, size=5000)
 
 
 def campaign_answer(row: Campaign, call: Call) -> CampaignAnswer:
@@ -128,6 +134,16 @@ def joinable(row: Group, call: Call) -> JoinableGroup:
     )
 
 
+def product_groupbuy(row: Campaign, call: Call) -> ProductGroupbuy:
+    """A campaign on its product's page, with a few groups to join."""
+    groups = service.joinable(row.campaign_id, limit=service.OFFERED, now=call.now)
+    return ProductGroupbuy(
+        campaign=campaign_answer(row, call),
+        can_open=campaigns.can_open(row, now=call.now),
+        joinable=[joinable(group, call) for group in groups],
+    )
+
+
 def describe(group_id: str, now: int) -> dict[str, str]:
     """What a shared group's card may show."""
     group = service.find(group_id)
@@ -142,9 +158,18 @@ def describe(group_id: str, now: int) -> dict[str, str]:
     }
 
 
+def part_of(group_id: str, now: int) -> str | None:
+    """The campaign that a group belongs to for ever; None: there is no such group."""
+    try:
+        return _campaign_of.get(group_id, now=now, load=lambda: service.find(group_id).campaign_id)
+    except NotFound:
+        return None
+
+
 sharing.target_kind(
     "group",
     variables={"price", "seats_left", "size"},
     path="/pages/group/group?id={id}&link={link}",
     describe=describe,
+    part_of=part_of,
 )

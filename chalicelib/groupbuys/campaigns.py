@@ -1,19 +1,20 @@
 """The rules of campaigns: making, editing, pausing, closing, and what is left of their stock."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from pynamodb.expressions.update import Action
 
 from chalicelib.core import ids, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
-from chalicelib.core.errors import Conflict, Gone, Invalid, NotFound
+from chalicelib.core.errors import Busy, Conflict, Gone, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.groupbuys import rules
-from chalicelib.groupbuys.models import Campaign, Stock
+from chalicelib.groupbuys.models import Campaign, Restock, Stock
 from chalicelib.groupbuys.schemas import EditCampaign
 from chalicelib.operators import service as operators
 
@@ -57,6 +58,7 @@ class IdempotencyMismatch(Invalid):
 
 
 _campaigns: Cache[Campaign] = Cache()
+_lists: Cache[list[Campaign]] = Cache()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +80,25 @@ def find(campaign_id: str, *, now: int) -> Campaign:
         NotFound: there is none.
     """
 
-    def load() -> Campaign:
-        campaign = table.get(Campaign, Campaign.key(campaign_id))
-        if campaign is None:
-            raise NotFound
-        return campaign
+    return _campaigns.get(campaign_id, now=now, load=lambda: as_it_is(campaign_id))
 
-    return _campaigns.get(campaign_id, now=now, load=load)
+
+def as_it_is(campaign_id: str) -> Campaign:
+    """The campaign as it is at this moment.
+
+    Raises:
+        NotFound: there is none.
+    """
+    campaign = table.get(Campaign, Campaign.key(campaign_id))
+    if campaign is None:
+        raise NotFound
+    return campaign
+
+
+def changed(campaign_id: str) -> None:
+    """This process has changed the campaign, and remembers it no more."""
+    _campaigns.forget(campaign_id)
+    _lists.clear()
 
 
 def open_now(campaign_id: str, *, now: int) -> Campaign:
@@ -126,10 +140,11 @@ def stock_refusal(row: Stock | None, *, now: int, window: bool) -> Exception | N
     return None if row.on else CampaignPaused()
 
 
-def visible(*, now: int) -> list[Campaign]:
-    """Campaigns that can be seen, newest first."""
-    rows = [row for row in everything() if row.visible_from <= now and row.state != "closed"]
-    return [row for row in rows if row.ends_at > now]
+def visible(*, product_id: str | None = None, now: int) -> list[Campaign]:
+    """Campaigns that can be seen, of this product if one is named, newest first; at most 30 seconds old."""
+    rows = _lists.get("all", now=now, load=everything)
+    seen = [row for row in rows if row.visible_from <= now < row.ends_at and row.state != "closed"]
+    return [row for row in seen if product_id in (None, row.product["id"])]
 
 
 def everything() -> list[Campaign]:
@@ -150,15 +165,20 @@ def stock_left(campaign: Campaign, sku_id: str) -> dict[int, int]:
 # --- making and changing ------------------------------------------------------------------------------------
 
 
-def make(given: EditCampaign, making: Making) -> Campaign:
+def make(
+    given: EditCampaign, making: Making, *, copied_from: str | None = None, asked: Any = None
+) -> Campaign:
     """A new campaign with its stock; the same key and body again answers with the first.
+
+    ``asked`` is the body by which a repeat is recognised, where it is not ``given`` itself.
 
     Raises:
         Invalid: something about it is wrong. IdempotencyMismatch: the key came with another body.
     """
     rules.valid_campaign(given)
-    fingerprint = hashlib.sha256(msgspec.json.encode(given, order="sorted")).hexdigest()
-    campaign = _row(_id_for(making), given, fingerprint=fingerprint, now=making.now)
+    fingerprint = hashlib.sha256(msgspec.json.encode(asked or given, order="sorted")).hexdigest()
+    campaign = row_of(_id_for(making), given, fingerprint=fingerprint, now=making.now)
+    campaign.copied_from = copied_from
     audit = _audit("groupbuy.made", None, campaign, making)
     try:
         _new(campaign)
@@ -169,6 +189,7 @@ def make(given: EditCampaign, making: Making) -> Campaign:
         if first.row.fingerprint != fingerprint:
             raise IdempotencyMismatch(field="Idempotency-Key", reason="used for another body") from first
         campaign = first.row
+    changed(campaign.campaign_id)
     return campaign
 
 
@@ -185,7 +206,8 @@ def _id_for(making: Making) -> str:
     return ids.ulid("cmp", now=making.now, entropy=ids.entropy(now=making.now))
 
 
-def _row(campaign_id: str, given: EditCampaign, *, fingerprint: str, now: int) -> Campaign:
+def row_of(campaign_id: str, given: EditCampaign, *, fingerprint: str, now: int) -> Campaign:
+    """The row of a campaign with these terms."""
     return Campaign(
         *Campaign.key(campaign_id),
         state="running",
@@ -208,6 +230,8 @@ def _row(campaign_id: str, given: EditCampaign, *, fingerprint: str, now: int) -
         late_payment=given.late_payment,
         fill_at_expiry_from=given.fill_at_expiry_from,
         stock_shards=given.stock_shards,
+        on=True,
+        edition=0,
         created_at=now,
         fingerprint=fingerprint,
     )
@@ -224,6 +248,7 @@ def _make_stock(campaign: Campaign, given: EditCampaign) -> None:
             sku_id=sku.sku_id,
             left=sku.stock // shards + (k < sku.stock % shards),
             on=True,
+            edition=0,
             starts_at=campaign.starts_at,
             ends_at=campaign.ends_at,
         )
@@ -241,58 +266,133 @@ def _once(write: Write) -> None:
         return
 
 
-def switch(campaign_id: str, *, to: str, making: Making) -> Campaign:
+def switch(
+    campaign_id: str,
+    *,
+    to: str,
+    making: Making,
+    also: Sequence[Action] = (),
+    told: Mapping[str, Any] | None = None,
+) -> Campaign:
     """Pause, resume or close a campaign: every shard by its own write, the state between is ``pausing``.
 
-    Broken off, it is done by saying it again. Closing ends opening; open groups go on.
+    Broken off, it is done by saying it again. ``also`` is written with the last write, ``told`` in the trail.
 
     Raises:
-        NotFound: there is none. CampaignOver: it was closed.
+        NotFound: there is none. CampaignOver: it was closed. Busy: somebody else changes it right now.
     """
-    campaign = table.get(Campaign, Campaign.key(campaign_id))
-    if campaign is None:
-        raise NotFound
+    campaign = as_it_is(campaign_id)
     if campaign.state == to:
         return campaign
     if campaign.state == "closed":
         raise CampaignOver(ends_at=campaign.ends_at)
     on = to == "running"
-    if not on:
-        _set_state(campaign, "pausing", [])
-    for sku in campaign.product["skus"]:
-        for k in range(campaign.stock_shards):
-            key = Stock.key(campaign_id, sku["sku_id"], k)
-            other = Stock.on != on
-            _turned(table.update(Stock, key, Stock.on.set(on), when=other, refuse=_AsItWas))
-    _set_state(campaign, to, [_audit(f"groupbuy.{to}", campaign, campaign, making)])
-    _campaigns.forget(campaign_id)
+    between = [] if on else [Campaign.state.set("pausing")]
+    begun = edition(campaign, Campaign.on.set(on), *between)
+    reach_shards(begun)
+    audit = _audit(f"groupbuy.{to}", campaign, begun, making, state=to, **(told or {}))
+    last = table.update(
+        Campaign,
+        Campaign.key(campaign_id),
+        Campaign.state.set(to),
+        *also,
+        when=(Campaign.edition == begun.edition) & (Campaign.state != to),
+        refuse=Moved,
+    )
+    try:
+        table.transact([last, audit])
+    except Moved as moved:
+        if moved.row.state != to:
+            raise Busy from moved
+    changed(campaign_id)
     return find(campaign_id, now=making.now)
 
 
-class _AsItWas(Exception):
-    """The shard is switched already."""
+class Moved(Exception):
+    """The campaign is not what it was; ``row`` says what it is."""
+
+    def __init__(self, row: Campaign) -> None:
+        super().__init__(row.campaign_id)
+        self.row = row
 
 
-def _turned(write: Write) -> None:
+def edition(campaign: Campaign, *actions: Action) -> Campaign:
+    """The campaign's next edition, which its shards have not yet.
+
+    Raises:
+        Busy: somebody else changes it right now.
+    """
+    write = next_edition(campaign, *actions)
     try:
-        table.apply(write)
-    except _AsItWas:
-        return
+        row = table.apply(write)
+    except Moved as moved:
+        row = moved.row
+        # A lost reply, or somebody who says the same: the shards are brought to what it is either way.
+        if row.edition != campaign.edition + 1:
+            raise Busy from moved
+    assert isinstance(row, Campaign)
+    return row
 
 
-def _set_state(campaign: Campaign, state: str, others: Sequence[Write]) -> None:
-    key = Campaign.key(campaign.campaign_id)
-    change = table.update(
-        Campaign, key, Campaign.state.set(state), when=Campaign.state != "closed", refuse=CampaignOver
+def next_edition(campaign: Campaign, *actions: Action) -> Write:
+    """The write that makes it, if nobody else made one since it was read."""
+    return table.update(
+        Campaign,
+        Campaign.key(campaign.campaign_id),
+        *actions,
+        Campaign.edition.add(1),
+        when=(Campaign.edition == campaign.edition) & (Campaign.state != "closed"),
+        refuse=Moved,
     )
-    table.transact([change, *others])
+
+
+def reach_shards(campaign: Campaign) -> None:
+    """Every shard has the campaign's window and is on or off as it is; a shard of a later edition stays so.
+
+    Broken off, the shards that are behind are reached the next time.
+    """
+    for key in _behind(campaign):
+        write = table.update(
+            Stock,
+            key,
+            Stock.on.set(campaign.on),
+            Stock.starts_at.set(campaign.starts_at),
+            Stock.ends_at.set(campaign.ends_at),
+            Stock.edition.set(campaign.edition),
+            when=Stock.edition < campaign.edition,
+            refuse=_AsItWas,
+        )
+        try:
+            table.apply(write)
+        except _AsItWas:
+            continue
+
+
+class _AsItWas(Exception):
+    """The shard is as new already, or newer."""
+
+
+def _behind(campaign: Campaign) -> list[table.Key]:
+    keys = [
+        Stock.key(campaign.campaign_id, sku["sku_id"], k)
+        for sku in campaign.product["skus"]
+        for k in range(campaign.stock_shards)
+    ]
+    found: list[table.Key] = []
+    for at in range(0, len(keys), 100):
+        rows = table.get_many([(Stock, key) for key in keys[at : at + 100]])
+        found += [(row.pk, row.sk) for row in rows if row is not None and row.edition < campaign.edition]
+    return found
 
 
 def add_stock(campaign_id: str, *, sku_id: str, units: int, making: Making) -> dict[int, int]:
     """More units for a SKU, or, with a negative number, fewer; never below what is left of a shard.
 
+    With an Idempotency-Key, once, however often it is said.
+
     Raises:
         NotFound: no such campaign. Invalid: no such SKU, or not so many are left in one shard.
+        IdempotencyMismatch: the key came with another change.
     """
     campaign = find(campaign_id, now=making.now)
     rules.sku_of(campaign.product, sku_id)
@@ -315,21 +415,32 @@ def add_stock(campaign_id: str, *, sku_id: str, units: int, making: Making) -> d
         after={"units": units},
         now=making.now,
     )
-    table.transact([change, audit])
+    try:
+        table.transact([*_for_the_first_time(campaign, sku_id, units, making), change, audit])
+    except table.Taken as first:
+        if (first.row.sku_id, first.row.units) != (sku_id, units):
+            raise IdempotencyMismatch(field="Idempotency-Key", reason="used for another body") from first
     return stock_left(campaign, sku_id)
 
 
-def _audit(action: str, before: Campaign | None, after: Campaign, making: Making) -> Write:
+def _for_the_first_time(campaign: Campaign, sku_id: str, units: int, making: Making) -> list[Write]:
+    if making.idempotency_key is None:
+        return []
+    key = Restock.key(campaign.campaign_id, making.by.key_id, making.idempotency_key)
+    return [table.create(Restock(*key, sku_id=sku_id, units=units))]
+
+
+def _audit(action: str, before: Campaign | None, after: Campaign, making: Making, **told: Any) -> Write:
     return operators.recorded(
         by=making.by,
         action=action,
         subject=after.campaign_id,
         before=before and _told(before),
-        after=_told(after),
+        after=_told(after) | told,
         now=making.now,
     )
 
 
 def _told(row: Campaign) -> dict[str, Any]:
-    names = ("title", "state", "mode", "reserve", "sizes", "starts_at", "ends_at", "product")
+    names = ("title", "state", "mode", "reserve", "sizes", "starts_at", "ends_at", "product", "copied_from")
     return {name: getattr(row, name) for name in names}

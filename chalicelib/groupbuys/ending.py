@@ -48,8 +48,16 @@ def leave(*, group_id: str, member_id: str, now: int) -> Order:
     """
     seat = table.get(Seat, Seat.key(group_id, member_id))
     if seat is None:
-        raise NotFound
+        return _left_before(group_id, member_id)
     return orders.cancel(orders.show(seat.order_id), now=now)
+
+
+def _left_before(group_id: str, member_id: str) -> Order:
+    part = table.get(Part, Part.key(service.find(group_id).campaign_id, member_id))
+    order = orders.find(part.let_go) if part is not None and part.let_go else None
+    if order is None or (order.group_id, order.state) != (group_id, "cancelled"):
+        raise NotFound
+    return order
 
 
 def release(order: Order, now: int) -> None:
@@ -64,18 +72,34 @@ def release_hold(entry: due.Entry, now: int) -> None:
 
 
 def let_go(held: Held, *, now: int) -> None:
-    """Let what an unpaid order holds go, all of it or, when it was paid or let go meanwhile, nothing."""
+    """Let what an unpaid order holds go, all of it or, when it was paid or let go meanwhile, nothing.
+
+    What a phone may still pay of it is closed at the gateway first; paid there by now, the payment is taken.
+    """
     try:
-        table.transact(_letting_go(held, now=now))
+        if_unpayable(held, closed=None, now=now)
+    except orders.PrepayOpen as begun:
+        if orders.close(begun.row, now=now):
+            if_unpayable(held, closed=begun.row.prepay_id, now=now)
+
+
+def if_unpayable(held: Held, *, closed: str | None, now: int) -> None:
+    """Let it go, if nothing was begun of it but what is ``closed``, or paid.
+
+    Raises:
+        orders.PrepayOpen: something else was.
+    """
+    try:
+        table.transact(_letting_go(held, closed=closed, now=now))
     except _Moved:
         return
 
 
-def _letting_go(held: Held, *, now: int) -> list[Write]:
+def _letting_go(held: Held, *, closed: str | None, now: int) -> list[Write]:
     order = Order(*Order.key(held.order_id), order_id=held.order_id)
     mine = (Seat.state == "held") & (Seat.order_id == held.order_id)
     return [
-        orders.cancelled(order, refuse=_Moved),
+        orders.cancelled(order, refuse=_Moved, closed=closed),
         table.delete(Seat, Seat.key(held.group_id, held.member_id), when=mine, refuse=_Moved),
         _lapsed(held, now=now) if held.head else _freed(held),
         service.part_back(held, refuse=_Moved),
@@ -102,10 +126,13 @@ def _lapsed(held: Held, *, now: int) -> Write:
 def expire_group(entry: due.Entry, now: int) -> None:
     """A group's time is over: it is filled by who is there, or everybody gets their money back.
 
+    Was its campaign closed with refunds, its entry says so, and they get it back in any case.
+
     Raises:
         Busy: payments kept coming in.
     """
-    end(entry.pk.removeprefix("GROUP#"), back=EXPIRED, now=now)
+    back = Back(reason=entry.due_ref) if entry.due_ref else EXPIRED
+    end(entry.pk.removeprefix("GROUP#"), back=back, now=now)
 
 
 def end(group_id: str, *, back: Back, now: int) -> None:
@@ -140,9 +167,9 @@ def _end_open(group: Group, payers: Sequence[Seat], known: Known, *, back: Back,
     refunds = _refunds(payers, known, back=back, now=now)
     stock = _stock_of(group) if group.reserve == "group" else _stock_of_seats(group, payers)
     if len(payers) <= PAYERS_AT_ONCE and 1 + len(stock) + len(refunds) <= table.MAX_ACTIONS:
-        table.transact([_over(group, payers, state="expired", now=now), *stock, *refunds])
+        table.transact([_over(group, payers, state="expired", back=back, now=now), *stock, *refunds])
         return True
-    table.transact([_over(group, payers, state="expiring", now=now), *_stock_of(group)])
+    table.transact([_over(group, payers, state="expiring", back=back, now=now), *_stock_of(group)])
     return False
 
 
@@ -152,9 +179,10 @@ def _fills(group: Group, people: int) -> bool:
     return group.fill_at_expiry_from is not None and people >= group.fill_at_expiry_from
 
 
-def _over(group: Group, payers: Sequence[Seat], *, state: str, now: int) -> Write:
+def _over(group: Group, payers: Sequence[Seat], *, state: str, back: Back, now: int) -> Write:
     pk, sk = Group.key(group.group_id)
-    still = due.moved(job=EXPIRE_JOB, pk=pk, at=now) if state == "expiring" else None
+    ref = "" if back == EXPIRED else back.reason
+    still = due.moved(job=EXPIRE_JOB, pk=pk, at=now, ref=ref) if state == "expiring" else None
     rest: Sequence[Action] = still if still is not None else facts.owing("group.expired", pk=pk, now=now)
     return _closed(group, payers, [Group.state.set(state), *rest], now=now)
 

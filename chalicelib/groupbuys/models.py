@@ -5,12 +5,15 @@
     Stock     STOCK#<cmp_>#<sku>#<k>    META           open, join, give back, operators open, join
     Group     GROUP#<grp_>              META           open, pay, leave, jobs           page, join, jobs
     Seat      GROUP#<grp_>              SEAT#<mbr_>    open, join, pay, leave, jobs     page, expire
-    Part      PART#<cmp_>#<mbr_>        META           open, join, leave, jobs          open, join
+    Part      PART#<cmp_>#<mbr_>        META           open, join, leave, jobs          open, join, leave
+    Restock   RESTOCK#<cmp_>            <opk_>#<key>   operators                        operators (once for a key)
 
     due    Group: release#k at held_until while opening · expire#k at expires_at while open or expiring ·
            react#k when filled. Seat of a joiner: release#k at held_until while held.
+           Campaign: close#k once closed, until nothing of it is open any more and the mall was told.
     owner  Seat: <mbr_>#groups, newest first
-    rank   Group while open: OPEN#<cmp_>, score = missing · 10¹⁰ + expires_at: nearest to full first
+    rank   Group while open: OPEN#<cmp_>, score = missing · 10¹⁰ + expires_at: nearest to full first;
+           ENDING#<cmp_> from when its campaign was closed with refunds until it has ended
 
     Group: opening → open → filled | expiring → expired, opening → lapsed.  Seat: held → confirmed, gone = deleted.
 
@@ -23,6 +26,7 @@ group.expired.
 
 from pynamodb.attributes import BooleanAttribute, JSONAttribute, UnicodeAttribute
 
+from chalicelib.core import ids
 from chalicelib.core.table import IntAttribute, Key, Row
 
 SCORE = 10**10
@@ -30,7 +34,10 @@ SCORE = 10**10
 
 
 class Campaign(Row, discriminator="groupbuy"):
-    """What is sold, for how much, to whom, when; ``running``, ``pausing``, ``paused`` or ``closed``."""
+    """What is sold, for how much, to whom, when; ``running``, ``pausing``, ``paused`` or ``closed``.
+
+    Its window and whether it is ``on`` are numbered: a shard of an older ``edition`` is brought to this one.
+    """
 
     campaign_id = UnicodeAttribute()
     title = UnicodeAttribute()
@@ -51,7 +58,12 @@ class Campaign(Row, discriminator="groupbuy"):
     late_payment = UnicodeAttribute()
     fill_at_expiry_from = IntAttribute(null=True)
     stock_shards = IntAttribute()
+    on = BooleanAttribute()
+    edition = IntAttribute()
     created_at = IntAttribute()
+    closed_at = IntAttribute(null=True)
+    open_groups = UnicodeAttribute(null=True)
+    copied_from = UnicodeAttribute(null=True)
     fingerprint = UnicodeAttribute()
 
     @staticmethod
@@ -67,6 +79,7 @@ class Stock(Row, discriminator="groupbuy_stock"):
     sku_id = UnicodeAttribute()
     left = IntAttribute()
     on = BooleanAttribute()
+    edition = IntAttribute()
     starts_at = IntAttribute()
     ends_at = IntAttribute()
 
@@ -102,6 +115,7 @@ class Group(Row, discriminator="group"):
     opened_at = IntAttribute()
     held_until = IntAttribute()
     lifetime_s = IntAttribute()
+    began_at = IntAttribute(null=True)
     expires_at = IntAttribute(null=True)
     ended_at = IntAttribute(null=True)
     real_members = IntAttribute(null=True)
@@ -136,9 +150,13 @@ class Seat(Row, discriminator="seat"):
 
 
 class Part(Row, discriminator="groupbuy_part"):
-    """A member's part in a campaign: the newest order, units bought or held, groups opened that did not fail."""
+    """A member's part in a campaign: the newest order, units bought or held, groups opened that did not fail.
+
+    ``let_go`` is the order that was last let go unpaid, by which a repeat of leaving is answered.
+    """
 
     order_id = UnicodeAttribute(null=True)
+    let_go = UnicodeAttribute(null=True)
     units = IntAttribute()
     groups = IntAttribute()
 
@@ -146,3 +164,15 @@ class Part(Row, discriminator="groupbuy_part"):
     def key(campaign_id: str, member_id: str) -> Key:
         """One row for a member and a campaign."""
         return f"PART#{campaign_id}#{member_id}", "META"
+
+
+class Restock(Row, discriminator="groupbuy_restock"):
+    """A change of a SKU's stock that was asked for under an Idempotency-Key."""
+
+    sku_id = UnicodeAttribute()
+    units = IntAttribute()
+
+    @staticmethod
+    def key(campaign_id: str, key_id: str, idempotency_key: str) -> Key:
+        """One row for an operator's key; what people write is hashed, for a key may hold anything."""
+        return f"RESTOCK#{campaign_id}", f"{key_id}#{ids.derived('req', idempotency_key)}"

@@ -1,25 +1,49 @@
-"""What came of a campaign, per day of the brand: counted by reactions, each fact once.
+"""What came of a campaign, per day of the brand: counted by reactions, each fact once; visitors where they are.
 
-entity  pk               sk            written by   read by
-Day     REPORT#<cmp_>    DAY#<day>     reactions    report
+entity     pk               sk            written by       read by
+Day        REPORT#<cmp_>    DAY#<day>     reactions, fold  report
+NewMember  REPORT#<cmp_>    NEW#<mbr_>    reactions        reactions (once for a member)
+
+Visitors are those who opened links to the campaign's groups, once an hour each; a closed day's are added up when
+the report is first read after it, and kept. A new member became one since the campaign began, and counts with
+their first payment. Turnover is what orders took and refunds what they gave back, whole or in part: a second
+payment, or one that found no place, was never taken, and its way back is no loss.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 
+from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import clock, config, facts, table
+from chalicelib.core.clock import HOUR
+from chalicelib.core.errors import Busy
 from chalicelib.core.table import IntAttribute, Key, Row, Write
-from chalicelib.groupbuys.models import Group
-from chalicelib.members import service as members
-from chalicelib.orders.service import Order
+from chalicelib.groupbuys import campaigns, service
+from chalicelib.groupbuys.models import Campaign, Group
+from chalicelib.orders import service as orders
+from chalicelib.orders.service import Order, Refund
+from chalicelib.sharing import visits
 
-COUNTS = ("opened", "joined", "paid", "filled", "failed", "new_members", "turnover_fen", "refunded_fen")
+COUNTS = (
+    "visitors",
+    "opened",
+    "joined",
+    "paid",
+    "filled",
+    "failed",
+    "new_members",
+    "turnover_fen",
+    "refunded_fen",
+)
+DAYS_AT_MOST = 400
 
 
 class Day(Row, discriminator="groupbuy_day"):
-    """One day of one campaign."""
+    """One day of one campaign; ``visitors`` is set once, when the day is over."""
 
+    visitors = IntAttribute(null=True)
     opened = IntAttribute(null=True)
     joined = IntAttribute(null=True)
     paid = IntAttribute(null=True)
@@ -35,9 +59,65 @@ class Day(Row, discriminator="groupbuy_day"):
         return f"REPORT#{campaign_id}", f"DAY#{day}"
 
 
-def report(campaign_id: str) -> list[Day]:
-    """The days on which something happened, newest first."""
-    return list(reversed(table.query_all(Day, f"REPORT#{campaign_id}")))
+class NewMember(Row, discriminator="groupbuy_new_member"):
+    """A member who is new since the campaign began, and the order by which they count."""
+
+    order_id = UnicodeAttribute()
+
+    @staticmethod
+    def key(campaign_id: str, member_id: str) -> Key:
+        """One row for a member."""
+        return f"REPORT#{campaign_id}", f"NEW#{member_id}"
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def report(campaign: Campaign, *, now: int) -> list[tuple[str, dict[str, int]]]:
+    """The days on which something happened, newest first, each with all its counts."""
+    rows = table.query_all(Day, Day.key(campaign.campaign_id, "")[0], Day.sk.startswith("DAY#"))
+    kept: dict[str, Day] = {row.sk.removeprefix("DAY#"): row for row in rows}
+    visitors = visits.of_the_whole(campaign.campaign_id, days=_unfolded(campaign, kept, now=now))
+    _fold(campaign.campaign_id, visitors, now=now)
+    days = []
+    for day in sorted({*kept, *visitors}, reverse=True):
+        row = kept.get(day)
+        counts = {name: (getattr(row, name) if row else None) or 0 for name in COUNTS}
+        counts["visitors"] = visitors.get(day, counts["visitors"])
+        days.append((day, counts))
+    return [(day, counts) for day, counts in days if any(counts.values())]
+
+
+def _unfolded(campaign: Campaign, kept: Mapping[str, Day], *, now: int) -> list[str]:
+    """The days after the last whose visitors are kept, oldest first."""
+    zone = config.settings().zone
+    today = date.fromisoformat(clock.local_day(now, zone=zone))
+    folded = max((day for day, row in kept.items() if row.visitors is not None), default="")
+    begin = clock.local_day(campaign.created_at, zone=zone)
+    days = [(today - timedelta(days=n)).isoformat() for n in range(DAYS_AT_MOST)]
+    return sorted(day for day in days if day > folded and day >= begin)
+
+
+def _fold(campaign_id: str, visitors: Mapping[str, int], *, now: int) -> None:
+    # An hour's grace: a visit is written with the time at which its request began. The oldest day first, and the
+    # last in any case, for the last that is kept says that all before it are.
+    open_day = clock.local_day(now - HOUR, zone=config.settings().zone)
+    closed = [day for day in sorted(visitors) if day < open_day]
+    for day in closed:
+        if visitors[day] or day == closed[-1]:
+            first = Day.visitors.does_not_exist()
+            count = Day.visitors.set(visitors[day])
+            _quietly(table.upsert(Day, Day.key(campaign_id, day), count, when=first, refuse=table.Taken))
+
+
+def _quietly(write: Write) -> None:
+    try:
+        table.apply(write)
+    except table.Taken:
+        return
+
+
+# --- counting -----------------------------------------------------------------------------------------------
 
 
 def _counted(campaign_id: str, at: int, *counts: Action) -> list[Write]:
@@ -48,8 +128,7 @@ def _counted(campaign_id: str, at: int, *counts: Action) -> list[Write]:
 @facts.reaction("group.opened", name="groupbuys.report_opened")
 def count_opened(group: Group, now: int) -> Sequence[Write]:
     """A group was opened on the day on which its head paid."""
-    opened_at = (group.expires_at or now) - group.lifetime_s
-    return _counted(group.campaign_id, opened_at, Day.opened.add(1))
+    return _counted(group.campaign_id, group.began_at or now, Day.opened.add(1))
 
 
 @facts.reaction("group.filled", name="groupbuys.report_filled")
@@ -60,33 +139,40 @@ def count_filled(group: Group, now: int) -> Sequence[Write]:
 
 @facts.reaction("group.expired", name="groupbuys.report_failed")
 def count_failed(group: Group, now: int) -> Sequence[Write]:
-    """A group was not filled in time."""
+    """A group was not filled in time, or ended with its campaign."""
     return _counted(group.campaign_id, group.ended_at or now, Day.failed.add(1))
 
 
 @facts.reaction("order.created", name="groupbuys.report_joined")
 def count_joined(order: Order, now: int) -> Sequence[Write]:
     """Somebody took a seat in somebody else's group."""
-    if order.purpose != "group" or order.head:
+    if order.purpose != "group" or order.opened:
         return []
     return _counted(order.campaign_id, order.created_at, Day.joined.add(1))
 
 
 @facts.reaction("order.paid", name="groupbuys.report_paid")
 def count_paid(order: Order, now: int) -> Sequence[Write]:
-    """Somebody paid; whoever became a member on that day counts as new."""
+    """Somebody paid, and may be a new member, each of whom counts once."""
     if order.purpose != "group" or order.paid_at is None:
         return []
-    zone = config.settings().zone
-    registered = clock.local_day(members.show(order.member_id).registered_at, zone=zone)
-    new = int(registered == clock.local_day(order.paid_at, zone=zone))
-    counts = (Day.paid.add(1), Day.turnover_fen.add(order.amount_fen), Day.new_members.add(new))
-    return _counted(order.campaign_id, order.paid_at, *counts)
+    new = _new_member(order, now=now)
+    counts = (Day.paid.add(1), Day.turnover_fen.add(order.amount_fen), Day.new_members.add(len(new)))
+    return [*_counted(order.campaign_id, order.paid_at, *counts), *new]
 
 
-@facts.reaction("order.refunded", name="groupbuys.report_refunded")
-def count_refunded(order: Order, now: int) -> Sequence[Write]:
-    """Money went back."""
-    if order.purpose != "group":
+def _new_member(order: Order, *, now: int) -> list[Write]:
+    campaign = campaigns.find(order.campaign_id, now=now)
+    key = NewMember.key(order.campaign_id, order.member_id)
+    if not service.is_new(order.member_id, campaign) or table.get(NewMember, key) is not None:
         return []
-    return _counted(order.campaign_id, now, Day.refunded_fen.add(order.refunded_fen or 0))
+    return [table.create(NewMember(*key, order_id=order.order_id), refuse=Busy)]
+
+
+@facts.reaction("refund.done", name="groupbuys.report_refunded")
+def count_refunded(refund: Refund, now: int) -> Sequence[Write]:
+    """Money that an order had taken went back, all of it or a part."""
+    order = orders.show(refund.order_id)
+    if order.purpose != "group" or not orders.of_turnover(refund):
+        return []
+    return _counted(order.campaign_id, refund.done_at or now, Day.refunded_fen.add(refund.amount_fen))

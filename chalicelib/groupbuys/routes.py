@@ -7,6 +7,7 @@ from chalicelib.groupbuys import answers, campaigns, ending, service, settling
 from chalicelib.groupbuys.schemas import (
     CampaignAnswer,
     CampaignList,
+    CampaignsQuery,
     GroupAnswer,
     GroupList,
     JoinGroup,
@@ -14,6 +15,7 @@ from chalicelib.groupbuys.schemas import (
     MyGroup,
     MyGroupsQuery,
     OpenGroup,
+    ProductOffers,
     Seated,
 )
 from chalicelib.orders.answers import order_answer
@@ -24,10 +26,19 @@ settle = settling.settle  # importing it tells orders where a group's payments g
 
 
 @api.get("/v1/groupbuys", door=doors.PUBLIC)
-def list_campaigns(call: Call) -> CampaignList:
-    """Campaigns that can be seen now, newest first."""
-    rows = campaigns.visible(now=call.now)
+def list_campaigns(call: Call, query: CampaignsQuery) -> CampaignList:
+    """Campaigns that can be seen now, of a product if one is named, newest first."""
+    rows = campaigns.visible(product_id=query.product_id, now=call.now)
     return CampaignList(items=[answers.campaign_answer(row, call) for row in rows], now=call.now)
+
+
+@api.get("/v1/products/{product_id}/offers", door=doors.PUBLIC)
+def list_offers(call: Call, product_id: str) -> ProductOffers:
+    """What a product's page offers: its group-buys of now, with groups to join; none is no error."""
+    rows = campaigns.visible(product_id=product_id, now=call.now)
+    return ProductOffers(
+        product_id=product_id, groupbuys=[answers.product_groupbuy(row, call) for row in rows], now=call.now
+    )
 
 
 @api.get("/v1/groupbuys/{campaign_id}", door=doors.PUBLIC, refuses=[NotFound])

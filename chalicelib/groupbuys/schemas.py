@@ -65,6 +65,16 @@ class EditCampaign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     stock_shards: Annotated[int, msgspec.Meta(ge=1, le=400)] = 1
 
 
+class CopyCampaign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a copy is, and what is different about it; ``stock``: units by SKU, where they are not as before."""
+
+    title: CardText | None = None
+    visible_from: Epoch | None = None
+    starts_at: Epoch
+    ends_at: Epoch
+    stock: dict[str, Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]] = {}
+
+
 class SkuAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A variant with its prices."""
 
@@ -99,7 +109,7 @@ class CampaignAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AdminCampaign(CampaignAnswer, frozen=True, kw_only=True):
-    """A campaign with what is left of its stock."""
+    """A campaign with what is left of its stock; ``terms`` are what an edit sends back, changed."""
 
     reserve: str
     late_payment: str
@@ -107,6 +117,10 @@ class AdminCampaign(CampaignAnswer, frozen=True, kw_only=True):
     open_hold_s: int
     visible_from: int
     stock_left: dict[str, int]
+    terms: EditCampaign
+    copied_from: str | None
+    closed_at: int | None
+    open_groups: str | None
 
 
 class OpenGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +198,28 @@ class GroupList(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
+class CampaignsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which campaigns: all, or those of a product."""
+
+    product_id: Id | None = None
+
+
+class ProductGroupbuy(msgspec.Struct, frozen=True, kw_only=True):
+    """A campaign of a product, and the groups in it that can be joined, nearest to full first."""
+
+    campaign: CampaignAnswer
+    can_open: bool
+    joinable: list[JoinableGroup]
+
+
+class ProductOffers(msgspec.Struct, frozen=True, kw_only=True):
+    """How a product can be bought together now."""
+
+    product_id: str
+    groupbuys: list[ProductGroupbuy]
+    now: int
+
+
 class CampaignList(msgspec.Struct, frozen=True, kw_only=True):
     """Campaigns that can be seen."""
 
@@ -218,9 +254,13 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportDay(msgspec.Struct, frozen=True, kw_only=True):
-    """One day of a campaign."""
+    """One day of a campaign; visitors opened links to its groups, each once an hour.
+
+    ``refunded_fen`` is of what counts in ``turnover_fen``: a payment that was never taken is in neither.
+    """
 
     day: str
+    visitors: int
     opened: int
     joined: int
     paid: int

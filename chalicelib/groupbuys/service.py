@@ -50,7 +50,7 @@ class GroupNotOpen(Conflict):
 
 
 class OnlyJoining(Conflict):
-    """All units are in groups that are open: one can only join."""
+    """Too few units are left for a new group: one can only join, or open one of ``details.sizes``, if any."""
 
     code = "only_joining"
     en = "No new groups can be opened, but you can join one."
@@ -59,12 +59,12 @@ class OnlyJoining(Conflict):
 
 
 class SkuSoldOut(Conflict):
-    """Nothing is left."""
+    """Too little is left; ``left`` says how much, ``other_skus`` and ``sizes`` what there still is."""
 
     code = "sku_sold_out"
     en = "Sold out."
     zh = "已售罄。"
-    advice = "Show that it is sold out; units of groups that fail come back."
+    advice = "Offer `details.other_skus` and `details.sizes`; units of groups that fail come back."
 
 
 class LimitReached(Conflict):
@@ -73,7 +73,7 @@ class LimitReached(Conflict):
     code = "limit_reached"
     en = "You have reached the limit of this offer."
     zh = "已达到购买上限。"
-    advice = "Show the limit, and the member's own groups."
+    advice = "Show the limit and `details.mine`; who may open no more may join `details.joinable`."
 
 
 class OrderInTheWay(Conflict):
@@ -91,7 +91,7 @@ class NotNewMember(Conflict):
     code = "not_new"
     en = "Only new members can join this group."
     zh = "仅限新会员参团。"
-    advice = "Offer opening one's own group."
+    advice = "Offer `details.joinable`, which takes everybody, or opening one's own group."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +169,7 @@ def open_group(*, campaign_id: str, buying: Buying, size: int | None, now: int) 
     """
     try:
         return _open(campaign_id, buying, size=size, now=now)
-    except (CampaignNotStarted, CampaignOver, CampaignPaused) as refused:
+    except (CampaignNotStarted, CampaignOver, CampaignPaused, LimitReached) as refused:
         return _of(buying, _opened_already(campaign_id, buying, refused, now=now))
 
 
@@ -204,7 +204,12 @@ def _opened_already(campaign_id: str, buying: Buying, refused: Conflict | Gone, 
     answer = _first_answer(buying, part) if part is not None else None
     if answer is not None:
         return answer
-    raise type(refused)(**refused.details, joinable=offered(campaign_id, now=now)) from refused
+    offer: dict[str, Any] = {"joinable": offered(campaign_id, now=now)}
+    if isinstance(refused, LimitReached):
+        offer["mine"] = _in_campaign(campaign_id, buying)
+        own = {one["group_id"] for one in offer["mine"]}
+        offer["joinable"] = [one for one in offer["joinable"] if one["group_id"] not in own]
+    raise type(refused)(**refused.details, **offer) from refused
 
 
 def _new_group(
@@ -268,6 +273,7 @@ def _new_order(
         size=group.size,
         lifetime_s=campaign.group_lifetime_s,
         head=head,
+        opened=head,
         taken=[],
         title=f"{campaign.product['title']} {sku['title']}",
         amount_fen=price_fen * buying.quantity,
@@ -304,6 +310,13 @@ def join(*, group_id: str, buying: Buying, now: int) -> Seated:
     """
     group = find(group_id)
     campaign = campaigns.find(group.campaign_id, now=now)
+    try:
+        return _join(group, campaign, buying, now=now)
+    except (GroupFull, GroupExpired, GroupNotOpen, NotNewMember, LimitReached) as refused:
+        return _of(buying, _seated_already(group, buying, refused, campaign=campaign, now=now))
+
+
+def _join(group: Group, campaign: Campaign, buying: Buying, *, now: int) -> Seated:
     sku = rules.sku_of(campaign.product, buying.sku_id)
     _may_buy(campaign, buying.quantity)
     price_fen = group.prices[sku["sku_id"]]
@@ -314,7 +327,7 @@ def join(*, group_id: str, buying: Buying, now: int) -> Seated:
         try:
             _may_join(group, campaign, buying.member_id, now=now)
             writes = _joining(campaign, group, order, taken, seen=seen, now=now)
-            table.transact(writes, peek=lambda: _may_still_join(group_id, now=now))
+            table.transact(writes, peek=lambda: _may_still_join(group.group_id, now=now))
             return Seated(group=group, order=order, new=True)
         except PartRefused as refused:
             answer = _first_answer(buying, refused.row, group=group)
@@ -327,8 +340,6 @@ def join(*, group_id: str, buying: Buying, now: int) -> Seated:
             return _of(buying, Seated(group=group, order=orders.show(first.row.order_id), new=False))
         except StockShort:
             taken = _elsewhere(campaign, sku["sku_id"], buying.quantity, head=False, now=now)
-        except (GroupFull, GroupExpired, GroupNotOpen, NotNewMember) as refused:
-            return _of(buying, _seated_already(group, buying, refused, campaign=campaign, now=now))
     raise Busy
 
 
@@ -393,11 +404,25 @@ def _seated_already(
     seat = table.get(Seat, Seat.key(group.group_id, buying.member_id))
     if seat is not None:
         return Seated(group=group, order=orders.show(seat.order_id), new=False)
+    if isinstance(refused, LimitReached):
+        raise LimitReached(**refused.details, mine=_in_campaign(campaign.campaign_id, buying)) from refused
+    anybody = isinstance(refused, NotNewMember)
     offer = {
-        "joinable": offered(campaign.campaign_id, now=now),
+        "joinable": offered(campaign.campaign_id, anybody=anybody, now=now),
         "can_open": campaigns.can_open(campaign, now=now),
     }
     raise type(refused)(**offer) from refused
+
+
+def _in_campaign(campaign_id: str, buying: Buying) -> list[dict[str, str]]:
+    """The member's own seats in a campaign, newest first, as a refusal shows them."""
+    seats = [
+        row for row in mine(buying.member_id, limit=50, after=None).rows if row.campaign_id == campaign_id
+    ]
+    return [
+        {"group_id": row.group_id, "order_id": row.order_id, "state": row.state or ""}
+        for row in seats[:OFFERED]
+    ]
 
 
 def _joining(
@@ -476,7 +501,8 @@ def part_taken(campaign: Campaign, order: Order, *, head: bool, seen: str | None
 
 def part_back(held: Held, *, refuse: Refusal) -> Write:
     """The member's part shrinks by an order that is let go unpaid."""
-    actions = (Part.order_id.remove(), Part.units.add(-held.quantity), Part.groups.add(-int(held.head)))
+    let_go = (Part.order_id.remove(), Part.let_go.set(held.order_id))
+    actions = (*let_go, Part.units.add(-held.quantity), Part.groups.add(-int(held.head)))
     mine = Part.order_id == held.order_id
     return table.update(Part, Part.key(held.campaign_id, held.member_id), *actions, when=mine, refuse=refuse)
 
@@ -576,10 +602,25 @@ def _elsewhere(campaign: Campaign, sku_id: str, units: int, *, head: bool, now: 
     plan = rules.spread(left, units)
     if plan is not None:
         return [[sku_id, k, part] for k, part in plan]
-    joinable = offered(campaign.campaign_id, now=now) if head else []
+    raise _short(campaign, sku_id, left, head=head, now=now)
+
+
+def _short(campaign: Campaign, sku_id: str, left: Mapping[int, int], *, head: bool, now: int) -> Conflict:
+    """Too few units are left: what one can have instead."""
+    whole = campaign.reserve == "group"
+    possible = campaign.sizes if head and whole and campaign.mode == "fixed" else []
+    sizes = [size for size in possible if rules.spread(left, size) is not None]
+    joinable = offered(campaign.campaign_id, now=now) if head and whole else []
     if joinable:
-        raise OnlyJoining(joinable=joinable)
-    raise SkuSoldOut(sku_id=sku_id, left=sum(left.values()))
+        return OnlyJoining(joinable=joinable, sizes=sizes)
+    others = [sku["sku_id"] for sku in campaign.product["skus"] if sku["sku_id"] != sku_id]
+    had = {other: sum(campaigns.stock_left(campaign, other).values()) for other in others}
+    return SkuSoldOut(
+        sku_id=sku_id,
+        left=sum(left.values()),
+        sizes=sizes,
+        other_skus=[{"sku_id": other, "left": units} for other, units in had.items() if units],
+    )
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -617,23 +658,24 @@ def joinable(campaign_id: str, *, limit: int, now: int) -> list[Group]:
     return [row for row in rows if row is not None and why_not(row, now=now) is None][:limit]
 
 
-def still_open(campaign_id: str, *, limit: int) -> list[str]:
-    """The ids of open groups, nearest to full first, whether anybody can join them or not."""
-    entries, _ = table.index("rank", Row.board == board_of(campaign_id), limit=limit)
-    return [entry["pk"].removeprefix("GROUP#") for entry in entries]
-
-
-def offered(campaign_id: str, *, now: int) -> list[dict[str, Any]]:
-    """A few joinable groups, as a refusal offers them."""
+def offered(campaign_id: str, *, anybody: bool = False, now: int) -> list[dict[str, Any]]:
+    """A few joinable groups, as a refusal offers them; ``anybody``: only those that take old members too."""
+    rows = joinable(campaign_id, limit=OFFERED * 2 if anybody else OFFERED, now=now)
     return [
         {"group_id": row.group_id, "size": row.size, "missing": row.missing, "expires_at": row.expires_at}
-        for row in joinable(campaign_id, limit=OFFERED, now=now)
-    ]
+        for row in rows
+        if not (anybody and row.new_members_only)
+    ][:OFFERED]
 
 
 def board_of(campaign_id: str) -> str:
     """The partition of the rank index that holds a campaign's open groups."""
     return f"OPEN#{campaign_id}"
+
+
+def ending_board_of(campaign_id: str) -> str:
+    """The partition of the rank index that holds groups of a closed campaign until they have ended."""
+    return f"ENDING#{campaign_id}"
 
 
 def mine(member_id: str, *, limit: int, after: table.Raw | None) -> table.Page:

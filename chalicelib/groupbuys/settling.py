@@ -4,6 +4,7 @@ Only the state of rows decides here, never the clock: money that came before the
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -13,7 +14,7 @@ from chalicelib.core import due, facts, table
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
 from chalicelib.groupbuys import campaigns, rules, service
-from chalicelib.groupbuys.ending import let_go, refund_paid, release
+from chalicelib.groupbuys.ending import if_unpayable, refund_paid, release
 from chalicelib.groupbuys.models import SCORE, Campaign, Group, Part, Seat
 from chalicelib.groupbuys.service import EXPIRE_JOB, ROUNDS, SeatTaken, StockShort
 from chalicelib.orders import service as orders
@@ -78,7 +79,8 @@ def _confirmed(order: Order, paid: Paid, *, now: int) -> bool:
         except _SeatLost:
             break
     # The group is over, or the seat is somebody else's: the order is let go, and its payment comes late.
-    let_go(service.held_by(order), now=now)
+    with suppress(orders.PrepayOpen):  # it was begun since the order was read: it is read again
+        if_unpayable(service.held_by(order), closed=order.prepay_id, now=now)
     return False
 
 
@@ -102,6 +104,7 @@ def _opened(order: Order, *, now: int) -> Write:
     actions = [
         Group.state.set("open"),
         Group.missing.add(-1),
+        Group.began_at.set(now),
         Group.expires_at.set(expires_at),
         Group.board.set(service.board_of(order.campaign_id)),
         Group.score.set((order.size - 1) * SCORE + expires_at),
@@ -223,12 +226,14 @@ def _taken_over(order: Order, paid: Paid, *, now: int) -> bool:
     for _ in range(ROUNDS):
         try:
             table.transact(_taking_over(order, newer, paid, last=last, now=now))
+            if newer.prepay_id:  # what a phone can still pay of it would come late in its turn
+                orders.close(newer, now=now)
             return True
         except _GroupIs as found:
             if found.row is None or found.row.state != "open" or newer.head:
                 return False
             last = found.row.missing == 1
-        except (_SeatLost, _NewerMoved):
+        except (_SeatLost, _NewerMoved, orders.PrepayOpen):
             return False
     return False
 
@@ -265,7 +270,7 @@ def _taking_over(order: Order, newer: Order, paid: Paid, *, last: bool, now: int
     )
     return [
         *orders.taken(order, paid, before="cancelled", refuse=_OrderMoved, now=now, **moved),
-        orders.cancelled(newer, refuse=_NewerMoved),
+        orders.cancelled(newer, refuse=_NewerMoved, closed=newer.prepay_id),
         seat,
         _opened(newer, now=now) if newer.head else _one_less(newer, last=last, now=now),
     ]

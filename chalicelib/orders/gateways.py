@@ -5,11 +5,21 @@
 """
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from chalicelib.core import deliveries
+from chalicelib.core import deliveries, table
+from chalicelib.core.telemetry import logger
 from chalicelib.orders.models import Order, Refund
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paid:
+    """A payment as its gateway reported it."""
+
+    payment_id: str
+    amount_fen: int
 
 
 class NotRefunded(Exception):
@@ -17,10 +27,26 @@ class NotRefunded(Exception):
 
 
 class Gateway(Protocol):
-    """How to take money for an order and give it back."""
+    """How to take money for an order and give it back.
+
+    ``begins``: payments are begun here, each under the order's one number, and so must be closed here.
+    """
+
+    begins: ClassVar[bool]
 
     def begin(self, order_id: str, *, payment_id: str, base_url: str) -> dict[str, Any]:
         """What the phone needs to pay."""
+        ...
+
+    def look_up(self, order: Order, *, now: int) -> Paid | None:
+        """The payment that the gateway has for what was begun; None: it has none, or tells of it by itself."""
+        ...
+
+    def close(self, order: Order, *, now: int) -> Paid | None:
+        """What was begun can never be paid any more: None; or the payment, when that came before.
+
+        Done again it answers the same. Whatever it raises, the order keeps what it holds.
+        """
         ...
 
     def refund(self, order: Order, refund: Refund, *, now: int) -> bool:
@@ -31,6 +57,8 @@ class Gateway(Protocol):
 class Sandbox:
     """Pretends: whoever posts to the page has paid, and money is back at once."""
 
+    begins: ClassVar[bool] = True
+
     def begin(self, order_id: str, *, payment_id: str, base_url: str) -> dict[str, Any]:
         """Where to post to."""
         return {
@@ -38,17 +66,46 @@ class Sandbox:
             "pay_url": f"{base_url}/v1/sandbox/orders/{order_id}/payments/{payment_id}",
         }
 
+    def look_up(self, order: Order, *, now: int) -> Paid | None:
+        """None: the page tells of a payment as it is made."""
+        return None
+
+    def close(self, order: Order, *, now: int) -> Paid | None:
+        """The page takes no money under this number any more."""
+        open_ = Order.prepay_closed.does_not_exist()
+        key = Order.key(order.order_id)
+        try:
+            closing = Order.prepay_closed.set(True)
+            table.apply(table.update(Order, key, closing, when=open_, refuse=_Closed))
+        except _Closed:
+            logger.info("it was closed before", order=order.order_id)
+        return None
+
     def refund(self, order: Order, refund: Refund, *, now: int) -> bool:
         """Back at once."""
         return True
 
 
+class _Closed(Exception):
+    """The page is closed already."""
+
+
 class Mall:
-    """The mall's own cash desk."""
+    """The mall's own cash desk: it begins and ends payments itself, and tells of them by events."""
+
+    begins: ClassVar[bool] = False
 
     def begin(self, order_id: str, *, payment_id: str, base_url: str) -> dict[str, Any]:
         """The phone pays in the mall, which reads the order from its own server."""
         return {"gateway": "mall", "order_id": order_id}
+
+    def look_up(self, order: Order, *, now: int) -> Paid | None:
+        """None: the mall says by an event what was paid, until it is answered."""
+        return None
+
+    def close(self, order: Order, *, now: int) -> Paid | None:
+        """Nothing was begun here; what is paid in the mall after all comes late, and is placed or given back."""
+        return None
 
     def refund(self, order: Order, refund: Refund, *, now: int) -> bool:
         """Ask the mall, which confirms with an event ``order.refunded`` that names the refund."""

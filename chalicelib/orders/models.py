@@ -19,7 +19,9 @@ from chalicelib.core.table import IntAttribute, Key, Row
 class Order(Row, discriminator="order"):
     """What one member owes or has paid. ``refundable_fen`` is what is paid and in no refund yet.
 
-    ``taken`` is what goes back to the stock when the order is let go unpaid.
+    ``taken`` is what goes back to the stock when the order is let go unpaid. ``prepay_id`` is what a phone can pay:
+    an order that has one is not let go before that is closed at the gateway. ``opened``: it was made to open a
+    group, wherever its seat is now.
     """
 
     FACTS = {
@@ -29,9 +31,11 @@ class Order(Row, discriminator="order"):
         ("pending", "cancelled"): "order.cancelled",
         ("paid", "completed"): "order.completed",
         ("paid", "refunding"): "order.refunding",
+        ("completed", "refunding"): "order.refunding",
         ("cancelled", "refunding"): "order.refunding",
         ("refunding", "refunded"): "order.refunded",
         ("paid", "refunded"): "order.refunded",
+        ("completed", "refunded"): "order.refunded",
     }
 
     order_id = UnicodeAttribute()
@@ -47,11 +51,14 @@ class Order(Row, discriminator="order"):
     size = IntAttribute()
     lifetime_s = IntAttribute()
     head = BooleanAttribute()
+    opened = BooleanAttribute(null=True)
     taken = JSONAttribute()
     title = UnicodeAttribute()
     amount_fen = IntAttribute()
     created_at = IntAttribute()
     held_until = IntAttribute()
+    prepay_id = UnicodeAttribute(null=True)
+    prepay_closed = BooleanAttribute(null=True)
     payment_id = UnicodeAttribute(null=True)
     paid_at = IntAttribute(null=True)
     refundable_fen = IntAttribute(null=True)

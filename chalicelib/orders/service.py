@@ -15,8 +15,10 @@ from chalicelib.core.table import Refusal, Row, Write
 from chalicelib.core.telemetry import logger
 from chalicelib.operators import service as operators
 from chalicelib.orders import gateways
+from chalicelib.orders.gateways import Paid as Paid  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.orders.models import Order as Order  # noqa: PLC0414 - other rooms name what they are given
-from chalicelib.orders.models import Payment, Refund
+from chalicelib.orders.models import Payment
+from chalicelib.orders.models import Refund as Refund  # noqa: PLC0414
 
 REFUND_JOB = "refund"
 MISMATCH_JOB = "mismatch"
@@ -36,12 +38,12 @@ class PaymentKnown(Exception):
     """This payment was dealt with before."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Paid:
-    """A payment as its gateway reported it."""
+class PrepayOpen(Exception):
+    """A phone may still pay this order; ``row`` says what was begun."""
 
-    payment_id: str
-    amount_fen: int
+    def __init__(self, row: Order) -> None:
+        super().__init__(row.order_id)
+        self.row = row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,12 @@ def money_of(order_id: str) -> tuple[list[Payment], list[Refund]]:
     return payments, [row for row in rows if isinstance(row, Refund)]
 
 
+def of_turnover(refund: Refund) -> bool:
+    """Whether it gives back what an order took; money that came for nothing never was turnover."""
+    payment = table.get(Payment, Payment.key(refund.order_id, refund.payment_id))
+    return payment is not None and payment.state == "taken"
+
+
 # --- writes for the rooms that sell -------------------------------------------------------------------------
 
 
@@ -157,15 +165,27 @@ def returned(order: Order, paid: Paid, *, reason: str, refuse: Refusal, now: int
     ]
 
 
-def cancelled(order: Order, *, refuse: Refusal) -> Write:
-    """An unpaid order is let go."""
-    return table.update(
+def cancelled(order: Order, *, refuse: Refusal, closed: str | None = None) -> Write:
+    """An unpaid order is let go, if no phone can pay it any more: ``closed`` is what was begun and closed.
+
+    Raises (when sent):
+        PrepayOpen: something was begun; `close` it first.
+    """
+    unpayable = Order.prepay_id.does_not_exist()
+    if closed is not None:
+        unpayable |= Order.prepay_id == closed
+    write = table.update(
         Order,
         Order.key(order.order_id),
         Order.state.set("cancelled"),
-        when=Order.state == "pending",
+        when=(Order.state == "pending") & unpayable,
         refuse=refuse,
     )
+
+    def why(row: Order | None) -> Exception:
+        return PrepayOpen(row) if row is not None and row.state == "pending" else table.refusal(write, row)
+
+    return replace(write, refuse=why)
 
 
 def refunding(order: Order, *, back: Back, refuse: Refusal, now: int) -> list[Write]:
@@ -240,15 +260,56 @@ def _payment(order: Order, paid: Paid, *, state: str, now: int) -> Write:
 
 
 def begin_payment(order: Order, *, base_url: str, now: int, entropy: bytes) -> dict[str, Any]:
-    """What the phone needs to pay an order.
+    """What the phone needs to pay an order; asked again, the same.
 
     Raises:
         OrderOver: it takes no payment any more.
     """
     if order.state != "pending":
         raise OrderOver(state=order.state)
-    payment_id = ids.ulid("pay", now=now, entropy=entropy)
-    return gateways.of(order.gateway).begin(order.order_id, payment_id=payment_id, base_url=base_url)
+    gateway = gateways.of(order.gateway)
+    prepay_id = ids.ulid("pay", now=now, entropy=entropy)
+    if gateway.begins:
+        prepay_id = order.prepay_id or _begun(order, prepay_id)
+    return gateway.begin(order.order_id, payment_id=prepay_id, base_url=base_url)
+
+
+def _begun(order: Order, prepay_id: str) -> str:
+    """Note what was begun, so that it is closed before the order is let go."""
+    first = (Order.state == "pending") & Order.prepay_id.does_not_exist()
+    key = Order.key(order.order_id)
+    try:
+        table.apply(table.update(Order, key, Order.prepay_id.set(prepay_id), when=first, refuse=_Begun))
+    except _Begun as begun:
+        if begun.row is None or begun.row.state != "pending" or begun.row.prepay_id is None:
+            raise OrderOver(state=begun.row and begun.row.state) from begun
+        return str(begun.row.prepay_id)
+    return prepay_id
+
+
+class _Begun(Exception):
+    """A payment was begun before, or the order is over; ``row`` says which."""
+
+    def __init__(self, row: Order | None) -> None:
+        super().__init__(row.order_id if row else "gone")
+        self.row = row
+
+
+def check_payment(order: Order, *, now: int) -> Order:
+    """The order as it is when the gateway was asked: a payment that it has is taken."""
+    if order.prepay_id is not None and order.state in ("pending", "cancelled"):
+        paid = gateways.of(order.gateway).look_up(order, now=now)
+        if paid is not None:
+            pay(order.order_id, paid, now=now)
+    return show(order.order_id)
+
+
+def close(order: Order, *, now: int) -> bool:
+    """Nobody can pay what was begun of the order any more; false: it was paid before, and that is taken now."""
+    paid = gateways.of(order.gateway).close(order, now=now)
+    if paid is not None:
+        pay(order.order_id, paid, now=now)
+    return paid is None
 
 
 def pay(order_id: str, paid: Paid, *, now: int) -> None:

@@ -11,7 +11,7 @@
     Card      CARDS                       <kind>#<ch>#<pl> operators             card (all, 30 s)
     Target    TARGETS#<kind>              <id>             operators             card, page (30 s)
 
-    * on the traffic table. Facts: binding.made.
+    * on the traffic table; in place of a code also the id of what targets are part of. Facts: binding.made.
 
 Hour rows count visits: one conditional update, ``ADD n 1, seen {hash}`` if the row has not seen the visitor and
 is not full. A full row never changes again, so a visitor who is not in it belongs to the next level, which has

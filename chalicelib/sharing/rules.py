@@ -13,24 +13,38 @@ ANY = "*"
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 COMMON = frozenset({"nickname", "avatar", "title", "image", "id", "link"})
 Describe = Callable[[str, int], Mapping[str, str] | None]
+PartOf = Callable[[str, int], str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TargetKind:
-    """Something that can be shared: the variables its cards may use, and the path of its page."""
+    """Something that can be shared: the variables its cards may use, and the path of its page.
+
+    ``part_of`` says what a target belongs to, such as a group to its campaign: visits are counted for that as well.
+    """
 
     name: str
     variables: frozenset[str]
     path: str
     describe: Describe | None = None
+    part_of: PartOf | None = None
 
 
 _kinds: dict[str, TargetKind] = {}
 
 
-def target_kind(name: str, *, variables: set[str], path: str, describe: Describe | None = None) -> None:
+def target_kind(
+    name: str,
+    *,
+    variables: set[str],
+    path: str,
+    describe: Describe | None = None,
+    part_of: PartOf | None = None,
+) -> None:
     """Add a kind of target; rooms whose things can be shared call this once, with their own ``describe``."""
-    _kinds[name] = TargetKind(name=name, variables=COMMON | variables, path=path, describe=describe)
+    _kinds[name] = TargetKind(
+        name=name, variables=COMMON | variables, path=path, describe=describe, part_of=part_of
+    )
 
 
 target_kind("page", variables=set(), path="/{id}?link={link}")

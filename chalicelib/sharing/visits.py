@@ -36,13 +36,26 @@ class Visit:
 def record(*, link: Link, visitor: str, wx_scene: int | None, now: int) -> Visit:
     """Count an opening; the same visitor in the same hour is the same visit.
 
-    ``visitor`` is whatever tells visitors apart: a member id, a key that the phone keeps, an address.
+    ``visitor`` is whatever tells visitors apart: a member id, a key that the phone keeps, an address. What the
+    link's target is part of counts its visitors too, whichever of its links they open.
     """
     hour = clock.local_hour(now, zone=config.settings().zone)
+    for name in (link.code, _part_of(link, now=now)):
+        if name is not None:
+            who = _hash(name, visitor, now=now)
+            _count(name, hour=hour, visitor=who, arrived=rules.arrived(wx_scene), now=now)
+    visit_id = ids.derived("vis", link.code, hour, _hash(link.code, visitor, now=now).hex())
+    return Visit(visit_id=visit_id, link=link, at=now)
+
+
+def _hash(name: str, visitor: str, *, now: int) -> bytes:
     seed = config.secret("link_key", now=now).encode()
-    visitor_hash = hashlib.blake2b(f"{link.code}|{visitor}".encode(), digest_size=8, key=seed[:64]).digest()
-    _count(link.code, hour=hour, visitor=visitor_hash, arrived=rules.arrived(wx_scene), now=now)
-    return Visit(visit_id=ids.derived("vis", link.code, hour, visitor_hash.hex()), link=link, at=now)
+    return hashlib.blake2b(f"{name}|{visitor}".encode(), digest_size=8, key=seed[:64]).digest()
+
+
+def _part_of(link: Link, *, now: int) -> str | None:
+    kind = rules.kind_of(link.target_kind)
+    return kind.part_of(link.target_id, now) if kind is not None and kind.part_of is not None else None
 
 
 def uncounted(*, link: Link, visitor: str, now: int) -> Visit:
@@ -138,6 +151,11 @@ def funnel(*, code: str, sharer_id: str, days: int, now: int) -> list[FunnelDay]
     counted = _counted(code, unfolded) if unfolded else {}
     _fold(code, counted, now=now)
     return [day for day in (_day(day, kept.get(day), counted.get(day)) for day in wanted) if _happened(day)]
+
+
+def of_the_whole(name: str, *, days: Sequence[str]) -> dict[str, int]:
+    """Visitors on each of these days of all links to what is part of ``name``, as they stand."""
+    return {day: sum(by.values()) for day, by in _counted(name, days).items()} if days else {}
 
 
 def _days_back(days: int, *, now: int) -> list[str]:

@@ -209,7 +209,8 @@ def _late(people: dict[str, Phone], campaign: str, *, pay_url: str, order_id: st
     _say("Dave still talks; Frank takes the seat, and pays: Erin's group is full. Grace opens another group.")
     second = people["Grace"].call("POST", f"/v1/groupbuys/{campaign}/groups")
     _pay(people["Grace"], second["order"])
-    Phone(url=pay_url).call("POST", "")
+    # What he had begun was closed with his hold; a transfer of his bank's is under way all the same.
+    Phone(url=f"{pay_url}-by-bank").call("POST", "")
     order = dave.call("GET", path)
     where = "Grace's" if order["group_id"] == second["group"]["group_id"] else "nobody's"
     state = dave.call("GET", f"/v1/groups/{order['group_id']}")["state"]

@@ -309,12 +309,10 @@ def test_a_seat_with_its_own_units_is_taken_once(theatre: Theatre) -> None:
 
 
 def test_a_seat_is_given_back_once(theatre: Theatre) -> None:
-    # Given back already there is no seat to be found: the second answer is 404, not that of the first.
     theatre.proves(
         leaves,
         scene=lambda: a_joiner(reserve="seat"),
         effect=there_is(seats={"confirmed": 1}, orders={"paid": 1, "cancelled": 1}, left=99),
-        may_refuse=(NotFound,),
     )
 
 

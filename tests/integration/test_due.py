@@ -2,6 +2,7 @@
 
 import math
 import random
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -280,6 +281,92 @@ def test_the_time_box_ends_a_run_and_the_next_goes_on(
 
     assert (run(seconds=25).handled, len(clerk.given)) == (3, 3)
     assert (run(worker="another", seconds=25).handled, len(set(clerk.given))) == (2, 5)
+
+
+def errands_in(shards: int, count: int) -> dict[str, list[str]]:
+    """So many errands over so many shards, none of them without: the names by shard."""
+    config.override(due_shards=shards)
+    by_shard: dict[str, list[str]] = {}
+    for number in range(count):
+        name = f"ERRAND#{number}"
+        an_errand(name)
+        by_shard.setdefault(due.shard_of(JOB, name), []).append(name)
+    assert len(by_shard) == shards
+    return by_shard
+
+
+def test_as_many_work_at_once_as_there_are_shards(store: Store, clerk: Clerk) -> None:
+    by_shard = errands_in(4, 40)
+    first_of_each = {names[0] for names in by_shard.values()}
+    all_are_at_work = threading.Barrier(4, timeout=30)
+
+    def meeting_the_others(entry: due.Entry, now: int) -> None:
+        if entry.pk in first_of_each:
+            all_are_at_work.wait()
+        finish(entry, now)
+
+    clerk.instead = meeting_the_others
+    for names in by_shard.values():
+        table.apply(table.update(Errand, (names[0], "META"), Errand.due_at.set(NOW - 9), refuse=KeyError))
+
+    ran = run()
+
+    assert (ran.handled, ran.failed, len(ran.seen)) == (40, 0, 40)
+    assert sorted(clerk.given) == sorted(name for names in by_shard.values() for name in names)
+
+
+def test_a_full_shard_takes_its_part_of_the_time_and_no_more(
+    store: Store, clerk: Clerk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch()
+    monkeypatch.setattr(due, "time", watch)
+    monkeypatch.setattr(due, "WORKERS", 1)
+    by_shard = errands_in(2, 24)
+    full, other = sorted(by_shard, key=lambda shard: -len(by_shard[shard]))
+
+    def slow_in_the_full_one(entry: due.Entry, now: int) -> None:
+        finish(entry, now)
+        watch.seconds += 10 if entry.due_shard == full else 0
+
+    clerk.instead = slow_in_the_full_one
+
+    run(seconds=60)
+
+    done = {row["pk"] for row in rows(store.client, "truth", kind="test_errand", state="done")}
+    assert len(done & set(by_shard[full])) == 3
+    assert set(by_shard[other]) <= done
+
+
+def test_a_second_run_works_the_shards_that_the_first_has_not_come_to(
+    store: Store, clerk: Clerk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due, "WORKERS", 1)
+    by_shard = errands_in(4, 40)
+    second: list[due.Ran] = []
+    held: list[str] = []
+
+    def with_another_run_meanwhile(entry: due.Entry, now: int) -> None:
+        if not held:
+            held.append(entry.due_shard)
+            second.append(run(worker="second"))
+        finish(entry, now)
+
+    clerk.instead = with_another_run_meanwhile
+
+    first = run(worker="first")
+
+    mine = len(by_shard[held[0]])
+    assert (first.handled, second[0].handled) == (mine, 40 - mine)
+    assert len(clerk.given) == len(set(clerk.given)) == 40
+
+
+def test_runs_begin_with_different_shards() -> None:
+    config.override(due_shards=8)
+
+    orders = [due._in_turn(JOB, f"run-{number}") for number in range(50)]
+
+    assert {frozenset(order) for order in orders} == {frozenset(orders[0])}
+    assert len({order[0] for order in orders}) == len(orders[0]) == 8
 
 
 def test_a_run_without_time_does_nothing(store: Store, clerk: Clerk) -> None:

@@ -545,9 +545,10 @@ def test_leaving_frees_the_seat_at_once() -> None:
     group = open_paid_group(a_campaign(sizes={2: PRICE}))
     bob = take(group)
 
-    order = ending.leave(group_id=group.group_id, member_id=bob.member_id, now=NOW)
+    order, again = (ending.leave(group_id=group.group_id, member_id=bob.member_id, now=NOW) for _ in range(2))
 
     assert (order.state, room(group), part(bob)) == ("cancelled", ("open", 1, 1), (0, 0))
+    assert (again.order_id, again.state) == (order.order_id, order.state)
     assert take(group).state == "pending"
 
 
@@ -690,6 +691,8 @@ def test_closing_with_refunds_ends_every_open_group_also_those_that_nobody_can_j
     body = CloseCampaign(open_groups="refund", reason="recall")
 
     groupbuys_admin.close(a_call(operator=OWNER), campaign.campaign_id, body)
+    works("close", now=NOW)
+    works("expire", now=NOW)
 
     assert [room(one)[0] for one in (group, held)] == ["expired", "expired"]
     assert refunds(paid_by(group)[0])[0][2] == "campaign_closed"
@@ -891,7 +894,7 @@ def test_opening_is_refused_for_the_first_reason_in_one_order() -> None:
                 campaign_id=given["campaign_id"], buying=wants, size=given["size"], now=given["now"]
             )
         assert which in (refused.value.details.get("field"), refused.value.details.get("limit"), "")
-    with pytest.raises(OnlyJoining):
+    with pytest.raises(SkuSoldOut):
         opened(campaign, buying(sku_id="red", quantity=3), size=3)
 
 
@@ -919,7 +922,12 @@ def test_joining_is_refused_for_the_first_reason_in_one_order() -> None:
     assert refused(Invalid, old, quantity=9).details["field"] == "quantity"
     assert refused(LimitReached, old, quantity=4).details["limit"] == "units"
     refused(NotNewMember, old)
-    assert refused(SkuSoldOut, new).details == {"sku_id": "red", "left": 0}
+    assert refused(SkuSoldOut, new).details == {
+        "sku_id": "red",
+        "left": 0,
+        "sizes": [],
+        "other_skus": [{"sku_id": "blue", "left": 2}],
+    }
     take(group, buying(sku_id="blue"))
     refused(NotNewMember, old)
     refused(GroupFull, new)
@@ -989,7 +997,7 @@ def test_nothing_left_and_nothing_to_join_is_sold_out_until_units_come_back() ->
         opened(campaign)
     works("release", now=unpaid.held_until)
 
-    assert refused.value.details == {"sku_id": "sku", "left": 2}
+    assert refused.value.details == {"sku_id": "sku", "left": 2, "sizes": [], "other_skus": []}
     assert opened(campaign, now=unpaid.held_until).new
 
 
@@ -1005,7 +1013,9 @@ def test_the_limit_of_units_counts_what_is_held_and_bought_and_not_what_failed()
         take(third, wants)
     orders.refund(bob.order_id, back=BACK, now=NOW)
 
+    mine = refused.value.details.pop("mine")
     assert refused.value.details == {"limit": "units", "at_most": 2, "used": 2}
+    assert {one["group_id"] for one in mine} == {first.group_id, second.group_id}
     assert take(third, wants).state == "pending"
 
 
@@ -1020,7 +1030,9 @@ def test_the_limit_of_groups_counts_own_groups_and_not_those_that_failed() -> No
     pay(take(other, wants))
     works("expire", now=NOW + LIFETIME)
 
+    ((offer,), (mine,)) = (refused.value.details.pop(name) for name in ("joinable", "mine"))
     assert refused.value.details == {"limit": "groups", "at_most": 1, "used": 1}
+    assert (offer["group_id"], mine["state"]) == (other.group_id, "confirmed")
     campaigns._campaigns.clear()
     assert part(paid_by(other)[0]) == (0, 0)
 
@@ -1344,7 +1356,12 @@ def test_a_variant_that_is_sold_out_says_what_is_left_and_the_others_go_on() -> 
     with pytest.raises(SkuSoldOut) as refused:
         take(group, buying(sku_id="red", quantity=2))
 
-    assert refused.value.details == {"sku_id": "red", "left": 1}
+    assert refused.value.details == {
+        "sku_id": "red",
+        "left": 1,
+        "sizes": [],
+        "other_skus": [{"sku_id": "blue", "left": 2}],
+    }
     assert take(group, buying(sku_id="blue", quantity=2)).state == "pending"
 
 
@@ -1502,6 +1519,7 @@ def test_the_report_counts_what_came_of_a_campaign_each_once(store: Store) -> No
         name: sum(getattr(day, name) for day in days) for name in days[0].__struct_fields__ if name != "day"
     }
     assert total == {
+        "visitors": 0,
         "opened": 2,
         "joined": 5,
         "paid": 7,
