@@ -39,6 +39,7 @@ from chalicelib.members import rules as member_rules
 from chalicelib.members import service as members
 from chalicelib.members.schemas import AddProgram
 from chalicelib.operators import service as operators
+from chalicelib.operators import stuck as operators_stuck
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Paid
 from chalicelib.sharing import service as sharing
@@ -126,10 +127,16 @@ POST   /v1/admin/members/{member_id}/unblock     owner support
 GET    /v1/admin/members/{member_id}/binding     owner support finance
 PUT    /v1/admin/members/{member_id}/binding     owner support
 GET    /v1/admin/audit                           owner finance
+GET    /v1/admin/audit.csv                       owner finance
 GET    /v1/admin/stuck                           owner support finance
+GET    /v1/admin/stuck.csv                       owner support finance
 POST   /v1/admin/stuck/{stuck_id}/retry          owner support finance
+POST   /v1/admin/stuck/{stuck_id}/settle         owner support finance
+POST   /v1/admin/stuck/{stuck_id}/cancel         owner support finance
 GET    /v1/admin/deliveries                      owner support finance
+GET    /v1/admin/deliveries.csv                  owner support finance
 GET    /v1/admin/members/{member_id}/timeline    owner support finance
+GET    /v1/admin/members/{member_id}/timeline.csv  owner support finance
 GET    /v1/admin/groupbuys                       owner marketing support finance store
 POST   /v1/admin/groupbuys                       owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/pause   owner marketing
@@ -137,6 +144,8 @@ POST   /v1/admin/groupbuys/{campaign_id}/resume  owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/close   owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/stock   owner marketing
 GET    /v1/admin/groupbuys/{campaign_id}/report  owner marketing finance
+GET    /v1/admin/orders                          owner support finance
+GET    /v1/admin/orders.csv                      owner support finance
 GET    /v1/admin/orders/{order_id}               owner support finance
 POST   /v1/admin/orders/{order_id}/refund        owner support finance
 """
@@ -199,9 +208,16 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/admin/groupbuys/{campaign_id}/close": {"reason": "it is over"},
     "POST /v1/admin/groupbuys/{campaign_id}/stock": {"sku_id": "tin", "units": 5},
     "POST /v1/admin/orders/{order_id}/refund": {"reason": "a complaint"},
+    "POST /v1/admin/stuck/{stuck_id}/settle": {"reason": "told by phone", "how": "told"},
+    "POST /v1/admin/stuck/{stuck_id}/cancel": {"reason": "of no use any more"},
 }
 PATHS = {"POST /v1/admin/orders/{order_id}/refund": "/v1/admin/orders/{paid_order_id}/refund"}
-QUERIES = {"GET /v1/admin/members": "external_id=carol-1", "GET /v1/admin/targets": "kind=product"}
+QUERIES = {
+    "GET /v1/admin/members": "external_id=carol-1",
+    "GET /v1/admin/targets": "kind=product",
+    "GET /v1/admin/orders": "mall_order_id=M-1",
+    "GET /v1/admin/orders.csv": "mall_order_id=M-1",
+}
 WITH_BODY = sorted(SAMPLES)
 WITH_ID = sorted(route for route in DOORS if "{" in route)
 
@@ -493,7 +509,7 @@ def stuck(*, now: int) -> str:
     row = Delivery("dlv_1", "META", state="due", to="mall", type="t", body="{}", created_at=now, attempts=10)
     row.due_shard, row.due_at, row.due_ref = "stuck#deliver", now, ""
     table.apply(table.create(row))
-    return operators.stuck(limit=1)[0][0]
+    return operators_stuck.listed(limit=1)[0][0].id
 
 
 # --- who may pass -------------------------------------------------------------------------------------------
@@ -1131,9 +1147,17 @@ def test_a_cursor_of_another_list_or_none_is_refused(path: str, world: World) ->
     assert_refused(answer, 400, "cursor_invalid")
 
 
-@pytest.mark.parametrize("path", ["/v1/admin/stuck", "/v1/admin/deliveries"])
-def test_a_list_of_one_page_takes_no_cursor(path: str, world: World) -> None:
-    assert_refused(world.call(f"GET {path}", "owner", path=f"{path}?after=forged"), 422, "invalid")
+LISTS = sorted(route.removesuffix(".csv") for route in DOORS if route.endswith(".csv"))
+
+
+@pytest.mark.parametrize("route", LISTS)
+def test_a_list_takes_no_cursor_that_it_did_not_give(route: str, world: World) -> None:
+    path = route.split()[1].format(**world.names)
+    query = f"?member_id={world.carol}&" if "orders" in path else "?"
+
+    for name in (path, f"{path}.csv"):
+        answer = world.call(route, "owner", path=f"{name}{query}after=forged")
+        assert_refused(answer, 400, "cursor_invalid")
 
 
 def test_a_trail_can_be_read_over_the_turn_of_a_month(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1269,7 +1293,7 @@ def test_a_store_out_of_reach_is_busy_and_says_when_to_come_again(
         answer = world.call(route, "member", accept_language="zh")
         assert_refused(answer, 503, "busy")
         assert answer.headers["retry-after"] == "1"
-        assert answer.headers["access-control-expose-headers"] == "Retry-After,X-Request-Id"
+        assert answer.headers["access-control-expose-headers"] == "Retry-After,X-Request-Id,X-Next"
 
 
 class Unspeakable:
