@@ -186,8 +186,11 @@ def retry(*, stuck_id: str, by: Operator, now: int) -> None:
         NotFound: it is not stuck. NotApplicable: trying again changes nothing about it.
     """
     job, pk, sk = _key_in(stuck_id)
+    row = _row(pk, sk)
+    if not _waits(row, job):
+        raise NotFound
     if not _of(job).retry:
-        raise NotApplicable(actions=_of(job).actions(_row(pk, sk)))
+        raise NotApplicable(actions=_of(job).actions(row))
     audit = service.recorded(
         by=by, action="stuck.retried", subject=f"{pk} {sk}", before={"job": job}, after=None, now=now
     )
@@ -202,9 +205,12 @@ def settle(*, stuck_id: str, how: str | None, reason: str, by: Operator, now: in
     """
     job, pk, sk = _key_in(stuck_id)
     row, ways = _row(pk, sk), _of(job).settle
+    way = how or (next(iter(ways)) if len(ways) == 1 else "")
+    if not _waits(row, job):
+        _said_before(row, f"settled:{way}")
+        return way
     if not ways:
         raise NotApplicable(actions=_of(job).actions(row))
-    way = how or (next(iter(ways)) if len(ways) == 1 else "")
     if way not in ways:
         raise Invalid(field="how", reason="one of these", known=sorted(ways))
     _decide(row, job, ways[way], word=f"settled:{way}", reason=reason, by=by, now=now)
@@ -219,14 +225,19 @@ def cancel(*, stuck_id: str, reason: str, by: Operator, now: int) -> None:
     """
     job, pk, sk = _key_in(stuck_id)
     row, about = _row(pk, sk), _of(job)
-    if about.cancel is None or not (about.may_cancel(row) or row.by_hand == "cancelled"):
+    if not _waits(row, job):
+        _said_before(row, "cancelled")
+        return
+    if about.cancel is None or not about.may_cancel(row):
         raise NotApplicable(actions=about.actions(row))
     _decide(row, job, about.cancel, word="cancelled", reason=reason, by=by, now=now)
 
 
+def _waits(row: Row, job: str) -> bool:
+    return row.due_shard == due.stuck_shard(job)
+
+
 def _decide(row: Row, job: str, do: Decide, *, word: str, reason: str, by: Operator, now: int) -> None:
-    if row.due_shard != due.stuck_shard(job):
-        return _said_before(row, word)
     before = {"job": job, "state": row.state, "attempts": row.attempts, "last_error": row.last_error}
     audit = service.recorded(
         by=by,

@@ -569,8 +569,8 @@ def named(order_id: str, *, mall_order_id: str) -> None:
         MallOrderTaken: its number names another order.
     """
     holder = find_for_mall(mall_order_id)
-    if holder is not None and holder.order_id != order_id:
-        raise MallOrderTaken(order_id=holder.order_id)
+    if holder is not None:
+        return _same(holder.order_id, order_id)
     nameless = Order.mall_order_id.does_not_exist()
     named_so = Order.mall_order_id.set(mall_order_id)
     name = MallName(*MallName.key(mall_order_id), order_id=order_id)
@@ -582,8 +582,12 @@ def named(order_id: str, *, mall_order_id: str) -> None:
             ]
         )
     except table.Taken as first:
-        if first.row.order_id != order_id:
-            raise MallOrderTaken(order_id=first.row.order_id) from first
+        _same(first.row.order_id, order_id)
+
+
+def _same(named_id: str, order_id: str) -> None:
+    if named_id != order_id:
+        raise MallOrderTaken(order_id=named_id)
 
 
 def _note(order_id: str, *actions: Action, when: Condition) -> None:
