@@ -593,9 +593,13 @@ def _jobs_of(row: Plain) -> tuple[str | None, ...]:
         ("refund", "due"): ("refund",),
         ("refund", "sent"): ("refund",),
         ("payment", "mismatch"): ("stuck#mismatch",),
-        ("payment", "taken"): ("unfinished",),
+        ("payment", "taken"): (None,) if row.get("by_hand") in _LEFT else ("unfinished",),
     }
     return known.get((kind, state), (None,))
+
+
+_LEFT = ("settled:completed", "cancelled")
+"""What a person has decided of an order that was paid and never completed."""
 
 
 _ALWAYS: tuple[Callable[[Books], Iterator[str]], ...] = (

@@ -29,8 +29,9 @@ def timeline(member_id: str, *, limit: int, before: str | None) -> tuple[list[Ha
     rows, following = table.merged(list(owners), limit=limit, before=before)
     found = _own(member_id, since=_second(following) if following else -1, until=_second(before))
     for name, tell in _TELL.items():
-        found += tell([row for row in rows if owners[row.owner] == name])
-    return sorted(found, key=lambda one: one.at, reverse=True), following
+        found += tell([row for row in reversed(rows) if owners[row.owner] == name])
+    # Turned round after it is sorted: of one second, what follows from something else stands above it.
+    return sorted(found, key=lambda one: one.at)[::-1], following
 
 
 def _second(listed_at: str | None) -> int:
@@ -83,13 +84,15 @@ def _order(order: Order, group: Any) -> list[Happened]:
         "head": order.head,
         "mall_order_id": order.mall_order_id,
     }
-    found = [_of(order.order_id, "ordered", order.created_at, **made)]
+    opened, over = _group(order, group) if group is not None else ([], [])
     noted = {"shipped": order.shipped_at, "completed": order.completed_at}
-    found += [_of(order.order_id, what, at) for what, at in noted.items() if at is not None]
-    return [*found, *_money(order.order_id), *(_group(order, group) if group is not None else [])]
+    went_on = [_of(order.order_id, what, at) for what, at in noted.items() if at is not None]
+    ordered = _of(order.order_id, "ordered", order.created_at, **made)
+    paid, back = _money(order.order_id)
+    return [*opened, ordered, *paid, *over, *went_on, *back]
 
 
-def _money(order_id: str) -> list[Happened]:
+def _money(order_id: str) -> tuple[list[Happened], list[Happened]]:
     payments, refunds = orders.money_of(order_id)
     paid = [
         _of(order_id, f"payment_{row.state}", row.at, payment_id=row.payment_id, amount_fen=row.amount_fen)
@@ -106,15 +109,15 @@ def _money(order_id: str) -> list[Happened]:
         )
         for row in refunds
     ]
-    return paid + back
+    return paid, back
 
 
-def _group(order: Order, group: Any) -> list[Happened]:
-    """What became of the group that the order is in, and whether the member leads it now."""
+def _group(order: Order, group: Any) -> tuple[list[Happened], list[Happened]]:
+    """That the member opened the group, and what became of it if they had paid, leading it or not."""
     told = {"order_id": order.order_id, "state": group.state, "head": group.head_id == order.member_id}
     opened = [_of(group.group_id, "opened_group", group.opened_at, **told)] if order.head else []
     over = order.state not in ("pending", "cancelled") and group.ended_at is not None
-    return [*opened, *([_of(group.group_id, f"group_{group.state}", group.ended_at, **told)] if over else [])]
+    return opened, [_of(group.group_id, f"group_{group.state}", group.ended_at, **told)] if over else []
 
 
 def _links(rows: Sequence[Any]) -> list[Happened]:

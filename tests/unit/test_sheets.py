@@ -55,7 +55,9 @@ def test_what_is_no_text_is_told_as_json() -> None:
     assert cell(["=1"]) == '["=1"]'
 
 
-@pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", " =", "   @"])
+@pytest.mark.parametrize(
+    "begins", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", " =", "   @"]
+)
 def test_a_cell_never_begins_a_formula(begins: str) -> None:
     formula = f'{begins}HYPERLINK("http://x","y")'
 
