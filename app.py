@@ -31,6 +31,7 @@ from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
 
 JOB_SECONDS = 45.0
+ROOM_JOBS = (orders.UNFINISHED_JOB,)
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 
@@ -87,6 +88,13 @@ def expire_groups(event: CloudWatchEvent) -> None:
     """End groups whose time is over, and campaigns that were closed."""
     for job in (closing.CLOSE_JOB, groupbuys.EXPIRE_JOB):
         due.run(job=job, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS / 2)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def run_room_jobs(event: CloudWatchEvent) -> None:
+    """What the rooms have due besides."""
+    for job in ROOM_JOBS:
+        due.run(job=job, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS / len(ROOM_JOBS))
 
 
 @app.on_dynamodb_record(stream_arn=STREAM, batch_size=100, starting_position="TRIM_HORIZON")

@@ -30,6 +30,7 @@ from chalicelib.groupbuys.models import SCORE, Campaign, Group
 from chalicelib.groupbuys.schemas import EditCampaign, Price, Product, Sku
 from chalicelib.groupbuys.service import Buying, Seated
 from chalicelib.members.models import Member
+from chalicelib.orders import byhand
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Back, Order, Paid
 from tests.factories import NOW, OWNER, PROGRAM, a_word
@@ -39,8 +40,8 @@ from tests.harness.streams import event
 AFTERWARDS = NOW + 3 * DAY
 """When every hold and every group of a campaign made here has run out."""
 JOBS = (closing.CLOSE_JOB, service.RELEASE_JOB, service.EXPIRE_JOB, orders.REFUND_JOB, facts.JOB)
-ROOM = (settling, ending, closing, reporting, telling)
-"""Importing them tells orders where payments go, the jobs what to do, and the facts who reacts."""
+ROOM = (settling, ending, closing, reporting, telling, byhand)
+"""Importing them tells orders where payments go, the jobs what to do, the facts who reacts, people what to do."""
 
 # --- things -------------------------------------------------------------------------------------------------
 
@@ -468,7 +469,8 @@ def _misused(order: Plain, payment: Plain, back: Sequence[Plain]) -> Iterator[st
         yield f"{told}, for an order that is {order['state']} with {left} left"
     if payment["state"] == "returned" and len(back) != 1:
         yield f"{told} in {len(back)} parts"
-    if payment["state"] == "taken" and payment["amount_fen"] != order["amount_fen"]:
+    accepted = payment.get("by_hand") == "settled:accepted"
+    if payment["state"] == "taken" and payment["amount_fen"] != order["amount_fen"] and not accepted:
         yield f"{told}, for an order of {order['amount_fen']}"
     if payment["state"] == "taken" and order["state"] in ("refunding", "refunded") and left != 0:
         yield f"{told}, for an order that is {order['state']}"
@@ -591,8 +593,13 @@ def _jobs_of(row: Plain) -> tuple[str | None, ...]:
         ("refund", "due"): ("refund",),
         ("refund", "sent"): ("refund",),
         ("payment", "mismatch"): ("stuck#mismatch",),
+        ("payment", "taken"): (None,) if row.get("by_hand") in _LEFT else ("unfinished",),
     }
     return known.get((kind, state), (None,))
+
+
+_LEFT = ("settled:completed", "cancelled")
+"""What a person has decided of an order that was paid and never completed."""
 
 
 _ALWAYS: tuple[Callable[[Books], Iterator[str]], ...] = (

@@ -35,6 +35,7 @@ class Settings:
     timezone: str = "Asia/Shanghai"
     due_shards: int = 1
     session_days: int = 7
+    unfinished_days: int = 30
     dynamodb_endpoint: str = ""
 
     @property
@@ -68,6 +69,12 @@ def _count(value: str) -> int:
     return int(value)
 
 
+def _days(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or int(value) > 1000:
+        raise ValueError("a whole number of days, or 0 for never")
+    return int(value)
+
+
 def _secrets_place(value: str) -> str:
     place = value.rstrip("/")
     if place != "env" and not place.startswith("ssm:/"):
@@ -90,6 +97,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "timezone": _zone,
     "due_shards": _count,
     "session_days": _count,
+    "unfinished_days": _days,
     "secrets": _secrets_place,
 }
 

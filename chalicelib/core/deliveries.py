@@ -6,6 +6,7 @@ is still due. The mall may get a delivery twice and recognises it by its ``webho
     entity     pk           sk     written by   read by
     Delivery   <dlv_ id>    META   owe          send, operators
     due: deliver#k from the first moment, gone once confirmed; stuck after ten failures
+    owner: <mbr_>#deliveries, of those that are about a member
 """
 
 import json
@@ -26,7 +27,7 @@ TIMEOUT_S = 5.0
 
 
 class Delivery(Row, discriminator="delivery"):
-    """One message owed to the mall: ``due`` until the mall answered 2xx, then ``done``."""
+    """One message owed to the mall: ``due`` until the mall answered 2xx, then ``done``; or ``cancelled``."""
 
     to = UnicodeAttribute()
     type = UnicodeAttribute()
@@ -54,10 +55,29 @@ def owe(event_type: str, *, cause: Sequence[str], data: dict[str, Any], now: int
     body = json.dumps({"type": event_type, "timestamp": at, "data": data}, ensure_ascii=False)
     # The stream's reader has the first minute, so that job and reader seldom both send.
     slot = due.slot(job=JOB, pk=delivery_id, at=now + MINUTE)
+    about = data.get("member_id")
+    listed = table.listed(f"{about}#deliveries", at=now, as_=delivery_id) if about else {}
+    pk, sk = Delivery.key(delivery_id)
     row = Delivery(
-        *Delivery.key(delivery_id), state="due", to="mall", type=event_type, body=body, created_at=now, **slot
+        pk,
+        sk,
+        state="due",
+        to="mall",
+        type=event_type,
+        body=body,
+        created_at=now,
+        **slot,
+        **listed,
     )
     return [table.create(row)]
+
+
+def owed(*, limit: int, after: table.Raw | None = None) -> table.Page:
+    """Messages that nobody has confirmed: shard by shard those to be tried next first, then those given up."""
+    shards = [f"{JOB}#{number}" for number in range(config.settings().due_shards)]
+    entries, next_key = table.chained("due", [*shards, due.stuck_shard(JOB)], limit=limit, after=after)
+    rows = table.get_many([(Delivery, (entry["pk"], entry["sk"])) for entry in entries]) if entries else []
+    return table.Page([row for row in rows if row is not None and row.state == "due"], next_key)
 
 
 def handle_stream(event: dict[str, Any], *, now: int) -> None:

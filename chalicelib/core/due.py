@@ -207,7 +207,7 @@ def postpone(entry: Entry, failure: Exception, *, now: int) -> None:
     job = entry.due_shard.rsplit("#", 1)[0]
     shard, pause = entry.due_shard, min(HOUR, FIRST_PAUSE_S * 2 ** (attempts - 1))
     if attempts >= FAILURES:
-        shard, pause = f"stuck#{job}", 0
+        shard, pause = stuck_shard(job), 0
         count("StuckRows")
     actions = (
         Row.due_shard.set(shard),
@@ -229,11 +229,23 @@ def jobs() -> list[str]:
     return sorted(_handlers)
 
 
-def stuck(job: str, *, limit: int, after: table.Raw | None = None) -> table.Page:
-    """The rows of ``job`` that failed ten times, oldest first, as they are now."""
-    entries, next_key = table.index("due", Row.due_shard == f"stuck#{job}", limit=limit, after=after)
+def stuck(*jobs: str, limit: int, after: table.Raw | None = None) -> table.Page:
+    """The rows that wait for a person, job by job in this order, the oldest first, as they are now."""
+    shards = [stuck_shard(job) for job in jobs]
+    entries, next_key = table.chained("due", shards, limit=limit, after=after)
     rows = table.get_many([(Row, (entry["pk"], entry["sk"])) for entry in entries]) if entries else []
-    return table.Page([row for row in rows if row is not None and row.due_shard == f"stuck#{job}"], next_key)
+    return table.Page([row for row in rows if row is not None and row.due_shard in shards], next_key)
+
+
+def stuck_shard(job: str) -> str:
+    """The partition of the due index where rows of ``job`` wait for a person; no job works it."""
+    return f"stuck#{job}"
+
+
+def handed_over(job: str, *, at: int, why: str) -> list[Action]:
+    """The actions that hand a row over to a person at once, without ten tries."""
+    waits = (Row.due_shard.set(stuck_shard(job)), Row.due_at.set(at), Row.last_error.set(why))
+    return [*waits, Row.attempts.remove()]
 
 
 def retried(key: table.Key, *, job: str, now: int) -> table.Write:
@@ -243,7 +255,7 @@ def retried(key: table.Key, *, job: str, now: int) -> table.Write:
         NotFound: it is not stuck in this job.
     """
     actions = (Row.due_shard.set(shard_of(job, key[0])), Row.due_at.set(now), Row.attempts.remove())
-    return table.update(Row, key, *actions, when=Row.due_shard == f"stuck#{job}", refuse=NotFound)
+    return table.update(Row, key, *actions, when=Row.due_shard == stuck_shard(job), refuse=NotFound)
 
 
 class _Held(Exception):

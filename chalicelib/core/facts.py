@@ -112,6 +112,11 @@ def owing(fact: str, *, pk: str, now: int) -> list[Action]:
     return [*due.moved(job=JOB, pk=pk, at=now + OWED_AFTER_S, ref=fact), Row.owed_rev.set(Row.rev + 1)]
 
 
+def moves_money(fact: str) -> bool:
+    """Whether a reaction to this fact owes somebody money."""
+    return any(one.money for one in _reactions.get(fact, ()))
+
+
 def read(record: dict[str, Any]) -> Fact | None:
     """The fact in a stream record, if it is one: deletes and changes without a new state are not."""
     images = record["dynamodb"]

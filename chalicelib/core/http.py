@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 import msgspec
 from chalice.app import Blueprint, CORSConfig, Request, Response
 
-from chalicelib.core import clock, config, doors
+from chalicelib.core import clock, config, doors, sheets
 from chalicelib.core.errors import (
     AppError,
     BadRequest,
@@ -38,7 +38,7 @@ BODY_LIMIT_BYTES = 64 * 1024
 CORS = CORSConfig(
     allow_origin="*",
     allow_headers=["Authorization", "Accept-Language", "Idempotency-Key"],
-    expose_headers=["Retry-After", "X-Request-Id"],
+    expose_headers=["Retry-After", "X-Request-Id", "X-Next"],
     max_age=86400,
 )
 Headers = dict[str, str | list[str]]
@@ -142,9 +142,17 @@ class Api:
     def __init__(self, name: str) -> None:
         self.blueprint = Blueprint(name)
 
-    def get(self, path: str, *, door: doors.Door, refuses: Sequence[type[AppError]] = ()) -> Callable[[F], F]:
-        """Declare a route that only reads."""
-        return self._route("GET", path, door, 200, refuses)
+    def get(
+        self, path: str, *, door: doors.Door, refuses: Sequence[type[AppError]] = (), csv: bool = False
+    ) -> Callable[[F], F]:
+        """Declare a route that only reads; ``csv``: of a list, which can also be had at ``path`` + ``.csv``."""
+
+        def declare(view: F) -> F:
+            if csv:
+                self._route("GET", f"{path}.csv", door, 200, refuses)(_as_csv(view, path))
+            return self._route("GET", path, door, 200, refuses)(view)
+
+        return declare
 
     def post(
         self, path: str, *, door: doors.Door, status: int = 200, refuses: Sequence[type[AppError]] = ()
@@ -177,6 +185,26 @@ class Api:
             return view
 
         return declare
+
+
+def _as_csv(view: Callable[..., Any], path: str) -> Callable[..., Document]:
+    """A list's view as one that answers the same page as CSV, the next page's cursor in ``X-Next``."""
+    name = path.rsplit("/", 1)[1]
+
+    @wraps(view)
+    def as_csv(**arguments: Any) -> Document:
+        page, kind = view(**arguments), get_type_hints(view, include_extras=True)["return"]
+        text = sheets.csv_of(sheets.columns_of(kind), page.items, zone=config.settings().zone)
+        shown = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"}
+        following = {"X-Next": page.next} if page.next else {}
+        return Document(text, "text/csv; charset=utf-8", tuple({**shown, **following}.items()))
+
+    as_csv.__name__ = f"{view.__name__}_csv"
+    as_csv.__doc__ = (
+        f"{(view.__doc__ or '').strip().splitlines()[0].rstrip('.')}, as CSV; `X-Next` has the cursor."
+    )
+    as_csv.__annotations__ = {**view.__annotations__, "return": Document}
+    return as_csv
 
 
 def _answer(route: Route, request: Request, path_params: Mapping[str, str]) -> Response:

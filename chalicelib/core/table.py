@@ -74,6 +74,7 @@ class Row(Model):
     owed_rev = IntAttribute(null=True)
     attempts = IntAttribute(null=True)
     last_error = UnicodeAttribute(null=True)
+    by_hand = UnicodeAttribute(null=True)
     owner = UnicodeAttribute(null=True)
     listed_at = UnicodeAttribute(null=True)
     board = UnicodeAttribute(null=True)
@@ -270,6 +271,52 @@ def owned(owner: str, *, limit: int, after: Raw | None = None) -> Page:
     entries, next_key = index("owner", Row.owner == owner, limit=limit, newest_first=True, after=after)
     rows = get_many([(Row, (entry["pk"], entry["sk"])) for entry in entries]) if entries else []
     return Page([row for row in rows if row is not None and row.owner == owner], next_key)
+
+
+def chained(
+    name: Literal["due", "owner", "rank"],
+    partitions: Sequence[str],
+    *,
+    limit: int,
+    newest_first: bool = False,
+    after: Raw | None = None,
+) -> tuple[list[dict[str, Any]], Raw | None]:
+    """Index entries of several partitions, one after the other, and where the next page begins.
+
+    ``after`` is what this gave for the same partitions.
+    """
+    by = {"due": Row.due_shard, "owner": Row.owner, "rank": Row.board}[name]
+    first = partitions.index(after[by.attr_name]["S"]) if after else 0
+    key = after if after and "pk" in after else None
+    found: list[dict[str, Any]] = []
+    for partition in partitions[first:]:
+        if len(found) == limit:
+            return found, {by.attr_name: {"S": partition}}
+        room = limit - len(found)
+        some, key = index(name, by == partition, limit=room, newest_first=newest_first, after=key)
+        found += some
+        if key is not None:
+            return found, key
+    return found, None
+
+
+def merged(owners: Sequence[str], *, limit: int, before: str | None) -> tuple[list[Any], str | None]:
+    """Several lists of a member as one, newest first, and what the next page is ``before``."""
+    entries: list[dict[str, Any]] = []
+    for owner in owners:
+        whose = Row.owner == owner
+        condition = whose if before is None else whose & (Row.listed_at < before)
+        entries += index("owner", condition, limit=limit + 1, newest_first=True)[0]
+    entries.sort(key=lambda entry: str(entry["listed_at"]), reverse=True)
+    page = entries[:limit]
+    rows = get_many([(Row, (entry["pk"], entry["sk"])) for entry in page]) if page else []
+    more = page[-1]["listed_at"] if len(entries) > limit else None
+    return [row for row in rows if row is not None and row.owner in owners], more
+
+
+def listed(owner: str, *, at: int, as_: str) -> dict[str, Any]:
+    """The attributes that put a row in a list of the owner index: ``Row(..., **listed(...))``."""
+    return {"owner": owner, "listed_at": f"{at:011d}#{as_}"}
 
 
 def decode(item: Raw) -> Any:

@@ -377,6 +377,8 @@ def give_differences_back(group: Group, now: int) -> Sequence[Write]:
     for seat in service.with_seats(group.group_id)[1]:
         over_fen = (group.prices[seat.sku_id] - final[seat.sku_id]) * seat.quantity
         order = orders.show(seat.order_id)
+        # A person may have accepted less than the price, or the mall have given a part back.
+        over_fen = min(over_fen, order.refundable_fen or 0)
         if seat.state == "confirmed" and order.state in ("paid", "completed") and over_fen > 0:
             cause = f"{order.payment_id}#difference"
             writes += orders.reduced(

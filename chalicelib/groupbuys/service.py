@@ -279,6 +279,7 @@ def _new_order(
         amount_fen=price_fen * buying.quantity,
         created_at=now,
         held_until=now + (campaign.open_hold_s if head else campaign.hold_s),
+        **orders.listed(buying.member_id, order_id, now=now),
     )
 
 
@@ -683,6 +684,7 @@ def mine(member_id: str, *, limit: int, after: table.Raw | None) -> table.Page:
     return table.owned(f"{member_id}#groups", limit=limit, after=after)
 
 
-def orders_of(member_id: str, *, limit: int) -> list[str]:
-    """The orders of a member's newest seats; an order that was let go unpaid has no seat."""
-    return [seat.order_id for seat in mine(member_id, limit=limit, after=None).rows]
+def those(group_ids: Sequence[str]) -> dict[str, Group]:
+    """The groups of these ids as they are now, those that there are; at most a hundred."""
+    rows = table.get_many([(Group, Group.key(group_id)) for group_id in dict.fromkeys(group_ids)])
+    return {row.group_id: row for row in rows if row is not None}

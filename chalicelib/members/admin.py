@@ -13,8 +13,8 @@ from chalicelib.members.schemas import (
     Because,
     Done,
     EditProgram,
+    FindMember,
     HandOver,
-    MemberRef,
 )
 
 api = Api(__name__)
@@ -52,8 +52,10 @@ def remove_program(call: Call, program_id: str) -> Done:
 
 
 @api.get("/v1/admin/members", door=doors.operators("support", "finance"), refuses=[NotFound, Invalid])
-def find_member(call: Call, query: MemberRef) -> AdminMember:
-    """The member with this external_id, unionid, or openid in a program; one of them is given."""
+def find_member(call: Call, query: FindMember) -> AdminMember:
+    """The member with this member_id, external_id, unionid, or openid in a program; one of them is given."""
+    if query.member_id:
+        return _member(service.show(query.member_id), call)
     return _member(service.find(proof=service.proofs_of(query)[0]), call)
 
 

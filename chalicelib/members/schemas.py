@@ -123,3 +123,9 @@ class MemberRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     program_id: Id | None = None
     openid: Proof | None = None
     unionid: Proof | None = None
+
+
+class FindMember(MemberRef, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A member as operators look them up: as the mall names them, or by our own id."""
+
+    member_id: Id | None = None

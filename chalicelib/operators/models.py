@@ -3,6 +3,7 @@
     entity   pk                    sk             written by         read by
     Key      OPKEY#<sha256>        META           add, switch_off    authenticate (remembered 30 s)
     Audit    AUDIT#<YYYY-MM>       <aud_ ulid>    every admin write  trail (newest first)
+    owner    Audit about a member: <mbr_>#audit, newest first
 
 A key has 256 random bits, so its plain hash cannot be guessed back.
 """

@@ -6,6 +6,8 @@ import msgspec
 
 from chalicelib.core.http import Listing
 
+Why = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
 
 class Me(msgspec.Struct, frozen=True, kw_only=True):
     """The operator behind the key."""
@@ -36,22 +38,50 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     after: Any
 
 
-class Some(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many of a list that has one page."""
-
-    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
-
-
 class StuckRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Work that failed ten times: what it is, why, and the id to retry it by."""
+    """Work that waits for a person: what it is, whom it is about, what was tried, and what can be done.
+
+    ``settle_as``: the ways in which it is settled by hand.
+    """
 
     id: str
     job: str
+    what: str
     kind: str
     ref: str
+    member_id: str | None
+    order_id: str | None
+    group_id: str | None
+    campaign_id: str | None
+    amount_fen: int | None
+    details: dict[str, Any]
     attempts: int
     last_error: str
     since: int
+    actions: list[str]
+    settle_as: list[str]
+
+
+class Settle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why it is settled by hand, and how, where there is more than one way."""
+
+    reason: Why
+    how: Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,32}$(?!\n)")] | None = None
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why it is owed no longer."""
+
+    reason: Why
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's decision is carried out."""
+
+    id: str
+    action: str
+    how: str | None
+    now: int
 
 
 class Retried(msgspec.Struct, frozen=True, kw_only=True):

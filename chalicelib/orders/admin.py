@@ -1,14 +1,58 @@
-"""HTTP for operators: one order with its money, and giving it back."""
+"""HTTP for operators: looking orders up, one order with its money, and giving it back."""
 
-from chalicelib.core import doors
-from chalicelib.core.errors import Busy, NotFound
-from chalicelib.core.http import Api, Call
-from chalicelib.orders import service
+from typing import Any
+
+from chalicelib.core import cursors, doors
+from chalicelib.core.errors import Busy, Invalid, NotFound
+from chalicelib.core.http import Api, Call, Items
+from chalicelib.orders import byhand, service
 from chalicelib.orders.answers import mall_order
-from chalicelib.orders.schemas import AdminOrder, MoneyRow, RefundOrder
+from chalicelib.orders.schemas import AdminOrder, FindOrders, FoundOrder, MoneyRow, RefundOrder
 from chalicelib.orders.service import Order
 
 api = Api(__name__)
+unfinished = byhand.look_at  # importing it tells operators what a person can do about an order's money
+
+
+@api.get(
+    "/v1/admin/orders",
+    door=doors.operators("support", "finance"),
+    refuses=[NotFound, Invalid, cursors.CursorInvalid],
+    csv=True,
+)
+def find(call: Call, query: FindOrders) -> Items[FoundOrder]:
+    """The order of this order_id or mall_order_id, or the orders of a member or of a campaign, newest first.
+
+    All of a member's, also those let go unpaid; of a campaign those that money came for.
+    """
+    asked = {name: value for name in _FOUND_BY if (value := getattr(query, name)) is not None}
+    if len(asked) != 1:
+        raise Invalid(field="order_id", reason="exactly one of these is given", known=list(_FOUND_BY))
+    ((name, value),) = asked.items()
+    if name in _LISTED_BY:
+        return _listed(call, query, name, value)
+    order = service.show(value) if name == "order_id" else service.find_for_mall(value)
+    if order is None:
+        raise NotFound
+    return Items(items=[_found(order)], now=call.now)
+
+
+def _listed(call: Call, query: FindOrders, name: str, value: str) -> Items[FoundOrder]:
+    where = f"orders#{name}#{','.join(service.boards_of(value))}"
+    after = cursors.unseal(query.after, where=where, now=call.now)
+    page = _LISTED_BY[name](value, limit=query.limit, after=after)
+    sealed = cursors.seal(page.next_key, where=where, now=call.now)
+    return Items(items=[_found(order) for order in page.rows], next=sealed, now=call.now)
+
+
+_LISTED_BY = {"member_id": service.of_member, "campaign_id": service.of_campaign}
+_FOUND_BY = ("order_id", "mall_order_id", "member_id", "campaign_id")
+
+
+def _found(order: Order) -> FoundOrder:
+    told: dict[str, Any] = {name: getattr(order, name) for name in FoundOrder.__struct_fields__}
+    counted = {name: told[name] or 0 for name in ("refundable_fen", "refunded_fen")}
+    return FoundOrder(**{**told, **counted})
 
 
 @api.get("/v1/admin/orders/{order_id}", door=doors.operators("support", "finance"), refuses=[NotFound])

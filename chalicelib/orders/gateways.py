@@ -11,15 +11,17 @@ from typing import Any, ClassVar, Protocol
 
 from chalicelib.core import deliveries, table
 from chalicelib.core.telemetry import logger
+from chalicelib.operators.stuck import ByHand
 from chalicelib.orders.models import Order, Refund
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paid:
-    """A payment as its gateway reported it."""
+    """A payment as its gateway reported it; ``by_hand``: of a wrong amount, and a person accepted it as it is."""
 
     payment_id: str
     amount_fen: int
+    by_hand: ByHand | None = None
 
 
 class NotRefunded(Exception):

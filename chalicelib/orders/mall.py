@@ -27,10 +27,12 @@ def show(call: Call, order_id: str) -> MallOrder:
     return mall_order(service.show(order_id), now=call.now)
 
 
-@api.post("/v1/mall/events", door=doors.MALL, refuses=[Invalid, service.OrderOver, Busy])
+@api.post(
+    "/v1/mall/events", door=doors.MALL, refuses=[Invalid, service.OrderOver, service.MallOrderTaken, Busy]
+)
 def take_event(call: Call, body: MallEvent) -> EventTaken:
     """Something happened in the mall; told again, or out of order, it leads to the same."""
-    order = service.find(_order_id(body.order_id, body.mall_order_id) or "-")
+    order = _order_of(body.order_id, body.mall_order_id)
     takes = _TAKES.get(body.type)
     if order is None or takes is None:
         return EventTaken(id=body.id, handled=False, order=None, now=call.now)
@@ -39,10 +41,10 @@ def take_event(call: Call, body: MallEvent) -> EventTaken:
     return EventTaken(id=body.id, handled=True, order=order_answer(order, now=call.now), now=call.now)
 
 
-def _order_id(order_id: str | None, mall_order_id: str | None) -> str | None:
+def _order_of(order_id: str | None, mall_order_id: str | None) -> Order | None:
     if order_id:
-        return order_id
-    return service.id_for_mall(mall_order_id) if mall_order_id else None
+        return service.find(order_id)
+    return service.find_for_mall(mall_order_id) if mall_order_id else None
 
 
 def _created(order: Order, event: MallEvent, now: int) -> None:
@@ -94,7 +96,7 @@ def reconcile(call: Call, body: Reconcile) -> Reconciled:
 
 
 def _differences(line: MallLine) -> list[Difference]:
-    order = service.find(_order_id(line.order_id, line.mall_order_id) or "-")
+    order = _order_of(line.order_id, line.mall_order_id)
     if order is None:
         return [_difference(line, "unknown_here", line.paid_fen, None)]
     payments, refunds = service.money_of(order.order_id)

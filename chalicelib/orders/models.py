@@ -1,12 +1,16 @@
 """Order storage.
 
-entity    pk             sk                   written by                    read by
-Order     ORDER#<ord_>   META                 the room that sells, pay      pay, show, the room that sells
-Payment   ORDER#<ord_>   PAYMENT#<payment>    pay (once for a payment)      pay, show
-Refund    ORDER#<ord_>   REFUND#<cause>       pay, the room that sells      send_refund, operators
+entity     pk                 sk                   written by                    read by
+Order      ORDER#<ord_>       META                 the room that sells, pay      pay, show, the room that sells
+Payment    ORDER#<ord_>       PAYMENT#<payment>    pay (once for a payment)      pay, show
+Refund     ORDER#<ord_>       REFUND#<cause>       pay, the room that sells      send_refund, operators
+MallName   MALLORDER#<id>     META                 order.created                 look-ups, the mall's events
 
 due: refund#k from the first moment, gone once confirmed; stuck after ten failures; stuck#mismatch: a payment
-of a wrong amount, at once. A cause is a payment's number, so that a payment is refunded once.
+of a wrong amount, at once. A payment that was taken: unfinished#k some days after it, to look whether its order was
+completed; then gone, or stuck#unfinished. The order's own slot stays free for what its facts owe.
+owner: Order: <mbr_>#orders, newest first. rank: Order once money came for it: ORDERS#<cmp_>#<k> by its time.
+A cause is a payment's number, so that a payment is refunded once.
 
 Order: pending → paid → completed · pending → cancelled → paid (late) · paid | cancelled → refunding → refunded
 """
@@ -85,6 +89,17 @@ class Payment(Row, discriminator="payment"):
     def key(order_id: str, payment_id: str) -> Key:
         """One row for a payment."""
         return f"ORDER#{order_id}", f"PAYMENT#{payment_id}"
+
+
+class MallName(Row, discriminator="mall_order"):
+    """Which order the mall's own number names, said by the mall after the phone had ordered."""
+
+    order_id = UnicodeAttribute()
+
+    @staticmethod
+    def key(mall_order_id: str) -> Key:
+        """One row for a number of the mall."""
+        return f"MALLORDER#{mall_order_id}", "META"
 
 
 class Refund(Row, discriminator="refund"):

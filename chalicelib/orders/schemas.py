@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from chalicelib.core.http import Listing
 from chalicelib.members.schemas import Reason
 
 OrderId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
@@ -145,3 +146,36 @@ class AdminOrder(MallOrder, frozen=True, kw_only=True):
     """An order with its money, as support sees it."""
 
     money: list[MoneyRow]
+
+
+class FindOrders(Listing, frozen=True, kw_only=True):
+    """Which orders: exactly one of these is given."""
+
+    order_id: OrderId | None = None
+    mall_order_id: OrderId | None = None
+    member_id: OrderId | None = None
+    campaign_id: OrderId | None = None
+
+
+class FoundOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as a line of a list."""
+
+    order_id: str
+    mall_order_id: str | None
+    member_id: str
+    state: str
+    title: str
+    sku_id: str
+    quantity: int
+    amount_fen: int
+    refundable_fen: int
+    refunded_fen: int
+    campaign_id: str
+    group_id: str
+    head: bool
+    gateway: str
+    payment_id: str | None
+    created_at: int
+    paid_at: int | None
+    shipped_at: int | None
+    completed_at: int | None

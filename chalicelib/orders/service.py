@@ -1,5 +1,6 @@
 """The rules of orders: the writes that other rooms build their transactions from, payments, and refunds."""
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from chalicelib.core import due, ids, table
+from chalicelib.core import config, due, ids, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Conflict, Invalid, NotFound
@@ -16,13 +17,15 @@ from chalicelib.core.telemetry import logger
 from chalicelib.operators import service as operators
 from chalicelib.orders import gateways
 from chalicelib.orders.gateways import Paid as Paid  # noqa: PLC0414 - other rooms name what they are given
+from chalicelib.orders.models import MallName, Payment
 from chalicelib.orders.models import Order as Order  # noqa: PLC0414 - other rooms name what they are given
-from chalicelib.orders.models import Payment
 from chalicelib.orders.models import Refund as Refund  # noqa: PLC0414
 
 REFUND_JOB = "refund"
 MISMATCH_JOB = "mismatch"
+UNFINISHED_JOB = "unfinished"
 CONFIRMED_WITHIN_S = DAY
+CONFIRMED_AT_LATEST_S = 7 * DAY
 
 
 class OrderOver(Conflict):
@@ -32,6 +35,15 @@ class OrderOver(Conflict):
     en = "This order is over."
     zh = "订单已结束。"
     advice = "Show the order's state and what can be bought now."
+
+
+class MallOrderTaken(Conflict):
+    """The mall's number names another order already; ``details.order_id`` says which."""
+
+    code = "mall_order_taken"
+    en = "This mall order belongs to another order."
+    zh = "该商城订单号已对应另一笔订单。"
+    advice = "A bug in the mall: one of its orders is one of ours."
 
 
 class PaymentKnown(Exception):
@@ -100,6 +112,15 @@ def find(order_id: str) -> Order | None:
     return table.get(Order, Order.key(order_id))
 
 
+def find_for_mall(mall_order_id: str) -> Order | None:
+    """The order of this number of the mall's, whether the mall made it first or named it later."""
+    order = find(id_for_mall(mall_order_id))
+    if order is not None:
+        return order
+    name = table.get(MallName, MallName.key(mall_order_id))
+    return find(name.order_id) if name is not None else None
+
+
 def those(order_ids: Sequence[str]) -> list[Order]:
     """The orders of these ids as they are now, those that there are."""
     found: list[Order] = []
@@ -107,6 +128,18 @@ def those(order_ids: Sequence[str]) -> list[Order]:
         keys = [(Order, Order.key(order_id)) for order_id in order_ids[at : at + 100]]
         found += [row for row in table.get_many(keys) if row is not None]
     return found
+
+
+def of_member(member_id: str, *, limit: int, after: table.Raw | None) -> table.Page:
+    """A member's orders, newest first, also those that were let go unpaid."""
+    return table.owned(f"{member_id}#orders", limit=limit, after=after)
+
+
+def of_campaign(campaign_id: str, *, limit: int, after: table.Raw | None) -> table.Page:
+    """The orders of a campaign that money came for, newest first in each partition of the list."""
+    boards = boards_of(campaign_id)
+    entries, next_key = table.chained("rank", boards, limit=limit, newest_first=True, after=after)
+    return table.Page(those([entry["pk"].removeprefix("ORDER#") for entry in entries]), next_key)
 
 
 def money_of(order_id: str) -> tuple[list[Payment], list[Refund]]:
@@ -135,11 +168,12 @@ def taken(order: Order, paid: Paid, *, before: str, refuse: Refusal, now: int, *
         Order.payment_id.set(paid.payment_id),
         Order.paid_at.set(now),
         Order.refundable_fen.set(paid.amount_fen),
+        *_on_the_books(order, now=now),
         *(getattr(Order, name).set(value) for name, value in moved.items()),
     ]
     was = Order.state == before
     return [
-        _payment(order, paid, state="taken", now=now),
+        *_payment(order, paid, state="taken", now=now),
         table.update(Order, Order.key(order.order_id), *actions, when=was, refuse=refuse),
     ]
 
@@ -153,11 +187,12 @@ def returned(order: Order, paid: Paid, *, reason: str, refuse: Refusal, now: int
         Order.payment_id.set(paid.payment_id),
         Order.paid_at.set(now),
         Order.refundable_fen.set(0),
+        *_on_the_books(order, now=now),
         when=Order.state == "cancelled",
         refuse=refuse,
     )
     return [
-        _payment(order, paid, state="returned", now=now),
+        *_payment(order, paid, state="returned", now=now),
         gone,
         owed_back(
             order, paid.payment_id, amount_fen=paid.amount_fen, back=Back(reason=reason), whole=True, now=now
@@ -244,16 +279,45 @@ def owed_back(
     return table.create(row, refuse=lambda _: PaymentKnown())
 
 
-def _payment(order: Order, paid: Paid, *, state: str, now: int) -> Write:
+def _payment(order: Order, paid: Paid, *, state: str, now: int) -> list[Write]:
+    """The payment's row, once for its number; one that a person accepted is there, and is decided on."""
+    pk, sk = Payment.key(order.order_id, paid.payment_id)
+    look_at = now + config.settings().unfinished_days * DAY
+    waits = state == "taken" and look_at > now
+    if paid.by_hand is not None:
+        due_then = due.moved(job=UNFINISHED_JOB, pk=pk, at=look_at) if waits else due.emptied()
+        decided = (Payment.state.set(state), *due_then, paid.by_hand.mark)
+        known = table.update(
+            Payment, (pk, sk), *decided, when=paid.by_hand.still, refuse=lambda _: PaymentKnown()
+        )
+        return [replace(known, natural=True), paid.by_hand.audit]
     row = Payment(
-        *Payment.key(order.order_id, paid.payment_id),
+        pk,
+        sk,
         state=state,
         order_id=order.order_id,
         payment_id=paid.payment_id,
         amount_fen=paid.amount_fen,
         at=now,
+        **(due.slot(job=UNFINISHED_JOB, pk=pk, at=look_at) if waits else {}),
     )
-    return table.create(row, refuse=lambda _: PaymentKnown())
+    return [table.create(row, refuse=lambda _: PaymentKnown())]
+
+
+def listed(member_id: str, order_id: str, *, now: int) -> dict[str, Any]:
+    """The attributes that put a new order in its member's list, where it stays whatever becomes of it."""
+    return table.listed(f"{member_id}#orders", at=now, as_=order_id)
+
+
+def boards_of(campaign_id: str) -> list[str]:
+    """The partitions of the rank index that hold the orders of a campaign that were paid."""
+    return [f"ORDERS#{campaign_id}#{k}" for k in range(config.settings().due_shards)]
+
+
+def _on_the_books(order: Order, *, now: int) -> list[Action]:
+    boards = boards_of(order.campaign_id)
+    board = boards[zlib.crc32(order.order_id.encode()) % len(boards)]
+    return [Order.board.set(board), Order.score.set(now)]
 
 
 # --- payments -----------------------------------------------------------------------------------------------
@@ -324,12 +388,22 @@ def pay(order_id: str, paid: Paid, *, now: int) -> None:
     try:
         if paid.amount_fen != order.amount_fen:
             table.apply(_mismatch(order, paid, now=now))
-        elif order.state in ("pending", "cancelled"):
-            _purposes[order.purpose].settle(order, paid, now)
-        elif order.payment_id != paid.payment_id:
-            _give_back(order, paid, now=now)
+        else:
+            place(order, paid, now=now)
     except PaymentKnown:
         logger.info("payment was reported again", order=order_id, payment=paid.payment_id)
+
+
+def place(order: Order, paid: Paid, *, now: int) -> None:
+    """Bring money that is right, or that a person accepted, to where it belongs.
+
+    Raises:
+        PaymentKnown: it was dealt with before.
+    """
+    if order.state in ("pending", "cancelled"):
+        _purposes[order.purpose].settle(order, paid, now)
+    elif order.payment_id != paid.payment_id:
+        _give_back(order, paid, now=now)
 
 
 def _give_back(order: Order, paid: Paid, *, now: int) -> None:
@@ -342,7 +416,7 @@ def _give_back(order: Order, paid: Paid, *, now: int) -> None:
         now=now,
         payment_id=paid.payment_id,
     )
-    table.transact([_payment(order, paid, state="returned", now=now), back])
+    table.transact([*_payment(order, paid, state="returned", now=now), back])
 
 
 def give_back(order: Order, paid: Paid, *, now: int) -> None:
@@ -364,7 +438,7 @@ def _mismatch(order: Order, paid: Paid, *, now: int) -> Write:
         at=now,
         attempts=1,
         last_error=f"{paid.amount_fen} fen came, {order.amount_fen} fen are owed",
-        due_shard=f"stuck#{MISMATCH_JOB}",
+        due_shard=due.stuck_shard(MISMATCH_JOB),
         due_at=now,
         due_ref=order.order_id,
     )
@@ -393,7 +467,8 @@ def send_refund(entry: due.Entry, now: int) -> None:
     """Ask the gateway to give money back, under the number that never changes, until it is confirmed.
 
     Raises:
-        gateways.NotRefunded: the gateway did not take it; it is tried again.
+        gateways.NotRefunded: the gateway did not take it, or took it on and for a week has not confirmed it; it is
+        tried again, and then a person sees it.
     """
     refund = table.get(Refund, (entry.pk, entry.sk))
     if refund is None or refund.state == "done":
@@ -402,6 +477,8 @@ def send_refund(entry: due.Entry, now: int) -> None:
     if gateways.of(order.gateway).refund(order, refund, now=now):
         confirm_refund(refund, now=now)
         return
+    if refund.state == "sent" and now >= refund.created_at + CONFIRMED_AT_LATEST_S:
+        raise gateways.NotRefunded("it was taken on, and never confirmed")
     later = due.moved(job=REFUND_JOB, pk=entry.pk, at=now + CONFIRMED_WITHIN_S)
     unmoved = Refund.due_at == entry.due_at
     _quietly(
@@ -419,6 +496,11 @@ class _Done(Exception):
 
 def confirm_refund(refund: Refund, *, now: int) -> None:
     """The money is back; told again, nothing changes."""
+    _quietly(confirmed(refund, now=now, refuse=_Done))
+
+
+def confirmed(refund: Refund, *, now: int, refuse: Refusal) -> list[Write]:
+    """The writes that say of a refund, and of its order, that the money is back."""
     done = table.update(
         Refund,
         (refund.pk, refund.sk),
@@ -426,9 +508,9 @@ def confirm_refund(refund: Refund, *, now: int) -> None:
         Refund.done_at.set(now),
         *due.emptied(),
         when=Refund.state.is_in("due", "sent"),
-        refuse=_Done,
+        refuse=refuse,
     )
-    _quietly([done, _refunded(refund)])
+    return [done, replace(_refunded(refund), refuse=refuse)]
 
 
 def _refunded(refund: Refund) -> Write:
@@ -439,11 +521,14 @@ def _refunded(refund: Refund) -> Write:
     return table.update(Order, Order.key(refund.order_id), *actions, when=when, refuse=_Done)
 
 
-def _quietly(writes: Sequence[Write]) -> None:
+def _quietly(writes: Sequence[Write]) -> bool:
+    """Whether it was done now, and not by another or before."""
     try:
-        table.transact(writes)
+        table.transact(writes) if len(writes) > 1 else table.apply(writes[0])
     except _Done:
         logger.info("it was done by another", key=writes[0].row.pk)
+        return False
+    return True
 
 
 def find_refund(order_id: str, refund_id: str) -> Refund:
@@ -461,12 +546,6 @@ def find_refund(order_id: str, refund_id: str) -> Refund:
 def refund_known(order_id: str, cause: str) -> bool:
     """Whether there is a refund for this cause."""
     return table.get(Refund, Refund.key(order_id, cause)) is not None
-
-
-@due.handles(MISMATCH_JOB)
-def look_again(entry: due.Entry, now: int) -> None:
-    """A wrong amount stays wrong: a person gives it back; a retry lists it again."""
-    raise ValueError("the amount is still not what the order owes")
 
 
 def refund(order_id: str, *, back: Back, now: int) -> None:
@@ -488,10 +567,16 @@ def refund_for(order_id: str, *, reason: str, by: Operator, now: int) -> None:
     Raises:
         NotFound: there is no such order. OrderOver: it was never paid.
     """
-    before = {"state": show(order_id).state}
+    order = show(order_id)
     # Noted first: what breaks off after it is in the trail, and is repeated.
     audit = operators.recorded(
-        by=by, action="order.refunded", subject=order_id, before=before, after={"reason": reason}, now=now
+        by=by,
+        action="order.refunded",
+        subject=order_id,
+        before={"state": order.state},
+        after={"reason": reason},
+        now=now,
+        member_id=order.member_id,
     )
     table.apply(audit)
     refund(order_id, back=Back(reason="operator"), now=now)
@@ -526,7 +611,13 @@ def complete(order_id: str, *, now: int) -> None:
     state = show(order_id).state
     if state in ("pending", "cancelled"):
         raise OrderOver(state=state)
-    _note(order_id, Order.state.set("completed"), Order.completed_at.set(now), when=Order.state == "paid")
+    _quietly([completed(order_id, now=now, refuse=_Done)])
+
+
+def completed(order_id: str, *, now: int, refuse: Refusal) -> Write:
+    """A paid order is done."""
+    actions = (Order.state.set("completed"), Order.completed_at.set(now))
+    return table.update(Order, Order.key(order_id), *actions, when=Order.state == "paid", refuse=refuse)
 
 
 def shipped(order_id: str, *, now: int) -> None:
@@ -541,18 +632,32 @@ def aftersale(order_id: str, *, is_open: bool) -> None:
 
 
 def named(order_id: str, *, mall_order_id: str) -> None:
-    """The mall says which of its orders this one is: it takes the money from then on, unless it came already."""
-    name, nameless = Order.mall_order_id.set(mall_order_id), Order.mall_order_id.does_not_exist()
+    """The mall says which of its orders this one is: it takes the money from then on, unless it came already.
+
+    Named already, nothing changes.
+
+    Raises:
+        MallOrderTaken: its number names another order.
+    """
+    holder = find_for_mall(mall_order_id)
+    if holder is not None:
+        return _same(holder.order_id, order_id)
+    name = table.create(MallName(*MallName.key(mall_order_id), order_id=order_id))
+    named_so, nameless = Order.mall_order_id.set(mall_order_id), Order.mall_order_id.does_not_exist()
     unpaid = nameless & (Order.state == "pending")
-    if not _note(order_id, name, Order.gateway.set("mall"), when=unpaid):
-        _note(order_id, name, when=nameless)
-
-
-def _note(order_id: str, *actions: Action, when: Condition) -> bool:
-    """Whether the order was not so already, nor past it."""
+    key = Order.key(order_id)
+    takes_over = table.update(Order, key, named_so, Order.gateway.set("mall"), when=unpaid, refuse=_Done)
     try:
-        table.apply(table.update(Order, Order.key(order_id), *actions, when=when, refuse=_Done))
-    except _Done:
-        logger.info("the order is so already, or past it", order=order_id)
-        return False
-    return True
+        if not _quietly([name, takes_over]):
+            _quietly([name, table.update(Order, key, named_so, when=nameless, refuse=_Done)])
+    except table.Taken as first:
+        _same(first.row.order_id, order_id)
+
+
+def _same(named_id: str, order_id: str) -> None:
+    if named_id != order_id:
+        raise MallOrderTaken(order_id=named_id)
+
+
+def _note(order_id: str, *actions: Action, when: Condition) -> None:
+    _quietly([table.update(Order, Order.key(order_id), *actions, when=when, refuse=_Done)])

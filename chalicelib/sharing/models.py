@@ -11,6 +11,8 @@
     Card      CARDS                       <kind>#<ch>#<pl> operators             card (all, 30 s)
     Target    TARGETS#<kind>              <id>             operators             card, page (30 s)
 
+    owner  Link: <mbr_>#links of its sharer, newest first
+
     * on the traffic table; in place of a code also the id of what targets are part of. Facts: binding.made.
 
 Hour rows count visits: one conditional update, ``ADD n 1, seen {hash}`` if the row has not seen the visitor and

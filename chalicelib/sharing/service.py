@@ -149,6 +149,7 @@ def _row(sharer_id: str, wanted: MintLink, *, attempt: int, now: int) -> Link:
         placement=wanted.placement,
         created_at=now,
         expires_at=wanted.expires_at,
+        **table.listed(f"{sharer_id}#links", at=now, as_=code),
     )
 
 

@@ -13,8 +13,9 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
-    """A member's story, newest first."""
+    """A page of a member's story, newest first; ``next`` is the cursor of the page after it, null at the end."""
 
     member_id: str
     items: list[Happened]
+    next: str | None = None
     now: int

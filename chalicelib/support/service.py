@@ -1,33 +1,53 @@
-"""A member's story, told from what the rooms know."""
+"""A member's story, told from what the rooms know.
 
+What is listed is what began: orders, links, operators' changes, messages to the mall, newest first, merged from the
+member's own lists of the owner index. What came of an order (its payments, its group, its refunds) stands with it.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from chalicelib.core import table
 from chalicelib.groupbuys import service as groupbuys
 from chalicelib.members import service as members
 from chalicelib.orders import service as orders
+from chalicelib.orders.service import Order
 from chalicelib.sharing import attribution
 from chalicelib.support.schemas import Happened
 
-GROUPS_AT_MOST = 50
+_NEVER = 99_999_999_999
 
 
-def timeline(member_id: str) -> list[Happened]:
-    """Everything about a member, newest first; of their newest fifty groups.
+def timeline(member_id: str, *, limit: int, before: str | None) -> tuple[list[Happened], str | None]:
+    """What happened to a member, newest first, by ``limit`` things that began; and what the next page is before.
 
     Raises:
         NotFound: there is no such member.
     """
+    owners = {f"{member_id}#{name}": name for name in _TELL}
+    rows, following = table.merged(list(owners), limit=limit, before=before)
+    found = _own(member_id, since=_second(following) if following else -1, until=_second(before))
+    for name, tell in _TELL.items():
+        found += tell([row for row in reversed(rows) if owners[row.owner] == name])
+    # Turned round after it is sorted: of one second, what follows from something else stands above it.
+    return sorted(found, key=lambda one: one.at)[::-1], following
+
+
+def _second(listed_at: str | None) -> int:
+    return int(listed_at.partition("#")[0]) if listed_at else _NEVER
+
+
+# --- what is with the member's own row ----------------------------------------------------------------------
+
+
+def _own(member_id: str, *, since: int, until: int) -> list[Happened]:
+    """Registration and bindings, those that belong between two pages: after ``since``, until ``until``."""
     member = members.show(member_id)
-    found = [
-        Happened(
-            at=member.registered_at,
-            what="registered",
-            subject=member_id,
-            details={"program_id": member.program_id, "link": member.came_link},
-        )
-    ]
+    details: dict[str, Any] = {"program_id": member.program_id, "link": member.came_link}
+    found = [Happened(at=member.registered_at, what="registered", subject=member_id, details=details)]
     found += _bindings(member_id)
-    for order_id in groupbuys.orders_of(member_id, limit=GROUPS_AT_MOST):
-        found += _order(order_id)
-    return sorted(found, key=lambda one: one.at, reverse=True)
+    return [one for one in found if since < one.at <= until]
 
 
 def _bindings(member_id: str) -> list[Happened]:
@@ -47,39 +67,116 @@ def _bindings(member_id: str) -> list[Happened]:
     ]
 
 
-def _order(order_id: str) -> list[Happened]:
-    order = orders.find(order_id)
-    if order is None:
-        return []
-    made = Happened(
-        at=order.created_at,
-        what="ordered",
-        subject=order_id,
-        details={
-            "group_id": order.group_id,
-            "title": order.title,
-            "amount_fen": order.amount_fen,
-            "state": order.state,
-            "head": order.head,
-        },
-    )
+# --- what is listed -----------------------------------------------------------------------------------------
+
+
+def _orders(rows: Sequence[Order]) -> list[Happened]:
+    groups = groupbuys.those([order.group_id for order in rows]) if rows else {}
+    return [one for order in rows for one in _order(order, groups.get(order.group_id))]
+
+
+def _order(order: Order, group: Any) -> list[Happened]:
+    made = {
+        "group_id": order.group_id,
+        "title": order.title,
+        "amount_fen": order.amount_fen,
+        "state": order.state,
+        "head": order.head,
+        "mall_order_id": order.mall_order_id,
+    }
+    opened, over = _group(order, group) if group is not None else ([], [])
+    noted = {"shipped": order.shipped_at, "completed": order.completed_at}
+    went_on = [_of(order.order_id, what, at) for what, at in noted.items() if at is not None]
+    ordered = _of(order.order_id, "ordered", order.created_at, **made)
+    paid, back = _money(order.order_id)
+    return [*opened, ordered, *paid, *over, *went_on, *back]
+
+
+def _money(order_id: str) -> tuple[list[Happened], list[Happened]]:
     payments, refunds = orders.money_of(order_id)
     paid = [
-        Happened(
-            at=row.at,
-            what=f"payment_{row.state}",
-            subject=order_id,
-            details={"payment_id": row.payment_id, "amount_fen": row.amount_fen},
-        )
+        _of(order_id, f"payment_{row.state}", row.at, payment_id=row.payment_id, amount_fen=row.amount_fen)
         for row in payments
     ]
     back = [
-        Happened(
-            at=row.created_at,
-            what=f"refund_{row.state}",
-            subject=order_id,
-            details={"refund_id": row.refund_id, "amount_fen": row.amount_fen, "reason": row.reason},
+        _of(
+            order_id,
+            f"refund_{row.state}",
+            row.done_at or row.created_at,
+            refund_id=row.refund_id,
+            amount_fen=row.amount_fen,
+            reason=row.reason,
         )
         for row in refunds
     ]
-    return [made, *paid, *back]
+    return paid, back
+
+
+def _group(order: Order, group: Any) -> tuple[list[Happened], list[Happened]]:
+    """That the member opened the group, and what became of it if they had paid, leading it or not."""
+    told = {"order_id": order.order_id, "state": group.state, "head": group.head_id == order.member_id}
+    opened = [_of(group.group_id, "opened_group", group.opened_at, **told)] if order.head else []
+    over = order.state not in ("pending", "cancelled") and group.ended_at is not None
+    return opened, [_of(group.group_id, f"group_{group.state}", group.ended_at, **told)] if over else []
+
+
+def _links(rows: Sequence[Any]) -> list[Happened]:
+    return [
+        _of(
+            row.code,
+            "link_minted",
+            row.created_at,
+            state=row.state,
+            target=f"{row.target_kind}:{row.target_id}",
+            channel=row.channel,
+            placement=row.placement,
+        )
+        for row in rows
+    ]
+
+
+def _changes(rows: Sequence[Any]) -> list[Happened]:
+    return [
+        _of(
+            row.subject,
+            row.action,
+            row.at,
+            by=row.by,
+            by_name=row.by_name,
+            before=row.before,
+            after=row.after,
+        )
+        for row in rows
+    ]
+
+
+def _messages(rows: Sequence[Any]) -> list[Happened]:
+    return [
+        _of(
+            row.pk,
+            "mall_told",
+            row.created_at,
+            type=row.type,
+            state=row.state,
+            attempts=row.attempts or 0,
+            last_error=row.last_error,
+        )
+        for row in rows
+    ]
+
+
+def _of(subject: str, what: str, at: int, **details: Any) -> Happened:
+    plain = {
+        name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+        for name, value in details.items()
+    }
+    return Happened(at=at, what=what, subject=subject, details=plain)
+
+
+_TELL: Mapping[str, Callable[[Sequence[Any]], list[Happened]]] = {
+    "orders": _orders,
+    "links": _links,
+    "audit": _changes,
+    "deliveries": _messages,
+}
+"""The member's lists in the owner index, and how each is told."""

@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core import due, table
 from chalicelib.core.errors import NotFound
 from chalicelib.core.table import IntAttribute, Row
-from chalicelib.operators import service as operators
+from chalicelib.operators import stuck
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, books, emptied, only
 from tests.harness.faults import each_fault
@@ -106,7 +106,7 @@ def test_a_failure_is_counted_once(store: Store) -> None:
 
 
 def test_what_was_stuck_is_retried_with_one_audit_row(store: Store) -> None:
-    stuck_id = operators._stuck_id(JOB, Chore(*KEY))
+    stuck_id = stuck.id_of(JOB, Chore(*KEY))
 
     def check(world: World) -> None:
         there = books(store.client)
@@ -114,9 +114,9 @@ def test_what_was_stuck_is_retried_with_one_audit_row(store: Store) -> None:
         assert (row["due_shard"], row["due_at"]) == (f"{JOB}#0", NOW + 5000)
         assert "attempts" not in row
         assert there["audit"] == 1
-        assert operators.stuck(limit=10) == []
+        assert stuck.listed(limit=10)[0] == []
 
     def retry(world: World) -> None:
-        operators.retry(stuck_id=stuck_id, by=OWNER, now=NOW + 5000)
+        stuck.retry(stuck_id=stuck_id, by=OWNER, now=NOW + 5000)
 
     each_fault(retry, client=table.client(), setup=a_stuck_chore, check=check, may_refuse=(NotFound,))

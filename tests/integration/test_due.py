@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.core import config, due, table
 from chalicelib.core.table import IntAttribute, Row
-from chalicelib.operators import service as operators
+from chalicelib.operators import stuck
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, only
 from tests.harness.counter import counting
@@ -159,12 +159,13 @@ def test_what_is_stuck_is_listed_with_its_reason_and_a_person_gives_it_ten_more_
     store: Store, clerk: Clerk
 ) -> None:
     now = a_stuck_errand(store, clerk)
-    ((stuck_id, job, row),) = operators.stuck(limit=10)
+    (waiting,) = stuck.listed(limit=10)[0]
+    stuck_id, job, row = waiting.id, waiting.trouble.job, waiting.row
     assert (job, row.pk, row.attempts, row.last_error) == (JOB, "ERRAND#1", 10, "ValueError: no luck")
 
-    operators.retry(stuck_id=stuck_id, by=OWNER, now=now + 5)
+    stuck.retry(stuck_id=stuck_id, by=OWNER, now=now + 5)
 
-    assert operators.stuck(limit=10) == []
+    assert stuck.listed(limit=10)[0] == []
     assert run(now=now + 5).handled == 1
     done = only(store.client, "test_errand")
     assert (done["state"], done["times"]) == ("done", 1) and "due_at" not in done
@@ -178,8 +179,9 @@ def test_what_is_stuck_is_listed_with_its_reason_and_a_person_gives_it_ten_more_
 
 def test_a_retried_row_has_all_its_ten_tries_again(store: Store, clerk: Clerk) -> None:
     now = a_stuck_errand(store, clerk)
-    ((stuck_id, _, _),) = operators.stuck(limit=10)
-    operators.retry(stuck_id=stuck_id, by=OWNER, now=now)
+    (waiting,) = stuck.listed(limit=10)[0]
+    stuck_id = waiting.id
+    stuck.retry(stuck_id=stuck_id, by=OWNER, now=now)
     clerk.instead = fail
 
     run(now=now)

@@ -18,7 +18,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Busy
 from chalicelib.core.facts import Fact
 from chalicelib.core.table import IntAttribute, Row, Write
-from chalicelib.operators import service as operators
+from chalicelib.operators import stuck
 from chalicelib.sessions import service as sessions
 from chalicelib.sharing import visits
 from infra.local.clients import Store
@@ -390,15 +390,16 @@ def test_a_dead_letter_that_always_fails_is_stuck_until_a_person_retries_it(
     for attempt in range(due.FAILURES):
         assert due.run(job=facts.JOB, worker=f"run-{attempt}", now=now, seconds=30).failed == 1
         now = only(store.client, "dead_letter")["due_at"]
-    ((stuck_id, job, row),) = operators.stuck(limit=10)
-    assert (job, row.due_ref, row.last_error) == ("react", "test.lit", "ValueError: no luck")
+    (waiting,) = stuck.listed(limit=10)[0]
+    told = (waiting.trouble.job, waiting.row.due_ref, waiting.row.last_error)
+    assert told == ("react", "test.lit", "ValueError: no luck")
 
     luckless.append(logging("luckless"))
-    operators.retry(stuck_id=stuck_id, by=OWNER, now=NOW + 30 * DAY)
+    stuck.retry(stuck_id=waiting.id, by=OWNER, now=NOW + 30 * DAY)
     assert due.run(job=facts.JOB, worker="w", now=NOW + 30 * DAY, seconds=30).handled == 1
 
     assert logged(store, "luckless") == {"LAMP#a": 1}
-    assert (operators.stuck(limit=10), rows(store.client, "truth", kind="dead_letter")) == ([], [])
+    assert (stuck.listed(limit=10)[0], rows(store.client, "truth", kind="dead_letter")) == ([], [])
 
 
 def test_a_store_out_of_reach_fails_the_record_even_of_an_owed_fact(store: Store) -> None:
@@ -460,17 +461,18 @@ def test_a_reaction_that_always_fails_is_stuck_after_ten_attempts_until_a_person
     light("LAMP#a")
 
     assert run_until_stuck(store) == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
-    ((stuck_id, job, row),) = operators.stuck(limit=10)
+    (waiting,) = stuck.listed(limit=10)[0]
+    stuck_id, job, row = waiting.id, waiting.trouble.job, waiting.row
     assert (job, row.pk, row.due_ref, row.attempts) == ("react", "LAMP#a", "test.lit", 10)
     assert row.last_error == "ValueError: no luck"
     assert due.run(job=facts.JOB, worker="w", now=NOW + 30 * DAY, seconds=30) == due.Ran()
 
     luckless.append(logging("luckless"))
-    operators.retry(stuck_id=stuck_id, by=OWNER, now=NOW + 30 * DAY)
+    stuck.retry(stuck_id=stuck_id, by=OWNER, now=NOW + 30 * DAY)
     assert due.run(job=facts.JOB, worker="w", now=NOW + 30 * DAY, seconds=30).handled == 1
 
     assert logged(store, "luckless") == {"LAMP#a": 1}
-    assert operators.stuck(limit=10) == []
+    assert stuck.listed(limit=10)[0] == []
     assert "due_at" not in only(store.client, "test_lamp")
 
 
@@ -482,7 +484,7 @@ def test_a_record_that_comes_once_more_frees_what_was_stuck(store: Store, luckle
     assert handle(records(store)[:1]) == []
 
     assert logged(store, "luckless") == {"LAMP#a": 1}
-    assert operators.stuck(limit=10) == []
+    assert stuck.listed(limit=10)[0] == []
 
 
 # --- the whole way, through the stream ----------------------------------------------------------------------
@@ -659,17 +661,22 @@ def test_a_delivery_is_stuck_after_ten_attempts_until_a_person_retries_it(
         assert row["attempts"] == attempt
         assert feed.deliver(now=row["due_at"]).failed == 1
     now = mall.now
-    ((stuck_id, job, stuck),) = operators.stuck(limit=10)
-    assert (job, stuck.attempts, stuck.last_error) == ("deliver", 10, "NotDelivered: the mall answered 503")
-    assert [one.pk for one in operators.owed_deliveries(limit=10)] == [stuck.pk]
+    (waiting,) = stuck.listed(limit=10)[0]
+    found = waiting.row
+    assert (waiting.trouble.job, found.attempts, found.last_error) == (
+        "deliver",
+        10,
+        "NotDelivered: the mall answered 503",
+    )
+    assert [one.pk for one in outgoing.owed(limit=10).rows] == [found.pk]
     assert feed.deliver(now=now + 30 * DAY) == due.Ran()
 
     mall.status = 200
-    operators.retry(stuck_id=stuck_id, by=OWNER, now=now + 30 * DAY)
+    stuck.retry(stuck_id=waiting.id, by=OWNER, now=now + 30 * DAY)
     assert feed.deliver(now=now + 30 * DAY).handled == 1
 
     assert told(mall, "member.registered")[0]["member_id"] == member_id
-    assert (operators.stuck(limit=10), operators.owed_deliveries(limit=10)) == ([], [])
+    assert (stuck.listed(limit=10)[0], outgoing.owed(limit=10).rows) == ([], [])
     assert mall.rejected == []
 
 

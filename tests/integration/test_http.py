@@ -6,6 +6,7 @@ a call that would succeed, so that what is refused here is refused for the reaso
 
 import base64
 import copy
+import csv
 import hashlib
 import hmac
 import http.client
@@ -39,6 +40,7 @@ from chalicelib.members import rules as member_rules
 from chalicelib.members import service as members
 from chalicelib.members.schemas import AddProgram
 from chalicelib.operators import service as operators
+from chalicelib.operators import stuck as operators_stuck
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Paid
 from chalicelib.sharing import service as sharing
@@ -128,10 +130,16 @@ POST   /v1/admin/members/{member_id}/unblock     owner support
 GET    /v1/admin/members/{member_id}/binding     owner support finance
 PUT    /v1/admin/members/{member_id}/binding     owner support
 GET    /v1/admin/audit                           owner finance
+GET    /v1/admin/audit.csv                       owner finance
 GET    /v1/admin/stuck                           owner support finance
+GET    /v1/admin/stuck.csv                       owner support finance
 POST   /v1/admin/stuck/{stuck_id}/retry          owner support finance
+POST   /v1/admin/stuck/{stuck_id}/settle         owner support finance
+POST   /v1/admin/stuck/{stuck_id}/cancel         owner support finance
 GET    /v1/admin/deliveries                      owner support finance
+GET    /v1/admin/deliveries.csv                  owner support finance
 GET    /v1/admin/members/{member_id}/timeline    owner support finance
+GET    /v1/admin/members/{member_id}/timeline.csv  owner support finance
 GET    /v1/admin/groupbuys                       owner marketing support finance store
 POST   /v1/admin/groupbuys                       owner marketing
 PUT    /v1/admin/groupbuys/{campaign_id}         owner marketing
@@ -141,6 +149,8 @@ POST   /v1/admin/groupbuys/{campaign_id}/resume  owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/close   owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/stock   owner marketing
 GET    /v1/admin/groupbuys/{campaign_id}/report  owner marketing finance
+GET    /v1/admin/orders                          owner support finance
+GET    /v1/admin/orders.csv                      owner support finance
 GET    /v1/admin/orders/{order_id}               owner support finance
 POST   /v1/admin/orders/{order_id}/refund        owner support finance
 """
@@ -205,9 +215,16 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/admin/groupbuys/{campaign_id}/close": {"reason": "it is over"},
     "POST /v1/admin/groupbuys/{campaign_id}/stock": {"sku_id": "tin", "units": 5},
     "POST /v1/admin/orders/{order_id}/refund": {"reason": "a complaint"},
+    "POST /v1/admin/stuck/{stuck_id}/settle": {"reason": "told by phone", "how": "told"},
+    "POST /v1/admin/stuck/{stuck_id}/cancel": {"reason": "of no use any more"},
 }
 PATHS = {"POST /v1/admin/orders/{order_id}/refund": "/v1/admin/orders/{paid_order_id}/refund"}
-QUERIES = {"GET /v1/admin/members": "external_id=carol-1", "GET /v1/admin/targets": "kind=product"}
+QUERIES = {
+    "GET /v1/admin/members": "external_id=carol-1",
+    "GET /v1/admin/targets": "kind=product",
+    "GET /v1/admin/orders": "mall_order_id=M-1",
+    "GET /v1/admin/orders.csv": "mall_order_id=M-1",
+}
 WITH_BODY = sorted(SAMPLES)
 WITH_ID = sorted(route for route in DOORS if "{" in route)
 # What products there are the mall knows: of one that nobody has heard of there is nothing to offer.
@@ -242,6 +259,7 @@ class World:
 
     port: int
     alice: str
+    bob: str
     carol: str
     code: str
     bearers: Mapping[str, str]
@@ -406,6 +424,7 @@ def planted(port: int) -> World:
     return World(
         port=port,
         alice=alice.member_id,
+        bob=bob.member_id,
         carol=carol.member_id,
         code=code,
         bearers=bearers(alice, bob, now=now),
@@ -502,7 +521,7 @@ def stuck(*, now: int) -> str:
     row = Delivery("dlv_1", "META", state="due", to="mall", type="t", body="{}", created_at=now, attempts=10)
     row.due_shard, row.due_at, row.due_ref = "stuck#deliver", now, ""
     table.apply(table.create(row))
-    return operators.stuck(limit=1)[0][0]
+    return operators_stuck.listed(limit=1)[0][0].id
 
 
 # --- who may pass -------------------------------------------------------------------------------------------
@@ -1140,9 +1159,108 @@ def test_a_cursor_of_another_list_or_none_is_refused(path: str, world: World) ->
     assert_refused(answer, 400, "cursor_invalid")
 
 
-@pytest.mark.parametrize("path", ["/v1/admin/stuck", "/v1/admin/deliveries"])
-def test_a_list_of_one_page_takes_no_cursor(path: str, world: World) -> None:
-    assert_refused(world.call(f"GET {path}", "owner", path=f"{path}?after=forged"), 422, "invalid")
+LISTS = sorted(route.removesuffix(".csv") for route in DOORS if route.endswith(".csv"))
+
+
+@pytest.mark.parametrize("route", LISTS)
+def test_a_list_takes_no_cursor_that_it_did_not_give(route: str, world: World) -> None:
+    path = route.split()[1].format(**world.names)
+    query = f"?member_id={world.carol}&" if "orders" in path else "?"
+
+    for name in (path, f"{path}.csv"):
+        answer = world.call(route, "owner", path=f"{name}{query}after=forged")
+        assert_refused(answer, 400, "cursor_invalid")
+
+
+# --- lists as CSV -------------------------------------------------------------------------------------------
+
+
+def lines(answer: Answer) -> list[list[str]]:
+    """What a spreadsheet makes of it."""
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.content.startswith(b"\xef\xbb\xbf")
+    return list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
+
+
+@pytest.mark.parametrize("route", LISTS)
+def test_a_list_as_csv_has_the_lines_of_the_list(route: str, world: World) -> None:
+    path = route.split()[1].format(**world.names)
+    query = "?mall_order_id=M-1" if "orders" in path else ""
+
+    items = world.call(route, "owner", path=f"{path}{query}").json["items"]
+    answer = world.call(f"{route}.csv", "owner", path=f"{path}.csv{query}")
+
+    columns, *found = lines(answer)
+    assert (columns, len(found)) == (list(items[0]), len(items)) and items
+    name = path.rsplit("/", 1)[1]
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}.csv"'
+    assert (answer.headers["cache-control"], answer.headers["x-next"]) == ("no-store", None)
+
+
+def test_a_csv_goes_on_from_the_cursor_in_its_header_as_the_list_does(world: World) -> None:
+    whole = lines(world.call("GET /v1/admin/audit.csv", "owner", path="/v1/admin/audit.csv?limit=100"))
+    first = world.call("GET /v1/admin/audit.csv", "owner", path="/v1/admin/audit.csv?limit=2")
+
+    after = first.headers["x-next"]
+    rest = world.call("GET /v1/admin/audit.csv", "owner", path=f"/v1/admin/audit.csv?limit=99&after={after}")
+
+    assert lines(first) + lines(rest)[1:] == whole
+    in_json = world.call("GET /v1/admin/audit", "owner", path=f"/v1/admin/audit?limit=99&after={after}").json
+    assert [row[0] for row in lines(rest)[1:]] == [item["id"] for item in in_json["items"]]
+
+
+def test_what_a_member_calls_themselves_is_no_formula_in_a_csv(world: World) -> None:
+    formula = '=HYPERLINK("http://x")'
+    owner = Operator(key_id="opk_x", name=formula, role="owner")
+    members.unblock(member_id=world.bob, reason="-1+1", by=owner, now=clock.now())
+
+    names = [
+        row[2] for row in lines(world.call("GET /v1/admin/audit.csv", "owner", path="/v1/admin/audit.csv"))
+    ]
+
+    assert f"'{formula}" in names and formula not in names
+
+
+# --- what is stuck ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["settle", "cancel"])
+def test_a_decision_whose_reply_was_lost_answers_the_same_again(action: str, world: World) -> None:
+    route = f"POST /v1/admin/stuck/{{stuck_id}}/{action}"
+    (before,) = world.call("GET /v1/admin/stuck", "support").json["items"]
+    assert (before["id"], before["actions"]) == (world.names["stuck_id"], ["retry", "settle", "cancel"])
+
+    first, again = world.call(route, "support"), world.call(route, "finance")
+
+    assert (first.status, again.status) == (200, 200)
+    kept = [{name: answer.json[name] for name in ("id", "action", "how")} for answer in (first, again)]
+    assert kept[0] == kept[1] and kept[0]["how"] == {"settle": "told", "cancel": None}[action]
+    assert world.call("GET /v1/admin/stuck", "support").json["items"] == []
+    other = {"settle": "cancel", "cancel": "settle"}[action]
+    assert_refused(world.call(f"POST /v1/admin/stuck/{{stuck_id}}/{other}", "support"), 404, "not_found")
+
+
+def test_a_decision_is_refused_in_this_order(world: World) -> None:
+    route = "POST /v1/admin/stuck/{stuck_id}/settle"
+    orders.pay(world.names["order_id"], Paid(payment_id="pay_5", amount_fen=5), now=clock.now())
+    wrong, _ = world.call("GET /v1/admin/stuck", "owner").json["items"]
+    path = f"/v1/admin/stuck/{wrong['id']}"
+
+    assert_refused(world.call(route, "store", {"reason": "x"}, path=f"{path}/settle"), 403, "forbidden")
+    assert_refused(world.call(route, "owner", {"reason": ""}, path=f"{path}/settle"), 422, "invalid")
+    nothing = world.call(route, "owner", {"reason": "x"}, path="/v1/admin/stuck/nothing/settle")
+    assert_refused(nothing, 404, "not_found")
+    refused = world.call(
+        "POST /v1/admin/stuck/{stuck_id}/cancel", "owner", {"reason": "x"}, path=f"{path}/cancel"
+    )
+    assert assert_refused(refused, 409, "action_not_applicable") == {"actions": ["settle"]}
+    unsaid = world.call(route, "owner", {"reason": "x"}, path=f"{path}/settle")
+    assert assert_refused(unsaid, 422, "invalid")["known"] == ["accepted", "refund", "returned"]
+
+    done = world.call(route, "owner", {"reason": "x", "how": "accepted"}, path=f"{path}/settle")
+
+    assert (done.status, done.json["how"]) == (200, "accepted")
+    assert orders.show(world.names["order_id"]).state == "paid"
 
 
 def test_a_trail_can_be_read_over_the_turn_of_a_month(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1278,7 +1396,7 @@ def test_a_store_out_of_reach_is_busy_and_says_when_to_come_again(
         answer = world.call(route, "member", accept_language="zh")
         assert_refused(answer, 503, "busy")
         assert answer.headers["retry-after"] == "1"
-        assert answer.headers["access-control-expose-headers"] == "Retry-After,X-Request-Id"
+        assert answer.headers["access-control-expose-headers"] == "Retry-After,X-Request-Id,X-Next"
 
 
 class Unspeakable:

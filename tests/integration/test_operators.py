@@ -11,11 +11,12 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.cursors import CursorInvalid
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import NotFound, Unauthorized
+from chalicelib.core.http import Listing
 from chalicelib.members.models import Member
-from chalicelib.operators import admin
+from chalicelib.operators import admin, stuck
 from chalicelib.operators import service as operators
 from chalicelib.operators.models import Audit, OperatorKey
-from chalicelib.operators.schemas import AuditQuery, Some
+from chalicelib.operators.schemas import AuditQuery
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_call, a_member, books, only
 from tests.harness.rows import rows
@@ -205,29 +206,40 @@ def test_operators_see_what_the_mall_has_not_confirmed_the_next_first_and_the_gi
     given_up, waiting = owe("1", failures=10), owe("2", failures=1)
     fresh = owe("3", now=NOW - 5000)
 
-    found = admin.list_deliveries(a_call(operator=OWNER), Some()).items
+    found = admin.list_deliveries(a_call(operator=OWNER), Listing()).items
 
     assert [one.id for one in found] == [fresh, waiting, given_up]
     assert [one.attempts for one in found] == [0, 1, 10]
     assert found[2].last_error == "NotDelivered: the mall answered 500"
-    assert [row.pk for row in operators.owed_deliveries(limit=2)] == [fresh, waiting]
+    assert [row.pk for row in deliveries.owed(limit=2).rows] == [fresh, waiting]
 
 
 @pytest.mark.usefixtures("mall")
-def test_the_next_to_be_tried_are_first_whatever_shard_they_are_in() -> None:
+def test_all_that_is_owed_is_listed_once_over_every_shard_and_page() -> None:
     config.override(due_shards=4)
-    owed = [owe(str(number), now=NOW - number) for number in range(8)]
+    owed = {owe(str(number), failures=10 * (number == 3)) for number in range(8)}
+    call, after, found = a_call(operator=OWNER), None, []
 
-    assert [row.pk for row in operators.owed_deliveries(limit=5)] == owed[:2:-1]
+    for _ in range(8):
+        page = admin.list_deliveries(call, Listing(limit=3, after=after))
+        found += [one.id for one in page.items]
+        after = page.next
+        if after is None:
+            break
+
+    assert (len(found), set(found), after) == (8, owed, None)
 
 
 @pytest.mark.usefixtures("mall")
 def test_a_list_of_what_is_stuck_is_no_longer_than_was_asked_for() -> None:
     owe("1", failures=10)
-    stuck = Member.due_shard.set("stuck#react")
-    table.apply(table.update(Member, Member.key(a_member()), stuck, refuse=NotFound))
+    waits = Member.due_shard.set("stuck#react")
+    table.apply(table.update(Member, Member.key(a_member()), waits, Member.due_at.set(NOW), refuse=NotFound))
 
-    assert len(operators.stuck(limit=1)) == 1
+    first, after = stuck.listed(limit=1)
+    second, end = stuck.listed(limit=9, after=after)
+
+    assert ([one.trouble.job for one in first + second], end) == (["deliver", "react"], None)
 
 
 @pytest.mark.usefixtures("mall")
@@ -235,17 +247,17 @@ def test_what_is_stuck_says_what_it_is_and_why_and_takes_its_own_id_back(store: 
     pk = owe("1", failures=10)
     call = a_call(operator=OWNER, now=NOW + DAY)
 
-    (stuck,) = admin.list_stuck(call, Some()).items
-    retried = admin.retry_stuck(call, stuck.id)
+    (found,) = admin.list_stuck(call, Listing()).items
+    retried = admin.retry_stuck(call, found.id)
 
-    assert (stuck.job, stuck.kind, stuck.attempts) == ("deliver", "delivery", 10)
-    assert stuck.last_error == "NotDelivered: the mall answered 500"
-    assert (retried.id, retried.due_at) == (stuck.id, NOW + DAY)
-    assert admin.list_stuck(call, Some()).items == []
+    assert (found.job, found.kind, found.attempts) == ("deliver", "delivery", 10)
+    assert found.last_error == "NotDelivered: the mall answered 500"
+    assert (retried.id, retried.due_at) == (found.id, NOW + DAY)
+    assert admin.list_stuck(call, Listing()).items == []
     row = only(store.client, "delivery")
     assert (row["pk"], row["due_shard"], row["due_at"]) == (pk, "deliver#0", NOW + DAY)
     with pytest.raises(NotFound):
-        admin.retry_stuck(call, stuck.id)
+        admin.retry_stuck(call, found.id)
     assert books(store.client)["audit"] == 1
 
 
@@ -267,10 +279,10 @@ def test_what_is_not_stuck_cannot_be_retried(store: Store) -> None:
         "_-_-",
     ):
         with pytest.raises(NotFound):
-            operators.retry(stuck_id=stuck_id, by=OWNER, now=NOW)
+            stuck.retry(stuck_id=stuck_id, by=OWNER, now=NOW)
     assert books(store.client)["audit"] == 0
 
 
 def test_an_id_without_a_key_in_it_names_nothing() -> None:
     with pytest.raises(NotFound):
-        operators.retry(stuck_id=an_id("deliver", "", ""), by=OWNER, now=NOW)
+        stuck.retry(stuck_id=an_id("deliver", "", ""), by=OWNER, now=NOW)

@@ -56,7 +56,7 @@ def test_a_page_that_differs_is_named_and_left_alone(
 
 
 def test_errors_are_sorted_by_status_and_code_and_complete() -> None:
-    page = docs.errors_page()
+    page = docs.pages()["errors.md"]
     statuses = [int(status) for status in re.findall(r"^## (\d+)$", page, re.MULTILINE)]
     rows = re.findall(r"^\| `(\w+)` \|.*\|$", page, re.MULTILINE)
 
