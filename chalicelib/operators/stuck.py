@@ -21,6 +21,7 @@ from chalicelib.core import deliveries, due, facts, table
 from chalicelib.core.deliveries import Delivery
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Conflict, Invalid, NotFound
+from chalicelib.core.facts import Letter
 from chalicelib.core.table import Raw, Row, Write
 from chalicelib.operators import service
 
@@ -291,9 +292,11 @@ def _of_message(row: Delivery) -> Story:
     return Story(**about, details={"type": row.type, "to": row.to, "created_at": row.created_at})
 
 
-def _of_fact(row: Row) -> Story:
-    of = row.fact_pk if isinstance(row, facts.Letter) else row.pk
-    return _by_name(row, fact=row.due_ref, row=of)
+def _of_facts(rows: Sequence[Row]) -> list[Story]:
+    keys = [(row.fact_pk, row.fact_sk) if isinstance(row, Letter) else (row.pk, row.sk) for row in rows]
+    there = table.get_many([(Row, key) for key in keys])
+    told = zip(rows, keys, there, strict=True)
+    return [_by_name(about or row, fact=row.due_ref, row=key[0]) for row, key, about in told]
 
 
 def _ended(state: str) -> Decide:
@@ -320,7 +323,7 @@ trouble(
         job=facts.JOB,
         en="Something that follows from a change, and kept failing",
         zh="变更后续处理多次失败",
-        tell=lambda rows: [_of_fact(row) for row in rows],
+        tell=_of_facts,
         cancel=empty,
         may_cancel=lambda row: not facts.moves_money(row.due_ref or ""),
     )

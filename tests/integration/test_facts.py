@@ -391,8 +391,9 @@ def test_a_dead_letter_that_always_fails_is_stuck_until_a_person_retries_it(
         assert due.run(job=facts.JOB, worker=f"run-{attempt}", now=now, seconds=30).failed == 1
         now = only(store.client, "dead_letter")["due_at"]
     (waiting,) = stuck.listed(limit=10)[0]
-    told = (waiting.trouble.job, waiting.row.due_ref, waiting.row.last_error)
-    assert told == ("react", "test.lit", "ValueError: no luck")
+    job, row = waiting.trouble.job, waiting.row
+    assert (job, row.due_ref, row.last_error) == ("react", "test.lit", "ValueError: no luck")
+    assert waiting.story.details == {"fact": "test.lit", "row": "LAMP#a"}
 
     luckless.append(logging("luckless"))
     stuck.retry(stuck_id=waiting.id, by=OWNER, now=NOW + 30 * DAY)
