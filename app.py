@@ -86,8 +86,8 @@ def release_holds(event: CloudWatchEvent) -> None:
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def expire_groups(event: CloudWatchEvent) -> None:
     """End groups whose time is over, and campaigns that were closed."""
-    for job in (closing.CLOSE_JOB, groupbuys.EXPIRE_JOB):
-        due.run(job=job, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS / 2)
+    for job, share in ((closing.CLOSE_JOB, 1 / 3), (groupbuys.EXPIRE_JOB, 2 / 3)):
+        due.run(job=job, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS * share)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import urllib3
 from moto.dynamodb.models import dynamodb_backends
+from msgspec.structs import replace
 
 from chalicelib.core import config, deliveries, due, facts, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import NotFound
-from chalicelib.groupbuys import campaigns, ending, rules, service
+from chalicelib.groupbuys import campaigns, closing, editing, ending, rules, service
 from chalicelib.groupbuys import mall as seats_mall
 from chalicelib.groupbuys.models import SCORE, Group
 from chalicelib.groupbuys.schemas import EditCampaign, Price, Product, Sku
@@ -861,3 +862,92 @@ def test_a_campaign_is_paused_once_with_one_audit_row(theatre: Theatre) -> None:
         assert len(audit) == 1
 
     theatre.proves(pauses, scene=lambda: a_shop(shards=2), effect=effect)
+
+
+def owner(*, key: str | None = None, now: int = NOW) -> campaigns.Making:
+    return campaigns.Making(by=OWNER, now=now, idempotency_key=key)
+
+
+def test_an_edit_reaches_every_shard_and_is_noted_once(theatre: Theatre) -> None:
+    def edits(scene: Scene) -> None:
+        terms = editing.terms(campaigns.as_it_is(scene.campaign_id))
+        given = replace(terms, title="Spring", ends_at=LATER + 5)
+        assert editing.edit(scene.campaign_id, given, owner()).title == "Spring"
+
+    def effect(books: Books) -> None:
+        assert {(row["ends_at"], row["edition"]) for row in books.stock} == {(LATER + 5, 1)}
+        assert (books.campaign["title"], books.campaign["edition"]) == ("Spring", 1)
+        assert len(rows(theatre.store.client, "truth", kind="audit", action="groupbuy.edited")) == 1
+
+    theatre.proves(edits, scene=lambda: a_shop(shards=2), effect=effect, rests=False)
+
+
+def test_units_are_added_once_for_a_key(theatre: Theatre) -> None:
+    def adds(scene: Scene) -> None:
+        left = campaigns.add_stock(scene.campaign_id, sku_id="sku", units=5, making=owner(key="k1"))
+        assert sum(left.values()) == 105
+
+    theatre.proves(adds, scene=a_shop, effect=there_is(left=105))
+
+
+def test_a_campaign_that_is_closed_ends_its_groups_once(theatre: Theatre) -> None:
+    def closes(scene: Scene) -> None:
+        closing.close(scene.campaign_id, open_groups="refund", reason="recall", making=owner())
+        for job in (closing.CLOSE_JOB, service.EXPIRE_JOB):
+            entry = next(due._due(f"{job}#0", now=NOW), None)
+            if entry is not None:
+                due._handlers[job](entry, NOW)
+
+    def effect(books: Books) -> None:
+        there_is(groups={"expired": 1}, orders={"refunding": 1}, left=100)(books)
+        assert books.campaign["state"] == "closed"
+        assert {row["reason"] for row in books.refunds} == {"campaign_closed"}
+        assert len(rows(theatre.store.client, "truth", kind="audit", action="groupbuy.closed")) == 1
+
+    theatre.proves(closes, scene=an_open_group, effect=effect, rests=False)
+
+
+# --- what a phone can pay -----------------------------------------------------------------------------------
+
+
+def a_joiner_who_pays() -> Scene:
+    """Somebody in a group whose phone has begun to pay."""
+    there = a_joiner()
+    begins(there)
+    return there
+
+
+def begins(scene: Scene) -> None:
+    order = orders.show(scene.order_id)
+    orders.begin_payment(order, base_url="", now=NOW, entropy=secrets.token_bytes(10))
+
+
+def test_one_thing_to_pay_is_begun(theatre: Theatre) -> None:
+    def effect(books: Books) -> None:
+        there_is(seats={"confirmed": 1, "held": 1})(books)
+        assert sum("prepay_id" in row for row in books.orders.values()) == 1
+
+    theatre.proves(begins, scene=a_joiner, effect=effect)
+
+
+def test_a_hold_is_closed_at_the_gateway_and_released_once(theatre: Theatre) -> None:
+    def effect(books: Books) -> None:
+        there_is(seats={"confirmed": 1}, orders={"paid": 1, "cancelled": 1})(books)
+        assert {row.get("prepay_closed") for row in books.orders.values()} == {None, True}
+
+    theatre.proves(works("release"), scene=a_joiner_who_pays, effect=effect)
+
+
+def test_a_payment_that_the_gateway_tells_of_as_it_closes_is_taken_once(
+    theatre: Theatre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Paying(gateways.Sandbox):
+        def close(self, order: Any, *, now: int) -> Paid | None:
+            return Paid(payment_id=order.prepay_id, amount_fen=order.amount_fen)
+
+    monkeypatch.setitem(gateways._GATEWAYS, "sandbox", Paying())
+    theatre.proves(
+        works("release"),
+        scene=a_joiner_who_pays,
+        effect=there_is(seats={"confirmed": 2}, orders={"paid": 2}, payments={"taken": 2}),
+    )

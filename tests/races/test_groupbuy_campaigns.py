@@ -1,0 +1,187 @@
+"""Campaigns that are changed while people buy: one window in every shard, nothing open after an end with refunds,
+and no seat let go that a phone may still pay.
+
+What the careless versions do is what the app does, without the one condition that the rule hangs on.
+"""
+
+import functools
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from chalicelib.core import due
+from chalicelib.core.table import Write
+from chalicelib.groupbuys import campaigns, closing, editing, ending, service
+from chalicelib.groupbuys.campaigns import CampaignOver, CampaignPaused
+from chalicelib.groupbuys.models import Campaign, Stock
+from chalicelib.orders import service as orders
+from chalicelib.orders.service import Order, OrderOver
+from tests.factories import NOW, OWNER
+from tests.groupbuys import (
+    AFTERWARDS,
+    a_campaign,
+    broken,
+    buyers,
+    buying,
+    check,
+    open_paid_group,
+    opened,
+    pay,
+    proposed,
+    run_jobs,
+    take,
+)
+from tests.harness.races import race
+from tests.races.arena import ROUGH, STORM, Arena, careless, dawdling, rounds
+
+pytestmark = pytest.mark.engine
+
+# --- one window in every shard ------------------------------------------------------------------------------
+
+
+def editing_to(campaign: Campaign, ends_at: int) -> Callable[[], Campaign]:
+    """Somebody moves the end of the campaign."""
+
+    def edit() -> Campaign:
+        terms = editing.terms(campaigns.as_it_is(campaign.campaign_id))
+        return editing.edit(campaign.campaign_id, msgspec.structs.replace(terms, ends_at=ends_at), _making())
+
+    return edit
+
+
+def _making() -> campaigns.Making:
+    return campaigns.Making(by=OWNER, now=NOW, idempotency_key=None)
+
+
+def windows(arena: Arena) -> set[int]:
+    """The ends that the campaign and its shards have."""
+    return {row["ends_at"] for row in [*arena.rows("groupbuy"), *arena.rows("groupbuy_stock")]}
+
+
+def test_the_harness_sees_shards_of_two_windows_when_no_edition_is_asked_for(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = a_campaign(shards=4)
+
+    def whatever_edition(write: Write) -> Write:
+        stock = isinstance(write.row, Stock) and write.operation == "Update"
+        return replace(write, when=Stock.pk.exists()) if stock else write
+
+    careless(monkeypatch, whatever_edition)
+    for attempt in range(20):
+        with dawdling(arena.client, up_to=0.02, dice=random.Random(attempt)):
+            race(*[editing_to(campaign, NOW + end) for end in range(10, 18)], threads=8)
+        if len(windows(arena)) > 1:
+            return
+    pytest.fail("the harness saw nothing")
+
+
+@rounds(ROUGH, STORM)
+def test_of_many_edits_at_once_one_stands_in_every_shard(arena: Arena) -> None:
+    campaign = a_campaign(shards=4)
+
+    outcomes = arena.race(*[editing_to(campaign, NOW + 10 + n % 2) for n in range(12)])
+
+    outcomes.expect(won=12)
+    assert len(windows(arena)) == 1
+    assert len({row["edition"] for row in arena.rows("groupbuy_stock")}) == 1
+
+
+# --- nothing is open after an end with refunds --------------------------------------------------------------
+
+
+@rounds(ROUGH, STORM)
+def test_a_campaign_is_closed_with_refunds_while_people_open_join_and_pay(arena: Arena) -> None:
+    campaign = a_campaign(sizes={3: 8900}, shards=2)
+    groups = [open_paid_group(campaign) for _ in range(4)]
+    people = buyers(24)
+
+    def joins(n: int) -> Callable[[], object]:
+        def join() -> None:
+            with suppress(service.GroupExpired):
+                pay(take(groups[n % 4], buying(people[n])))
+
+        return join
+
+    def opens(n: int) -> Callable[[], object]:
+        def open_one() -> None:
+            with suppress(CampaignOver, CampaignPaused):
+                pay(opened(campaign, buying(people[n])).order)
+
+        return open_one
+
+    def close() -> None:
+        closing.close(campaign.campaign_id, open_groups="refund", reason="recall", making=_making())
+        due.run(job=closing.CLOSE_JOB, worker="closer", now=NOW + 1, seconds=30)
+
+    calls = [opens(n) if n % 3 == 0 else joins(n) for n in range(4, 24)]
+    arena.race(*calls[:8], close, *calls[8:])
+
+    for minutes in (0, 20, 40):
+        run_jobs(arena, now=NOW + 1 + minutes * 60)
+    assert {row["state"] for row in arena.rows("group")} <= {"filled", "expired", "lapsed"}
+    check(arena, campaign)
+
+
+# --- no seat is let go that a phone may still pay -----------------------------------------------------------
+
+
+def beginning(order: Order, n: int) -> Callable[[], object]:
+    """A phone begins to pay."""
+
+    def begin() -> None:
+        with suppress(OrderOver):
+            there = orders.show(order.order_id)
+            orders.begin_payment(there, base_url="", now=NOW, entropy=n.to_bytes(10, "big"))
+
+    return begin
+
+
+def releasing(arena: Arena) -> list[Callable[[], object]]:
+    """The job finds every hold run out."""
+    entries = proposed(arena, service.RELEASE_JOB)
+    return [functools.partial(ending.release_hold, one, AFTERWARDS) for one in entries]
+
+
+def unclosed(arena: Arena) -> list[str]:
+    """Orders that were let go though a phone may still pay them."""
+    gone = arena.rows("order", state="cancelled")
+    return [row["order_id"] for row in gone if "prepay_id" in row and "prepay_closed" not in row]
+
+
+def test_the_harness_sees_a_seat_let_go_that_can_be_paid_when_nobody_asks(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = a_campaign(sizes={9: 8900})
+    group = open_paid_group(campaign)
+    held = [take(group) for _ in range(4)]
+
+    def whatever_was_begun(write: Write) -> Write:
+        lets_go = isinstance(write.row, Order) and "cancelled" in str(write.actions)
+        return replace(write, when=Order.state == "pending") if lets_go else write
+
+    careless(monkeypatch, whatever_was_begun)
+    for n, order in enumerate(held):
+        beginning(order, n)()
+
+    race(*releasing(arena), threads=4)
+
+    assert len(unclosed(arena)) == 4
+
+
+@rounds(ROUGH, STORM)
+def test_payments_begin_while_their_holds_run_out(arena: Arena) -> None:
+    campaign = a_campaign(sizes={9: 8900})
+    groups = [open_paid_group(campaign) for _ in range(2)]
+    held = [take(group) for group in groups for _ in range(8)]
+    begins = [beginning(order, n) for n, order in enumerate(held * 3)]
+
+    arena.race(*releasing(arena), *begins)
+
+    assert unclosed(arena) == []
+    assert {orders.show(order.order_id).state for order in held} == {"cancelled"}
+    assert broken(arena, campaign.campaign_id) == []
