@@ -9,6 +9,7 @@ PY := $(VENV)/bin/python
 .PHONY: run test check format demo
 
 $(VENV)/.ready: requirements.txt requirements-dev.txt
+	@echo "Setting up $(VENV), once: about a minute."
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-dev.txt
 	touch $@

@@ -83,8 +83,12 @@ _TAKES: dict[str, Callable[[Order, MallEvent, int], None]] = {
     "order.cancelled": _cancelled,
     "order.completed": lambda order, event, now: service.complete(order.order_id, now=now),
     "order.shipped": lambda order, event, now: service.shipped(order.order_id, now=now),
-    "aftersale.opened": lambda order, event, now: service.aftersale(order.order_id, is_open=True),
-    "aftersale.closed": lambda order, event, now: service.aftersale(order.order_id, is_open=False),
+    "aftersale.opened": lambda order, event, now: service.aftersale(
+        order.order_id, is_open=True, at=event.at
+    ),
+    "aftersale.closed": lambda order, event, now: service.aftersale(
+        order.order_id, is_open=False, at=event.at
+    ),
 }
 
 

@@ -70,6 +70,7 @@ class Order(Row, discriminator="order"):
     completed_at = IntAttribute(null=True)
     shipped_at = IntAttribute(null=True)
     aftersale_open = BooleanAttribute(null=True)
+    aftersale_at = IntAttribute(null=True)
 
     @staticmethod
     def key(order_id: str) -> Key:

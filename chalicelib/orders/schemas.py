@@ -69,6 +69,7 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened in the mall; fields beyond these are taken and not looked at.
 
     ``goods_fen`` is what was paid for the goods alone: freight, coupons and points of the mall are told apart.
+    ``at`` is when it happened, so that an after-sale is closed even when its opening is told last.
     """
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -79,6 +80,7 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     goods_fen: Amount | None = None
     refund_id: OrderId | None = None
     amount_fen: Amount | None = None
+    at: Annotated[int, msgspec.Meta(ge=0, le=10_000_000_000)] | None = None
 
 
 class EventTaken(msgspec.Struct, frozen=True, kw_only=True):

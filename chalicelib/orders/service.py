@@ -625,10 +625,19 @@ def shipped(order_id: str, *, now: int) -> None:
     _note(order_id, Order.shipped_at.set(now), when=Order.shipped_at.does_not_exist())
 
 
-def aftersale(order_id: str, *, is_open: bool) -> None:
-    """An after-sale was opened or closed in the mall."""
-    other = Order.aftersale_open.does_not_exist() | (Order.aftersale_open != is_open)
-    _note(order_id, Order.aftersale_open.set(is_open), when=other)
+def aftersale(order_id: str, *, is_open: bool, at: int | None) -> None:
+    """An after-sale was opened or closed in the mall; what happened later counts, whatever is told later.
+
+    Without ``at`` what is told later counts.
+    """
+    if at is None:
+        other = Order.aftersale_open.does_not_exist() | (Order.aftersale_open != is_open)
+        _note(order_id, Order.aftersale_open.set(is_open), when=other)
+        return
+    # Of one second, the closing is the later.
+    later = Order.aftersale_at < at if is_open else Order.aftersale_at <= at
+    first = Order.aftersale_at.does_not_exist()
+    _note(order_id, Order.aftersale_open.set(is_open), Order.aftersale_at.set(at), when=first | later)
 
 
 def named(order_id: str, *, mall_order_id: str) -> None:

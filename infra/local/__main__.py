@@ -56,7 +56,9 @@ def _beside(port: int) -> int:
 
 def _say(running: stack.Stack) -> None:
     memory = (
-        "it forgets when it stops" if running.store == "embedded" else f"it remembers in {stack.REMEMBERS_IN}"
+        "it forgets when it stops"
+        if running.store == "embedded"
+        else f"it remembers in {stack.REMEMBERS_IN}, but the demo mall forgets"
     )
     print(
         _TRY.format(

@@ -37,7 +37,7 @@ class Phone:
             headers["Authorization"] = f"Bearer {self.token}"
         content = json.dumps(body) if method != "GET" else None
         answer = urllib3.request(
-            method, self.url + path, body=content, headers=headers, timeout=10, retries=False
+            method, self.url + path, body=content, headers=headers, timeout=WAIT_S, retries=False
         )
         found: dict[str, Any] = json.loads(answer.data)
         if "error" in found:
@@ -223,7 +223,7 @@ def chapter_three(url: str, mall_url: str, *, night: str) -> None:
     mall = Phone(url=mall_url)
     try:
         mall.call("GET", "/orders")
-    except urllib3.exceptions.HTTPError:
+    except urllib3.exceptions.NewConnectionError:
         _say(f"No mall answers at {mall_url}, so this chapter is left out. Say where it is with --mall.")
         return
     _both_plays(url, mall, _campaign(url, night=night), night=night)
@@ -329,10 +329,10 @@ def main(arguments: list[str]) -> int:
         # Another evening, on which nobody knows anybody yet.
         chapter_two(url, night=f"{night}-2")
         chapter_three(url, given.mall or _beside(url), night=f"{night}-3")
-    except urllib3.exceptions.HTTPError:
+    except urllib3.exceptions.NewConnectionError:
         print(f"Nothing answers at {url}. Start it with `make run` in another terminal.", file=sys.stderr)
         return 1
-    except Refused as refused:
+    except (Refused, urllib3.exceptions.HTTPError) as refused:
         print(f"The story broke off: {refused}", file=sys.stderr)
         return 1
     print()

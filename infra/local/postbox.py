@@ -24,7 +24,7 @@ import urllib3
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 Json = dict[str, Any]
-TIMEOUT_S = 10.0
+TIMEOUT_S = 20.0
 AGAIN_AFTER_S = 0.3
 TRIES = 30
 SWITCHES = ("slow", "lost", "down", "lost_replies", "duplicates", "disorder")

@@ -240,6 +240,7 @@ class Shop:
         event_id = f"evt-{about}-{event_type.partition('.')[2]}"
         if event_type.startswith("aftersale"):
             event_id = f"evt-{order.number}-{len(order.refunds)}-{event_type}"
+            told["at"] = int(time.time())
         body = {"id": event_id, "type": event_type, **order.names, **told}
         self.outbox.put(self._message(order, "POST", "/v1/mall/events", body, what=event_type))
 

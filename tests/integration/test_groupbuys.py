@@ -1678,6 +1678,24 @@ def test_the_mall_s_events_lead_to_the_same_in_any_order_and_repeated() -> None:
     assert ends == [("completed", NOW, NOW, False)] * 2
 
 
+def test_an_after_sale_is_closed_whichever_end_of_it_is_told_last() -> None:
+    order_id = a_mall_order(a_campaign()).order_id
+    open_after = []
+
+    for kind, at in (
+        ("closed", NOW),
+        ("opened", NOW),
+        ("opened", NOW - 1),
+        ("opened", NOW + 1),
+        ("closed", NOW),
+        ("closed", NOW + 2),
+    ):
+        tell(f"aftersale.{kind}", order_id, at=at)
+        open_after.append(orders.show(order_id).aftersale_open)
+
+    assert open_after == [False, False, False, True, True, False]
+
+
 def test_an_end_that_is_told_before_the_payment_is_refused_so_that_it_is_told_again() -> None:
     order_id = mall_seat(a_campaign(), "M1").body.order.order_id
 
