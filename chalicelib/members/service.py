@@ -238,6 +238,29 @@ def edit(*, member_id: str, nickname: str | None, avatar_url: str | None) -> Mem
     return member
 
 
+def tag(member_id: str, *, tags: set[str], by: doors.Operator, now: int) -> Member:
+    """Give a member these tags and no others; the same again changes nothing.
+
+    Raises:
+        NotFound: there is no such member. Busy: somebody else changed the member meanwhile.
+    """
+    before = show(member_id)
+    if set(before.tags or ()) == tags:
+        return before
+    change = Member.tags.set(tags) if tags else Member.tags.remove()
+    unchanged = Member.rev == before.rev
+    audit = operators.recorded(
+        by=by,
+        action="member.tagged",
+        subject=member_id,
+        before=sorted(before.tags or ()),
+        after=sorted(tags),
+        now=now,
+    )
+    table.transact([table.update(Member, Member.key(member_id), change, when=unchanged, refuse=Busy), audit])
+    return show(member_id)
+
+
 def proofs_of(ref: MemberRef) -> list[str]:
     """The proofs in a reference of the mall, the mall's own id first.
 

@@ -33,6 +33,9 @@ from chalicelib.core import http as edge
 from chalicelib.core.deliveries import Delivery
 from chalicelib.core.doors import Operator, Role
 from chalicelib.core.errors import Busy
+from chalicelib.coupons import rules, templates, using
+from chalicelib.coupons import service as coupons
+from chalicelib.coupons.schemas import MakeTemplate
 from chalicelib.groupbuys import campaigns
 from chalicelib.groupbuys import service as groupbuys
 from chalicelib.groupbuys.schemas import EditCampaign
@@ -86,6 +89,7 @@ GET    /v1/groupbuys/{campaign_id}/groups        anybody
 GET    /v1/groups/{group_id}                     anybody
 GET    /v1/products/{product_id}/offers          anybody
 POST   /v1/sandbox/orders/{order_id}/payments/{payment_id}  anybody
+GET    /v1/coupons                               anybody
 
 GET    /v1/me                                    member
 PUT    /v1/me                                    member
@@ -102,6 +106,11 @@ GET    /v1/orders/{order_id}                     member
 POST   /v1/orders/{order_id}/payments            member
 POST   /v1/orders/{order_id}/payments/check      member
 POST   /v1/orders/{order_id}/cancel              member
+POST   /v1/coupons/{template_id}/claims          member
+POST   /v1/coupons/claims                        member
+POST   /v1/coupons/quote                         member
+GET    /v1/me/coupons                            member
+GET    /v1/me/coupons/{coupon_id}/code           member
 
 POST   /v1/mall/sessions                         mall
 POST   /v1/mall/groupbuys/{campaign_id}/seats    mall
@@ -109,6 +118,11 @@ DELETE /v1/mall/seats/{mall_order_id}            mall
 GET    /v1/mall/orders/{order_id}                mall
 POST   /v1/mall/events                           mall
 POST   /v1/mall/reconciliations                  mall
+POST   /v1/mall/coupons/quote                    mall
+POST   /v1/mall/coupons/lock                     mall
+POST   /v1/mall/coupons/redeem                   mall
+POST   /v1/mall/coupons/release                  mall
+POST   /v1/mall/coupons/return                   mall
 
 GET    /v1/admin/me                              owner marketing support finance store
 GET    /v1/admin/programs                        owner marketing support finance store
@@ -153,6 +167,16 @@ GET    /v1/admin/orders                          owner support finance
 GET    /v1/admin/orders.csv                      owner support finance
 GET    /v1/admin/orders/{order_id}               owner support finance
 POST   /v1/admin/orders/{order_id}/refund        owner support finance
+PUT    /v1/admin/members/{member_id}/tags        owner marketing support
+GET    /v1/admin/coupons                         owner marketing support finance store
+POST   /v1/admin/coupons                         owner marketing
+PUT    /v1/admin/coupons/{template_id}           owner marketing
+POST   /v1/admin/coupons/{template_id}/on        owner marketing
+POST   /v1/admin/coupons/{template_id}/off       owner marketing
+POST   /v1/admin/coupons/{template_id}/stock     owner marketing
+POST   /v1/admin/coupons/verify                  owner store
+GET    /v1/admin/members/{member_id}/coupons     owner marketing support
+POST   /v1/admin/members/{member_id}/coupons/{coupon_id}/void  owner marketing support
 """
 DOORS = {
     f"{method} {path}": ANYBODY if who == ["anybody"] else tuple(who)
@@ -184,6 +208,15 @@ _CAMPAIGN: Body = {
     "starts_at": 1_700_000_000,
     "ends_at": 9_000_000_000,
 }
+_COUPON: Body = {
+    "title": "Ten off",
+    "kind": "amount_off",
+    "value_fen": 1000,
+    "threshold_fen": 0,
+    "claim": {"starts_at": 1_700_000_000, "ends_at": 9_000_000_000},
+    "validity": {"kind": "days", "days": 30},
+}
+_BASKET: Body = {"lines": [{"product_id": "tea", "price_fen": 9900}]}
 _SHARE: Body = {"target": {"kind": "product", "id": "tea"}, "channel": "moments", "placement": "footer"}
 SAMPLES: dict[str, Body] = {
     "POST /v1/sessions": {"program_id": "demo", "code": "dave"},
@@ -215,10 +248,33 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/admin/groupbuys/{campaign_id}/close": {"reason": "it is over"},
     "POST /v1/admin/groupbuys/{campaign_id}/stock": {"sku_id": "tin", "units": 5},
     "POST /v1/admin/orders/{order_id}/refund": {"reason": "a complaint"},
+    "PUT /v1/admin/members/{member_id}/tags": {"tags": ["vip"]},
+    "POST /v1/coupons/claims": {"template_ids": ["{template_id}"]},
+    "POST /v1/coupons/quote": _BASKET,
+    "POST /v1/mall/coupons/quote": {"member": {"external_id": "carol-1"}, **_BASKET},
+    "POST /v1/mall/coupons/lock": {
+        "member": {"external_id": "carol-1"},
+        "mall_order_id": "M-9",
+        "coupon_ids": ["{spare_coupon_id}"],
+        **_BASKET,
+    },
+    "POST /v1/mall/coupons/redeem": {"mall_order_id": "M-5"},
+    "POST /v1/mall/coupons/release": {"mall_order_id": "M-6"},
+    "POST /v1/mall/coupons/return": {"mall_order_id": "M-7"},
+    "POST /v1/admin/coupons": {**_COUPON, "stock": 20},
+    "PUT /v1/admin/coupons/{template_id}": _COUPON,
+    "POST /v1/admin/coupons/{template_id}/stock": {"units": 5},
+    "POST /v1/admin/coupons/verify": {"code": "{shop_code}"},
+    "POST /v1/admin/members/{member_id}/coupons/{coupon_id}/void": {"reason": "a mistake"},
     "POST /v1/admin/stuck/{stuck_id}/settle": {"reason": "told by phone", "how": "told"},
     "POST /v1/admin/stuck/{stuck_id}/cancel": {"reason": "of no use any more"},
 }
-PATHS = {"POST /v1/admin/orders/{order_id}/refund": "/v1/admin/orders/{paid_order_id}/refund"}
+PATHS = {
+    "POST /v1/admin/orders/{order_id}/refund": "/v1/admin/orders/{paid_order_id}/refund",
+    "POST /v1/admin/members/{member_id}/coupons/{coupon_id}/void": (
+        "/v1/admin/members/{member_id}/coupons/{carols_coupon_id}/void"
+    ),
+}
 QUERIES = {
     "GET /v1/admin/members": "external_id=carol-1",
     "GET /v1/admin/targets": "kind=product",
@@ -283,7 +339,8 @@ class World:
         target = path or PATHS.get(route, template).format(**self.names) + (f"?{query}" if query else "")
         content = encoded(SAMPLES.get(route) if body is ... else body)
         if content is not None:
-            content = content.replace(b"{order_id}", self.names["order_id"].encode())
+            for name, value in self.names.items():
+                content = content.replace(f"{{{name}}}".encode(), value.encode())
         return self.send(method, target, content, **{**self.headers(caller, content or b""), **headers})
 
     def headers(self, caller: str, body: bytes) -> dict[str, str]:
@@ -436,6 +493,7 @@ def planted(port: int) -> World:
             "card_id": "product.~.~",
             "stuck_id": stuck(now=now),
             **group_buying(alice, carol, dora, owner, now=now),
+            **couponing(alice, carol, owner, now=now),
         },
     )
 
@@ -508,6 +566,37 @@ def group_buying(
         "paid_order_id": opened.order.order_id,
         "payment_id": "pay_1",
         "mall_order_id": "M-1",
+    }
+
+
+def couponing(alice: members.Member, carol: members.Member, owner: Operator, *, now: int) -> dict[str, str]:
+    """A template, a coupon of Alice's, and Carol's: one to void, one to show, and some in orders of the mall."""
+    making = templates.Making(by=owner, now=now)
+    template_id = templates.make(
+        msgspec.convert({**_COUPON, "per_member": 9, "stock": 20}, MakeTemplate), making
+    ).template_id
+
+    def claimed(member: members.Member, claim_key: str) -> str:
+        claim = coupons.claim(template_id=template_id, member_id=member.member_id, key=claim_key, now=now)
+        return claim.coupon.coupon_id
+
+    basket = rules.Basket(lines=(rules.Line(product_id="tea", price_fen=9900),))
+    for order in ("M-5", "M-6", "M-7"):
+        held = (claimed(carol, order),)
+        using.lock(
+            using.Locking(
+                order_ref=order, member_id=carol.member_id, coupon_ids=held, basket=basket, lock_s=1800
+            ),
+            now=now,
+        )
+    using.redeem("M-7", now=now)
+    shown = claimed(carol, "shown")
+    return {
+        "template_id": template_id,
+        "coupon_id": claimed(alice, "a"),
+        "carols_coupon_id": claimed(carol, "c"),
+        "spare_coupon_id": claimed(carol, "spare"),
+        "shop_code": using.shop_code(carol.member_id, shown, now=now)[0],
     }
 
 
