@@ -11,6 +11,7 @@ from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBE
 
 from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, telemetry
 from chalicelib.coupons import admin as coupons_admin
+from chalicelib.coupons import gifts, grants, packs
 from chalicelib.coupons import mall as coupons_mall
 from chalicelib.coupons import routes as coupons_routes
 from chalicelib.coupons import service as coupons
@@ -35,7 +36,7 @@ from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
 
 JOB_SECONDS = 45.0
-ROOM_JOBS = (orders.UNFINISHED_JOB, coupons.JOB)
+ROOM_JOBS = (orders.UNFINISHED_JOB, coupons.JOB, gifts.JOB, packs.JOB, grants.JOB)
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 

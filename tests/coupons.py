@@ -14,16 +14,16 @@ import msgspec
 
 from chalicelib.core import config, due
 from chalicelib.core.clock import DAY
-from chalicelib.coupons import expiring, rules, service, templates, using
-from chalicelib.coupons.models import Coupon, Lock, Template
-from chalicelib.coupons.schemas import MakeTemplate
+from chalicelib.coupons import expiring, gifts, grants, invites, packs, rules, service, templates, using
+from chalicelib.coupons.models import Coupon, Lock, Pack, Plan, Template
+from chalicelib.coupons.schemas import EditPlan, MakeTemplate
 from chalicelib.coupons.templates import Making
 from tests.factories import NOW, OWNER, a_word
 from tests.groupbuys import a_buyer
 from tests.harness.rows import Plain, rows
 
-JOBS = (service.JOB,)
-ROOM = (expiring,)
+JOBS = (service.JOB, gifts.JOB, packs.JOB, grants.JOB)
+ROOM = (expiring, invites)
 """Importing them tells the jobs what to do, and the facts who reacts."""
 MAKING = Making(by=OWNER, now=NOW)
 LAST_DAY = NOW + 30 * DAY
@@ -97,6 +97,31 @@ def lock(*coupons: Coupon, now: int = NOW, **more: Any) -> Lock:
     return using.lock(wanted(*coupons, **more), now=now)[0]
 
 
+def a_plan(template: Template, *, own: Template | None = None, after_new: int = 2, **more: Any) -> Plan:
+    """A plan of packs with three pieces, for a day; ``own``: of what the sharer's own coupon is."""
+    plan = {
+        "title": "Share",
+        "after": "campaign",
+        "template_id": template.template_id,
+        "pieces": 3,
+        "sharer": {"template_id": own.template_id, "after_new": after_new} if own else None,
+        "starts_at": NOW - DAY,
+        "ends_at": NOW + DAY,
+        **more,
+    }
+    return packs.make_plan(msgspec.convert(plan, EditPlan), MAKING)
+
+
+def a_pack(plan: Plan, member_id: str | None = None, *, now: int = NOW) -> Pack:
+    """A member's pack."""
+    return packs.open_pack(plan.plan_id, member_id or a_buyer(), order_id=None, now=now).pack
+
+
+def taking(pack: Pack, member_id: str, *, now: int = NOW) -> Callable[[], Coupon]:
+    """A friend takes a piece."""
+    return lambda: packs.take(pack.pack_id, member_id, now=now).coupon
+
+
 def run_jobs(*, now: int = AFTERWARDS) -> None:
     """Everything that is due by ``now`` is done; nothing may fail."""
     for _ in range(20):
@@ -126,7 +151,7 @@ def broken(store: Any, template: Template, *, stock: int | None) -> list[str]:
 
 def _held(mine: list[Plain]) -> int:
     """Units that packs hold for pieces nobody has taken."""
-    return sum(row["left"] for row in mine if row["kind"] == "pack" and row["state"] != "over")
+    return sum(row["left"] for row in mine if row["kind"] == "pack" and row["state"] == "open")
 
 
 def _stock_broken(coupons: list[Plain], shards: list[Plain], *, stock: int | None, held: int) -> list[str]:

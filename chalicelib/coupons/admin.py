@@ -3,17 +3,27 @@
 from chalicelib.core import doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
-from chalicelib.coupons import answers, service, templates, using
-from chalicelib.coupons.models import Template
+from chalicelib.coupons import answers, codes, grants, invites, packs, service, templates, using
+from chalicelib.coupons.models import Codes, Template
 from chalicelib.coupons.schemas import (
     AddUnits,
     AdminTemplate,
     AdminTemplates,
     Claimed,
+    CodesAnswer,
     CouponAnswer,
+    EditInvite,
+    EditPlan,
     EditTemplate,
+    GrantPart,
+    GrantProgress,
+    GrantRefused,
+    InviteAnswer,
+    MakeCodes,
     MakeTemplate,
     MemberCoupons,
+    PlanAnswer,
+    Plans,
     Verify,
     Void,
 )
@@ -108,3 +118,105 @@ def _template(row: Template, call: Call) -> AdminTemplate:
         created_at=row.created_at,
         now=call.now,
     )
+
+
+# --- batches, codes -----------------------------------------------------------------------------------------
+
+
+@api.post(
+    "/v1/admin/coupons/{template_id}/grants",
+    door=_MARKETING,
+    status=201,
+    refuses=[NotFound, templates.RequestDiffers],
+)
+def grant(call: Call, template_id: str, body: GrantPart) -> Reply[GrantProgress]:
+    """Give each of these members a coupon, in the background; a long list comes in parts of one batch."""
+    grants.begin(template_id, body, making(call))
+    return Reply(_progress(template_id, body.batch, call), 201)
+
+
+@api.get("/v1/admin/coupons/{template_id}/grants/{batch}", door=doors.ANY_OPERATOR, refuses=[NotFound])
+def show_grants(call: Call, template_id: str, batch: str) -> GrantProgress:
+    """How far a batch is, and who got none, and why."""
+    return _progress(template_id, batch, call)
+
+
+def _progress(template_id: str, batch: str, call: Call) -> GrantProgress:
+    rows = grants.progress(template_id, batch)
+    refused = [GrantRefused(member_id=who, code=code) for row in rows for who, code in row.refused or ()]
+    return GrantProgress(
+        batch=batch,
+        members=sum(len(row.member_ids) for row in rows),
+        waiting=sum(len(row.member_ids) for row in rows if row.state == "due"),
+        given=sum(row.given or 0 for row in rows),
+        refused=refused[:100],
+        refused_in_all=len(refused),
+        now=call.now,
+    )
+
+
+@api.post(
+    "/v1/admin/coupons/{template_id}/codes",
+    door=_MARKETING,
+    status=201,
+    refuses=[NotFound, Invalid, templates.RequestDiffers],
+)
+def make_codes(call: Call, template_id: str, body: MakeCodes) -> Reply[CodesAnswer]:
+    """Codes to print; the same batch again answers with the same codes."""
+    return Reply(_codes(template_id, codes.make(template_id, body, making(call)), call), 201)
+
+
+@api.get("/v1/admin/coupons/{template_id}/codes/{batch}", door=_MARKETING, refuses=[NotFound])
+def show_codes(call: Call, template_id: str, batch: str) -> CodesAnswer:
+    """The codes of a batch."""
+    return _codes(template_id, codes.find(template_id, batch), call)
+
+
+def _codes(template_id: str, row: Codes, call: Call) -> CodesAnswer:
+    return CodesAnswer(
+        batch=row.batch,
+        uses=row.uses,
+        ends_at=row.ends_at,
+        codes=codes.letters(template_id, row, now=call.now),
+        now=call.now,
+    )
+
+
+# --- packs, invitations -------------------------------------------------------------------------------------
+
+
+@api.get("/v1/admin/packs", door=doors.ANY_OPERATOR)
+def list_plans(call: Call) -> Plans:
+    """All plans of share packs, newest first."""
+    rows = sorted(packs.plans(now=call.now).values(), key=lambda row: row.created_at, reverse=True)
+    return Plans(items=[answers.plan_answer(row, call) for row in rows], now=call.now)
+
+
+@api.post("/v1/admin/packs", door=_MARKETING, status=201, refuses=[Invalid, templates.RequestDiffers])
+def make_plan(call: Call, body: EditPlan) -> Reply[PlanAnswer]:
+    """A new plan of share packs; with an Idempotency-Key a repeat answers with the first."""
+    return Reply(answers.plan_answer(packs.make_plan(body, making(call)), call), 201)
+
+
+@api.post("/v1/admin/packs/{plan_id}/on", door=_MARKETING, refuses=[NotFound, Busy])
+def switch_plan_on(call: Call, plan_id: str) -> PlanAnswer:
+    """Packs of a plan are given again."""
+    return answers.plan_answer(packs.switch_plan(plan_id, to="on", making=making(call)), call)
+
+
+@api.post("/v1/admin/packs/{plan_id}/off", door=_MARKETING, refuses=[NotFound, Busy])
+def switch_plan_off(call: Call, plan_id: str) -> PlanAnswer:
+    """No more packs of a plan; those that are open go on."""
+    return answers.plan_answer(packs.switch_plan(plan_id, to="off", making=making(call)), call)
+
+
+@api.post("/v1/admin/invites", door=_MARKETING, status=201, refuses=[Invalid, templates.RequestDiffers])
+def make_invite(call: Call, body: EditInvite) -> Reply[InviteAnswer]:
+    """What inviting brings from now on, instead of older plans."""
+    return Reply(answers.invite_answer(invites.make(body, making(call)), None, call), 201)
+
+
+@api.post("/v1/admin/invites/{plan_id}/off", door=_MARKETING, refuses=[NotFound, Busy])
+def switch_invite_off(call: Call, plan_id: str) -> InviteAnswer:
+    """Inviting brings nothing under this plan any more."""
+    return answers.invite_answer(invites.switch_off(plan_id, making(call)), None, call)

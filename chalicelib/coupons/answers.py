@@ -5,20 +5,29 @@ from typing import Any
 
 from chalicelib.core.errors import AppError
 from chalicelib.core.http import Call
-from chalicelib.coupons import rules, service
-from chalicelib.coupons.models import Coupon, Lock, Template, Terms
+from chalicelib.core.money import yuan
+from chalicelib.coupons import gifts, invites, packs, rules, service, templates
+from chalicelib.coupons.models import Coupon, Gift, Invite, Lock, Pack, Piece, Plan, Template, Terms
 from chalicelib.coupons.schemas import (
     Best,
     CouponAnswer,
+    GiftAnswer,
+    InviteAnswer,
     LineBody,
     LockAnswer,
     MyOffer,
     Offer,
+    PackAnswer,
+    PieceAnswer,
+    PlanAnswer,
     QuoteAnswer,
     Quoted,
     Refusal,
     Window,
 )
+from chalicelib.members import service as members
+from chalicelib.members.rules import masked
+from chalicelib.sharing import rules as sharing
 
 _WORDS = {
     "not_in_scope": ("Nothing in the basket is meant.", "购物车中没有适用商品。"),
@@ -161,3 +170,154 @@ def lock_answer(row: Lock, *, now: int) -> LockAnswer:
         locked_until=row.locked_until,
         now=now,
     )
+
+
+# --- gifts, packs, invitations ------------------------------------------------------------------------------
+
+
+def _name(member_id: str, call: Call) -> str:
+    profile = members.profile(member_id, now=call.now)
+    return masked(profile.nickname if profile else None, lang=call.lang)
+
+
+def gift_answer(gift: Gift, call: Call) -> GiftAnswer:
+    """A coupon on its way to a friend."""
+    coupon = service.own(gift.giver_id, gift.coupon_id)
+    return GiftAnswer(
+        code=gift.code,
+        state=gift.state or "",
+        giver=_name(gift.giver_id, call),
+        coupon=coupon_answer(coupon, now=call.now),
+        given_at=gift.given_at,
+        ends_at=gift.ends_at,
+        now=call.now,
+    )
+
+
+def plan_answer(row: Plan, call: Call) -> PlanAnswer:
+    """A plan with all of its terms."""
+    own = row.sharer_template_id
+    return PlanAnswer(
+        plan_id=row.plan_id,
+        title=row.title,
+        state=row.state or "",
+        after=row.after,
+        pieces=row.pieces,
+        amounts=row.amounts,
+        new_friends_only=row.new_friends_only,
+        friends=offer(templates.find(row.template_id, now=call.now)),
+        sharer=offer(templates.find(own, now=call.now)) if own else None,
+        sharer_after_new=row.sharer_after_new,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        open_for_s=row.open_for_s,
+    )
+
+
+def pack_answer(pack_id: str, call: Call) -> PackAnswer:
+    """A pack's whole page."""
+    pack, pieces = packs.show(pack_id)
+    session = call.caller.session
+    reader = session.member_id if session else None
+    refusal = _why_no_piece(pack, pieces, reader, call)
+    return PackAnswer(
+        pack_id=pack.pack_id,
+        plan_id=pack.plan_id,
+        title=pack.title,
+        state=pack.state or "",
+        sharer=_name(pack.sharer_id, call),
+        mine=reader == pack.sharer_id,
+        friends=offer(templates.find(pack.template_id, now=call.now)),
+        pieces=pack.pieces,
+        amounts=pack.amounts,
+        left=pack.left,
+        new_friends_only=pack.new_friends_only,
+        new_missing=pack.new_missing,
+        sharer_coupon_id=pack.sharer_coupon_id if reader == pack.sharer_id else None,
+        taken=[_piece(one, call) for one in pieces],
+        can_take=refusal is None,
+        why_not=refusal,
+        opened_at=pack.opened_at,
+        ends_at=pack.ends_at,
+        now=call.now,
+    )
+
+
+def _piece(piece: Piece, call: Call) -> PieceAnswer:
+    return PieceAnswer(
+        n=piece.n,
+        friend=_name(piece.member_id, call),
+        value_fen=piece.value_fen,
+        new=piece.new,
+        taken_at=piece.taken_at,
+    )
+
+
+def _why_no_piece(pack: Pack, pieces: Sequence[Piece], reader: str | None, call: Call) -> Refusal | None:
+    """Why the reader cannot take a piece; a stranger may, once they have signed in."""
+    if any(one.member_id == reader for one in pieces):
+        en, zh = "You have taken a piece.", "你已领取。"
+        return Refusal(code="already_taken", message=zh if call.lang == "zh" else en, details={})
+    new = reader is None or members.show(reader).registered_at >= pack.opened_at
+    refused = packs.why_not(pack, reader or "", new=new, now=call.now)
+    return refusal(refused, call) if refused is not None else None
+
+
+def invite_answer(row: Invite, member_id: str | None, call: Call) -> InviteAnswer:
+    """The terms of inviting, and how far somebody is."""
+    mine = invites.brought(row.plan_id, member_id or "")
+    friend = row.friend_template_id
+    full = mine.n // row.every >= row.times
+    return InviteAnswer(
+        plan_id=row.plan_id,
+        title=row.title,
+        every=row.every,
+        times=row.times,
+        sharer=offer(templates.find(row.sharer_template_id, now=call.now)),
+        friend=offer(templates.find(friend, now=call.now)) if friend else None,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        brought=mine.n,
+        won=mine.won,
+        missed=mine.missed,
+        missing=0 if full else row.every - mine.n % row.every,
+    )
+
+
+# --- what can be shared -------------------------------------------------------------------------------------
+
+
+def _described(title: str, terms: dict[str, Any]) -> dict[str, str]:
+    return {"title": title, "value": yuan(terms["value_fen"]), "threshold": yuan(terms["threshold_fen"])}
+
+
+def describe_template(template_id: str, now: int) -> dict[str, str]:
+    """What a shared coupon's card may show."""
+    template = templates.find(template_id, now=now)
+    return _described(template.title, template.terms)
+
+
+def describe_gift(code: str, now: int) -> dict[str, str]:
+    """What a gift's card may show."""
+    gift = gifts.find(code)
+    coupon = service.own(gift.giver_id, gift.coupon_id)
+    version, terms = service.terms_for([coupon], now=now)[coupon.coupon_id]
+    return _described(version.title, worth(terms))
+
+
+def describe_pack(pack_id: str, now: int) -> dict[str, str]:
+    """What a pack's card may show."""
+    pack = packs.show(pack_id)[0]
+    return {"title": pack.title, "left": str(pack.left), "pieces": str(pack.pieces)}
+
+
+_VALUE = {"value", "threshold"}
+sharing.target_kind(
+    "coupon", variables=_VALUE, path="/pages/coupon/coupon?id={id}&link={link}", describe=describe_template
+)
+sharing.target_kind(
+    "gift", variables=_VALUE, path="/pages/gift/gift?id={id}&link={link}", describe=describe_gift
+)
+sharing.target_kind(
+    "pack", variables={"left", "pieces"}, path="/pages/pack/pack?id={id}&link={link}", describe=describe_pack
+)

@@ -3,8 +3,16 @@
 from chalicelib.core import doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
-from chalicelib.coupons import answers, using
-from chalicelib.coupons.schemas import LockAnswer, MallLock, MallOrderRef, MallQuote, QuoteAnswer
+from chalicelib.coupons import answers, packs, templates, using
+from chalicelib.coupons.schemas import (
+    LockAnswer,
+    MallLock,
+    MallOpenPack,
+    MallOrderRef,
+    MallQuote,
+    PackAnswer,
+    QuoteAnswer,
+)
 from chalicelib.members import service as members
 
 api = Api(__name__)
@@ -64,3 +72,26 @@ def release(call: Call, body: MallOrderRef) -> LockAnswer:
 def bring_back(call: Call, body: MallOrderRef) -> LockAnswer:
     """The order was cancelled or refunded: once, the coupons it used are unused again, or expired."""
     return answers.lock_answer(using.bring_back(body.mall_order_id, now=call.now), now=call.now)
+
+
+@api.post(
+    "/v1/mall/packs",
+    door=doors.MALL,
+    status=201,
+    refuses=[
+        NotFound,
+        Invalid,
+        members.MemberBlocked,
+        packs.PlanNotOpen,
+        templates.CouponOff,
+        templates.CouponSoldOut,
+    ],
+)
+def open_pack(call: Call, body: MallOpenPack) -> Reply[PackAnswer]:
+    """A share pack for a member who has paid an order of the mall; open already, the same pack."""
+    packs.plan(body.plan_id, now=call.now)
+    member = members.referred(body.member, now=call.now)
+    opened = packs.open_pack(
+        body.plan_id, member.member_id, order_id=body.mall_order_id, vouched=True, now=call.now
+    )
+    return Reply(answers.pack_answer(opened.pack.pack_id, call), 201 if opened.new else 200)

@@ -11,6 +11,7 @@
     Gift      GIFT#<code>                META               give, accept, job           accept, show
     Plan      PACK_PLANS                 <cpp_>             operators                   everybody (30 s)
     Pack      PACK#<cpk_>                META               open, take, job             show, take
+    Piece     PACK#<cpk_>                PIECE#<mbr_>       take                        show
     Invite    INVITE_PLANS               <cvp_>             operators                   reaction (30 s)
     Brought   BROUGHT#<cvp_>#<mbr_>      META               reaction                    show
     Code      CODE#<code>                META               operators, redeem code      redeem code
@@ -217,7 +218,8 @@ class Plan(Row, discriminator="pack_plan"):
     title = UnicodeAttribute()
     after = UnicodeAttribute()
     template_id = UnicodeAttribute()
-    amounts = JSONAttribute()
+    pieces = IntAttribute()
+    amounts = JSONAttribute(null=True)
     new_friends_only = BooleanAttribute()
     sharer_template_id = UnicodeAttribute(null=True)
     sharer_after_new = IntAttribute()
@@ -252,12 +254,14 @@ class Pack(Row, discriminator="pack"):
     title = UnicodeAttribute()
     template_id = UnicodeAttribute()
     version = IntAttribute()
-    amounts = JSONAttribute()
-    takers = JSONAttribute()
+    pieces = IntAttribute()
+    amounts = JSONAttribute(null=True)
     left = IntAttribute()
     new_friends_only = BooleanAttribute()
     new_missing = IntAttribute()
     sharer_coupon_id = UnicodeAttribute(null=True)
+    sharer_template_id = UnicodeAttribute(null=True)
+    sharer_shard = IntAttribute(null=True)
     order_id = UnicodeAttribute(null=True)
     opened_at = IntAttribute()
     ends_at = IntAttribute()
@@ -267,6 +271,22 @@ class Pack(Row, discriminator="pack"):
     def key(pack_id: str) -> Key:
         """Where the pack of this id is."""
         return f"PACK#{pack_id}", "META"
+
+
+class Piece(Row, discriminator="pack_piece"):
+    """The ``n``-th piece of a pack, and who took it; ``new``: they count towards the sharer's own coupon."""
+
+    n = IntAttribute()
+    member_id = UnicodeAttribute()
+    coupon_id = UnicodeAttribute()
+    value_fen = IntAttribute(null=True)
+    new = BooleanAttribute()
+    taken_at = IntAttribute()
+
+    @staticmethod
+    def key(pack_id: str, member_id: str) -> Key:
+        """One piece for a friend."""
+        return f"PACK#{pack_id}", f"PIECE#{member_id}"
 
 
 class Invite(Row, discriminator="invite_plan"):
@@ -338,6 +358,7 @@ class Chunk(Row, discriminator="coupon_grant"):
     template_id = UnicodeAttribute()
     batch = UnicodeAttribute()
     member_ids = JSONAttribute()
+    mark = UnicodeAttribute()
     given = IntAttribute(null=True)
     refused = JSONAttribute(null=True)
 

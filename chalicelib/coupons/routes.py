@@ -3,20 +3,27 @@
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import AppError, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
-from chalicelib.coupons import answers, expiring, service, templates, using
+from chalicelib.coupons import answers, codes, expiring, gifts, invites, packs, service, templates, using
 from chalicelib.coupons.models import Coupon
 from chalicelib.coupons.schemas import (
     Claimed,
     ClaimedMany,
     ClaimMany,
+    CouponAnswer,
+    GiftAnswer,
+    Invites,
     MyCoupons,
     MyCouponsQuery,
     Offers,
     OffersQuery,
+    OpenPack,
     Outcome,
+    PackAnswer,
+    Plans,
     Quote,
     QuoteAnswer,
     ShopCode,
+    UseCode,
 )
 
 api = Api(__name__)
@@ -114,3 +121,113 @@ def claimed(coupon: Coupon, call: Call, *, new: bool) -> Reply[Claimed]:
     """A coupon that is now the member's, by whatever way."""
     answer = Claimed(coupon=answers.coupon_answer(coupon, now=call.now), now=call.now)
     return Reply(answer, 201 if new else 200)
+
+
+# --- codes, gifts -------------------------------------------------------------------------------------------
+
+
+@api.post(
+    "/v1/coupons/codes",
+    door=doors.MEMBER,
+    status=201,
+    refuses=[
+        NotFound,
+        Invalid,
+        codes.CodeUsed,
+        codes.CodeOver,
+        templates.CouponOff,
+        templates.CouponSoldOut,
+    ],
+)
+def use_code(call: Call, body: UseCode) -> Reply[Claimed]:
+    """Use a code in print."""
+    made = codes.use(body.code, call.member_id, now=call.now)
+    return claimed(made.coupon, call, new=made.new)
+
+
+@api.post(
+    "/v1/me/coupons/{coupon_id}/gifts", door=doors.MEMBER, status=201, refuses=[NotFound, gifts.NotGiftable]
+)
+def give(call: Call, coupon_id: str) -> Reply[GiftAnswer]:
+    """Put a coupon on its way to a friend; on its way already, the same gift."""
+    gift, new = gifts.give(call.member_id, coupon_id, now=call.now)
+    return Reply(answers.gift_answer(gift, call), 201 if new else 200)
+
+
+@api.delete("/v1/me/coupons/{coupon_id}/gifts", door=doors.MEMBER, refuses=[NotFound, gifts.GiftTaken])
+def take_back(call: Call, coupon_id: str) -> CouponAnswer:
+    """Keep a coupon after all, while no friend has taken it."""
+    return answers.coupon_answer(gifts.take_back(call.member_id, coupon_id, now=call.now), now=call.now)
+
+
+@api.get("/v1/gifts/{code}", door=doors.PUBLIC, refuses=[NotFound])
+def show_gift(call: Call, code: str) -> GiftAnswer:
+    """What a friend is given, before they take it."""
+    return answers.gift_answer(gifts.find(code), call)
+
+
+@api.post(
+    "/v1/gifts/{code}/claims",
+    door=doors.MEMBER,
+    status=201,
+    refuses=[NotFound, gifts.OwnGift, gifts.GiftTaken, gifts.GiftOver],
+)
+def accept(call: Call, code: str) -> Reply[Claimed]:
+    """Take a gift; taken already by me, the same coupon."""
+    made = gifts.accept(code, call.member_id, now=call.now)
+    return claimed(made.coupon, call, new=made.new)
+
+
+# --- packs, invitations -------------------------------------------------------------------------------------
+
+
+@api.get("/v1/packs", door=doors.PUBLIC)
+def list_plans(call: Call) -> Plans:
+    """The share packs that are given now, with all of their terms."""
+    rows = packs.open_plans(now=call.now)
+    return Plans(items=[answers.plan_answer(row, call) for row in rows], now=call.now)
+
+
+@api.post(
+    "/v1/packs",
+    door=doors.MEMBER,
+    status=201,
+    refuses=[
+        NotFound,
+        packs.PlanNotOpen,
+        packs.PackNeedsOrder,
+        templates.CouponOff,
+        templates.CouponSoldOut,
+    ],
+)
+def open_pack(call: Call, body: OpenPack) -> Reply[PackAnswer]:
+    """My pack to share; open already, the same pack."""
+    opened = packs.open_pack(body.plan_id, call.member_id, order_id=body.order_id, now=call.now)
+    return Reply(answers.pack_answer(opened.pack.pack_id, call), 201 if opened.new else 200)
+
+
+@api.get("/v1/packs/{pack_id}", door=doors.PUBLIC, refuses=[NotFound])
+def show_pack(call: Call, pack_id: str) -> PackAnswer:
+    """A pack's whole page in one call: terms, counts, outcomes."""
+    return answers.pack_answer(pack_id, call)
+
+
+@api.post(
+    "/v1/packs/{pack_id}/pieces",
+    door=doors.MEMBER,
+    status=201,
+    refuses=[NotFound, packs.OwnPack, packs.PackEmpty, packs.PackOver, service.NotEligible],
+)
+def take_piece(call: Call, pack_id: str) -> Reply[Claimed]:
+    """Take the next piece; taken one already, the same coupon."""
+    made = packs.take(pack_id, call.member_id, now=call.now)
+    return claimed(made.coupon, call, new=made.new)
+
+
+@api.get("/v1/invites", door=doors.PUBLIC)
+def list_invites(call: Call) -> Invites:
+    """What bringing new members brings now, and, signed in, how far I am."""
+    session = call.caller.session
+    row = invites.running(at=call.now, now=call.now)
+    mine = session.member_id if session else None
+    return Invites(items=[answers.invite_answer(row, mine, call)] if row else [], now=call.now)

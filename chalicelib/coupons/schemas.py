@@ -357,3 +357,216 @@ class Void(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Why a coupon is taken away; kept in the audit trail."""
 
     reason: Reason
+
+
+# --- gifts --------------------------------------------------------------------------------------------------
+
+
+class GiftAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A coupon on its way to a friend: ``open``, ``taken`` or ``back``; who gives it is shown masked."""
+
+    code: str
+    state: str
+    giver: str
+    coupon: CouponAnswer
+    given_at: int
+    ends_at: int
+    now: int
+
+
+# --- share packs --------------------------------------------------------------------------------------------
+
+Pieces = Annotated[int, msgspec.Meta(ge=1, le=50)]
+
+
+class SharersOwn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sharer's own coupon, good once so many friends have claimed as new members."""
+
+    template_id: Id
+    after_new: Annotated[int, msgspec.Meta(ge=1, le=50)]
+
+
+class EditPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a share pack is made of; ``amounts`` are the pieces in the order in which they are taken, published."""
+
+    title: CardText
+    after: Literal["campaign", "order"]
+    template_id: Id
+    pieces: Pieces
+    amounts: (
+        Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=10_000_000_00)]], msgspec.Meta(max_length=50)]
+        | None
+    ) = None
+    new_friends_only: bool = False
+    sharer: SharersOwn | None = None
+    starts_at: Epoch
+    ends_at: Epoch
+    open_for_s: Lasting = 86400
+
+
+class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan, before anybody shares: what friends get, in which order, and what the sharer gets for what."""
+
+    plan_id: str
+    title: str
+    state: str
+    after: str
+    pieces: int
+    amounts: list[int] | None
+    new_friends_only: bool
+    friends: Offer
+    sharer: Offer | None
+    sharer_after_new: int
+    starts_at: int
+    ends_at: int
+    open_for_s: int
+
+
+class Plans(msgspec.Struct, frozen=True, kw_only=True):
+    """Plans, newest first."""
+
+    items: list[PlanAnswer]
+    now: int
+
+
+class OpenPack(msgspec.Struct, frozen=True, kw_only=True):
+    """Which pack; after an order, which order."""
+
+    plan_id: Id
+    order_id: Id | None = None
+
+
+class MallOpenPack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A pack for a member who has paid an order of the mall."""
+
+    member: MemberRef
+    plan_id: Id
+    mall_order_id: OrderRef
+
+
+class PieceAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece that was taken; who took it is shown masked."""
+
+    n: int
+    friend: str
+    value_fen: int | None
+    new: bool
+    taken_at: int
+
+
+class PackAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A pack's whole page: terms, counts, outcomes, and whether I can take a piece, and why not."""
+
+    pack_id: str
+    plan_id: str
+    title: str
+    state: str
+    sharer: str
+    mine: bool
+    friends: Offer
+    pieces: int
+    amounts: list[int] | None
+    left: int
+    new_friends_only: bool
+    new_missing: int
+    sharer_coupon_id: str | None
+    taken: list[PieceAnswer]
+    can_take: bool
+    why_not: Refusal | None
+    opened_at: int
+    ends_at: int
+    now: int
+
+
+# --- invitations --------------------------------------------------------------------------------------------
+
+
+class EditInvite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who brings ``every`` new members gets a coupon, ``times`` times at most; each of them may get one too."""
+
+    title: CardText
+    every: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+    times: Times = 1
+    sharer_template_id: Id
+    friend_template_id: Id | None = None
+    starts_at: Epoch
+    ends_at: Epoch
+
+
+class InviteAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The terms of inviting, and how far I am."""
+
+    plan_id: str
+    title: str
+    every: int
+    times: int
+    sharer: Offer
+    friend: Offer | None
+    starts_at: int
+    ends_at: int
+    brought: int
+    won: int
+    missed: int
+    missing: int
+
+
+class Invites(msgspec.Struct, frozen=True, kw_only=True):
+    """What inviting brings now."""
+
+    items: list[InviteAnswer]
+    now: int
+
+
+# --- batches and codes --------------------------------------------------------------------------------------
+
+
+class GrantPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of a batch: each of these members gets one coupon; the same part again changes nothing."""
+
+    batch: Batch
+    part: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
+    member_ids: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class GrantRefused(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who got none, and why."""
+
+    member_id: str
+    code: str
+
+
+class GrantProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a batch is; ``refused`` are the first hundred."""
+
+    batch: str
+    members: int
+    waiting: int
+    given: int
+    refused: list[GrantRefused]
+    refused_in_all: int
+    now: int
+
+
+class MakeCodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """So many codes, each good for ``uses`` members; the same batch again answers with the same codes."""
+
+    batch: Batch
+    count: Annotated[int, msgspec.Meta(ge=1, le=500)]
+    uses: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+    ends_at: Epoch
+
+
+class CodesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The codes of a batch."""
+
+    batch: str
+    uses: int
+    ends_at: int
+    codes: list[str]
+    now: int
+
+
+class UseCode(msgspec.Struct, frozen=True, kw_only=True):
+    """What is printed; blanks, dashes and the size of letters do not matter."""
+
+    code: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]

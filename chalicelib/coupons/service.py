@@ -103,16 +103,21 @@ def new_coupon(
         claimed_at=now,
         **told,
     )
-    job, at, ref = resting_slot(coupon, now=now)
-    coupon.due_shard, coupon.due_at, coupon.due_ref = due.shard_of(job, pk), at, ref
+    make_due(coupon, now=now)
     return coupon
 
 
-def resting_slot(coupon: Coupon, *, now: int) -> tuple[str, int, str]:
-    """What is due on a coupon that nobody holds: job, time, and for what."""
+def make_due(coupon: Coupon, *, now: int) -> None:
+    """A new coupon is due to be reminded of, or to expire."""
+    at, ref = _resting_slot(coupon, now=now)
+    coupon.due_shard, coupon.due_at, coupon.due_ref = due.shard_of(JOB, coupon.pk), at, ref
+
+
+def _resting_slot(coupon: Coupon, *, now: int) -> tuple[int, str]:
+    """What is due on a coupon that nobody holds: when, and what."""
     if coupon.remind_at is not None and coupon.remind_at > now:
-        return JOB, coupon.remind_at, "remind"
-    return JOB, coupon.ends_at, "expire"
+        return coupon.remind_at, "remind"
+    return coupon.ends_at, "expire"
 
 
 def at_rest(coupon: Coupon, *, now: int) -> list[Action]:
@@ -120,8 +125,8 @@ def at_rest(coupon: Coupon, *, now: int) -> list[Action]:
     let_go = [Coupon.order_ref.remove(), Coupon.locked_until.remove(), Coupon.used_at.remove()]
     if coupon.ends_at <= now:
         return [Coupon.state.set("expired"), *let_go, *due.emptied()]
-    job, at, ref = resting_slot(coupon, now=now)
-    return [Coupon.state.set("unused"), *let_go, *due.moved(job=job, pk=coupon.pk, at=at, ref=ref)]
+    at, ref = _resting_slot(coupon, now=now)
+    return [Coupon.state.set("unused"), *let_go, *due.moved(job=JOB, pk=coupon.pk, at=at, ref=ref)]
 
 
 def owed_or_emptied(fact: str, *, pk: str, now: int) -> list[Action]:
@@ -317,8 +322,9 @@ def giving(
         raise refusal
     coupon_id = id_for_cause(template_id, member_id, cause)
     shard = shards.shard_for(coupon_id, template.stock_shards)
-    if template.limited and template.stock_shards > 1:
-        [[shard, _one]] = templates.elsewhere(template, 1, now=now)
+    if template.limited:
+        # Looked at first, so that a reaction learns that nothing is left and does not fail for ever.
+        [[shard, _one]] = templates.elsewhere(template, 1, first=shard, now=now)
     coupon = new_coupon(template, member_id, coupon_id, source=source, shard=shard, now=now)
     unit = templates.taken(template, shard, 1, now=now, window=False)
     return [table.create(coupon, refuse=refuse or (lambda _: AlreadyGranted())), _named(unit, template)]
@@ -349,6 +355,11 @@ def own(member_id: str, coupon_id: str) -> Coupon:
     if coupon is None:
         raise NotFound
     return coupon
+
+
+def has(member_id: str, coupon_id: str) -> bool:
+    """Whether a member has this coupon, in whatever state."""
+    return table.get(Coupon, Coupon.key(member_id, coupon_id)) is not None
 
 
 def all_of(member_id: str) -> list[Coupon]:

@@ -163,13 +163,18 @@ def back(template: Template, k: int, units: int) -> Write:
     )
 
 
-def elsewhere(template: Template, units: int, *, now: int) -> list[list[int]]:
+def elsewhere(template: Template, units: int, *, first: int | None = None, now: int) -> list[list[int]]:
     """Where units can come from, ``[[shard, units], …]``, by one consistent look at all shards.
+
+    From the ``first`` shard, if it has enough, so that many who look at once do not all turn to the fullest.
 
     Raises:
         CouponSoldOut: nowhere; this is remembered for two seconds.
     """
-    plan = shards.spread({k: row.left or 0 for k, row in stock_of(template).items()}, units)
+    left = {k: row.left or 0 for k, row in stock_of(template).items()}
+    if first is not None and left.get(first, 0) >= units:
+        return [[first, units]]
+    plan = shards.spread(left, units)
     if plan is not None:
         return [[k, part] for k, part in plan]
     if units == 1:

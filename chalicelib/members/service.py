@@ -222,6 +222,12 @@ def profile(member_id: str, *, now: int) -> Profile | None:
     return _profiles.get(member_id, now=now, load=load)
 
 
+def known(member_ids: Sequence[str]) -> set[str]:
+    """Which of these ids, a hundred at most, are of members."""
+    rows = table.get_many([(Member, Member.key(one)) for one in member_ids])
+    return {row.member_id for row in rows if row is not None}
+
+
 def edit(*, member_id: str, nickname: str | None, avatar_url: str | None) -> Member:
     """Change what was given; the same again changes nothing.
 

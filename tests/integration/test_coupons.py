@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.core import due, table
+from chalicelib.core import config, due, shards, table
 from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.errors import AppError, Busy, Invalid, NotFound
 from chalicelib.coupons import rules, service, templates, using
@@ -252,7 +252,10 @@ def test_what_is_given_is_never_more_than_there_is_nor_of_what_is_off(
     assert broken(store, template, stock=3) == []
 
 
-def test_a_shard_that_was_emptied_since_it_was_looked_at_is_busy_and_not_sold_out(store: Store) -> None:
+def test_a_shard_that_was_emptied_since_it_was_looked_at_is_busy_and_not_sold_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shards, "shard_for", lambda key, shards: 0)
     template = a_template(stock=2, stock_shards=2)
     writes = service.granted(template.template_id, a_buyer(), cause="a", now=NOW)
     same = service.granted(template.template_id, a_buyer(), cause="b", now=NOW)
@@ -547,9 +550,7 @@ def test_an_operator_takes_an_unused_coupon_away(store: Store) -> None:
 # --- what is due --------------------------------------------------------------------------------------------
 
 
-def test_a_coupon_is_reminded_of_once_and_then_expires(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chalicelib.core import config
-
+def test_a_coupon_is_reminded_of_once_and_then_expires(store: Store) -> None:
     config.override(mall_webhook_url="http://127.0.0.1:1/hook")
     coupon = a_coupon(remind_before_s=DAY)
 
