@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 
 import msgspec
-import pytest
 
-from chalicelib.core import cache, due, shards, table
+from chalicelib.core import cache, due, table
 from chalicelib.core.clock import DAY
 from chalicelib.coupons import codes, gifts, grants, packs, service, templates, using
 from chalicelib.coupons.models import Code, Coupon, Template
@@ -82,21 +81,6 @@ def test_a_counted_claim_under_a_key_counts_once(store: Store) -> None:
     each_fault(operation, client=table.client(), setup=lambda: with_a_coupon(per_member=3), check=check)
 
 
-def test_a_claim_from_another_shard_takes_one_unit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "shard_for", lambda key, count: 0)
-
-    def check(world: World) -> None:
-        assert [one.shard for one in service.all_of(world.bob)] == [1]
-        assert broken(store, world.template, stock=2) == []
-
-    each_fault(
-        lambda world: claim(world.template, world.bob),
-        client=table.client(),
-        setup=lambda: with_a_coupon(stock=2, stock_shards=2),
-        check=check,
-    )
-
-
 def test_a_lock_holds_once(store: Store) -> None:
     def operation(world: World) -> None:
         row = using.lock(wanted(world.coupon, order="M-1"), now=NOW)[0]
@@ -131,16 +115,6 @@ def test_a_redemption_happens_once(store: Store) -> None:
 
     each_fault(
         lambda world: using.redeem("M-1", now=NOW), client=table.client(), setup=with_a_lock, check=check
-    )
-
-
-def test_a_release_happens_once(store: Store) -> None:
-    def check(world: World) -> None:
-        assert (again(world.coupon).state, again(world.coupon).rev) == ("unused", 3)
-        check_books(store, world)
-
-    each_fault(
-        lambda world: using.release("M-1", now=NOW), client=table.client(), setup=with_a_lock, check=check
     )
 
 
@@ -201,18 +175,6 @@ def test_a_gift_is_taken_once(store: Store) -> None:
         check_books(store, world)
 
     each_fault(operation, client=table.client(), setup=with_a_gift, check=check)
-
-
-def test_a_gift_comes_back_once(store: Store) -> None:
-    def check(world: World) -> None:
-        assert (again(world.coupon).state, again(world.coupon).rev) == ("unused", 3)
-
-    each_fault(
-        lambda world: gifts.take_back(world.alice, world.coupon.coupon_id, now=NOW),
-        client=table.client(),
-        setup=with_a_gift,
-        check=check,
-    )
 
 
 def with_a_pack() -> World:
@@ -332,21 +294,3 @@ def test_a_template_is_made_once_with_all_of_its_stock(store: Store) -> None:
         return []
 
     each_fault(operation, client=table.client(), setup=nothing, check=check)
-
-
-def test_a_template_is_switched_in_all_of_its_shards(store: Store) -> None:
-    def a_template_on() -> Template:
-        emptied()
-        return a_template(stock_shards=2)
-
-    def check(template: Template) -> None:
-        [row] = templates.everything()
-        assert row.state == "off"
-        assert {one.on for one in templates.stock_of(row).values()} == {False}
-
-    each_fault(
-        lambda template: templates.switch(template.template_id, to="off", making=MAKING),
-        client=table.client(),
-        setup=a_template_on,
-        check=check,
-    )

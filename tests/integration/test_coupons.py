@@ -40,7 +40,7 @@ from tests.coupons import (
     told,
     wanted,
 )
-from tests.factories import NOW, OWNER, a_word, reacted
+from tests.factories import NOW, OWNER, a_word, caught_up
 from tests.groupbuys import a_buyer, buyers
 from tests.harness.hostile import Hostile
 from tests.harness.rows import rows
@@ -557,7 +557,7 @@ def test_a_coupon_is_reminded_of_once_and_then_expires(store: Store) -> None:
     run_jobs(now=LAST_DAY - DAY - 1)
     assert rows(store.client, "truth", kind="coupon_reminder") == []
     run_jobs(now=LAST_DAY - DAY)
-    reacted(store.client, now=LAST_DAY - DAY)
+    caught_up(now=LAST_DAY - DAY)
     [owed] = rows(store.client, "truth", kind="delivery", type="coupon.expiring")
     assert coupon.coupon_id in owed["body"]
     run_jobs(now=LAST_DAY)

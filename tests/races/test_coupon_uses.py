@@ -64,7 +64,7 @@ def test_the_harness_sees_a_coupon_used_by_five_orders_when_the_rule_is_a_read(
     assert len(arena.rows("coupon_lock", state="locked")) == 5
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_64_orders_for_one_coupon_and_one_holds_it(arena: Arena) -> None:
     coupon = a_coupon()
 
@@ -99,7 +99,7 @@ def test_two_orders_that_want_two_coupons_crosswise_hold_both_or_none(arena: Are
     check(arena, one, two)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_redeem_and_release_at_once_come_to_one_end(arena: Arena) -> None:
     coupon = a_coupon()
     lock(coupon, order="M-1")
@@ -113,7 +113,7 @@ def test_redeem_and_release_at_once_come_to_one_end(arena: Arena) -> None:
     check(arena, coupon)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_a_redemption_is_returned_once_though_it_is_asked_for_64_times(arena: Arena) -> None:
     coupon = a_coupon()
     lock(coupon, order="M-1")
@@ -192,7 +192,7 @@ def test_the_harness_sees_a_gift_taken_by_eight_when_the_rule_is_a_read(
     assert len(arena.rows("coupon", source="gift")) == 8
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_a_gift_in_64_hands_is_one_friends(arena: Arena) -> None:
     coupon = a_coupon(giftable=True)
     code = gifts.give(coupon.member_id, coupon.coupon_id, now=NOW)[0].code
