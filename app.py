@@ -10,6 +10,11 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
 
 from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, telemetry
+from chalicelib.coupons import admin as coupons_admin
+from chalicelib.coupons import gifts, grants, packs
+from chalicelib.coupons import mall as coupons_mall
+from chalicelib.coupons import routes as coupons_routes
+from chalicelib.coupons import service as coupons
 from chalicelib.groupbuys import admin as groupbuys_admin
 from chalicelib.groupbuys import closing
 from chalicelib.groupbuys import mall as groupbuys_mall
@@ -31,7 +36,7 @@ from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
 
 JOB_SECONDS = 45.0
-ROOM_JOBS = (orders.UNFINISHED_JOB,)
+ROOM_JOBS = (orders.UNFINISHED_JOB, coupons.JOB, gifts.JOB, packs.JOB, grants.JOB)
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 
@@ -59,6 +64,9 @@ for room in (
     groupbuys_routes,
     groupbuys_mall,
     groupbuys_admin,
+    coupons_routes,
+    coupons_mall,
+    coupons_admin,
     support_admin,
 ):
     app.register_blueprint(room.api.blueprint)

@@ -102,6 +102,11 @@ def reaction(fact: str, *, name: str, money: bool = False) -> Callable[[Effect],
     return declare
 
 
+def wanted(fact: str) -> bool:
+    """Whether anybody reacts to it, so that it is worth being owed."""
+    return bool(_reactions.get(fact))
+
+
 def owed(fact: str, *, pk: str, rev: int, now: int) -> dict[str, Any]:
     """The attributes of a new row whose fact must be reacted to even if the stream forgets it."""
     return {**due.slot(job=JOB, pk=pk, at=now + OWED_AFTER_S, ref=fact), "owed_rev": rev}

@@ -20,6 +20,11 @@ Prefix = Literal[
     "ord",  # order
     "pay",  # payment, when the gateway is ours
     "rfd",  # refund: the number that never changes
+    "ctp",  # coupon template
+    "cpn",  # coupon
+    "cpp",  # plan of share packs
+    "cpk",  # share pack
+    "cvp",  # invitation plan
     "req",  # request, when the gateway gave it no id
 ]
 

@@ -12,6 +12,7 @@ from chalicelib.core import ids, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Gone, Invalid, NotFound
+from chalicelib.core.shards import evenly
 from chalicelib.core.table import Write
 from chalicelib.groupbuys import rules
 from chalicelib.groupbuys.models import Campaign, Restock, Stock
@@ -155,11 +156,8 @@ def everything() -> list[Campaign]:
 def stock_left(campaign: Campaign, sku_id: str) -> dict[int, int]:
     """Units left in each shard of a SKU, read consistently."""
     keys = [Stock.key(campaign.campaign_id, sku_id, k) for k in range(campaign.stock_shards)]
-    left: dict[int, int] = {}
-    for at in range(0, len(keys), 100):
-        rows = table.get_many([(Stock, key) for key in keys[at : at + 100]])
-        left |= {at + n: row.left for n, row in enumerate(rows) if row is not None}
-    return left
+    rows = table.get_all([(Stock, key) for key in keys])
+    return {k: row.left for k, row in enumerate(rows) if row is not None}
 
 
 # --- making and changing ------------------------------------------------------------------------------------
@@ -246,14 +244,14 @@ def _make_stock(campaign: Campaign, given: EditCampaign) -> None:
             *Stock.key(campaign.campaign_id, sku.sku_id, k),
             campaign_id=campaign.campaign_id,
             sku_id=sku.sku_id,
-            left=sku.stock // shards + (k < sku.stock % shards),
+            left=units,
             on=True,
             edition=0,
             starts_at=campaign.starts_at,
             ends_at=campaign.ends_at,
         )
         for sku in given.product.skus
-        for k in range(shards)
+        for k, units in enumerate(evenly(sku.stock, shards))
     ]
     for row in rows:
         _once(table.create(row))

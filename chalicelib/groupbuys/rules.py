@@ -1,10 +1,11 @@
 """Pure rules of group-buys: prices, sizes, ladders, and which shards to take units from."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chalicelib.core.errors import Invalid
+from chalicelib.core.shards import shard_for as shard_for  # noqa: PLC0414 - this room's rules, shared with others
+from chalicelib.core.shards import spread as spread  # noqa: PLC0414
 
 Taken = list[list[Any]]
 """[[sku_id, shard, units], …]: where units were taken from, so that they go back there."""
@@ -69,30 +70,6 @@ def final_prices(
 ) -> dict[str, int]:
     """What a unit finally costs in a filled group of this many real people."""
     return step_reached(group_steps or (), people) or prices
-
-
-def shard_for(key: str, shards: int) -> int:
-    """The shard that is tried first."""
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "big") % shards
-
-
-SHARDS_A_TAKE = 90
-"""Shards that one taking may touch, so that it and its way back fit a transaction."""
-
-
-def spread(left: Mapping[int, int], units: int) -> list[tuple[int, int]] | None:
-    """Where ``units`` come from: one shard that has enough (the fullest), else several; None: not enough in all,
-    or only in crumbs."""
-    fullest = sorted(left.items(), key=lambda shard: -shard[1])
-    if fullest and fullest[0][1] >= units:
-        return [(fullest[0][0], units)]
-    plan = []
-    for k, has in fullest:
-        part = min(has, units)
-        if part > 0:
-            plan.append((k, part))
-            units -= part
-    return plan if units == 0 and len(plan) <= SHARDS_A_TAKE else None
 
 
 def added_up(taken: Sequence[Taken]) -> dict[tuple[str, int], int]:

@@ -1,7 +1,7 @@
 """HTTP for operators: programs, looking a member up, blocking and unblocking."""
 
 from chalicelib.core import doors
-from chalicelib.core.errors import Invalid, NotFound
+from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call
 from chalicelib.members import rules, service
 from chalicelib.members.models import Member, Program
@@ -13,6 +13,7 @@ from chalicelib.members.schemas import (
     Because,
     Done,
     EditProgram,
+    EditTags,
     FindMember,
     HandOver,
 )
@@ -79,6 +80,16 @@ def unblock_member(call: Call, member_id: str, body: Because) -> Done:
     return Done(id=member_id, state="active", now=call.now)
 
 
+@api.put(
+    "/v1/admin/members/{member_id}/tags",
+    door=doors.operators("marketing", "support"),
+    refuses=[NotFound, Busy],
+)
+def tag_member(call: Call, member_id: str, body: EditTags) -> AdminMember:
+    """Say a member's tags anew."""
+    return _member(service.tag(member_id, tags=set(body.tags), by=call.operator, now=call.now), call)
+
+
 def _program(row: Program) -> AdminProgram:
     return AdminProgram(
         program_id=row.program_id,
@@ -103,5 +114,6 @@ def _member(member: Member, call: Call) -> AdminMember:
         identities=sorted(rules.masked_proof(proof) for proof in member.identities),
         came_link=member.came_link,
         blocked_because=member.blocked_because,
+        tags=sorted(member.tags or ()),
         now=call.now,
     )

@@ -35,6 +35,7 @@ class Member(Row, discriminator="member"):
     came_link = UnicodeAttribute(null=True)
     came_visit = UnicodeAttribute(null=True)
     blocked_because = UnicodeAttribute(null=True)
+    tags = UnicodeSetAttribute(null=True)
 
     @staticmethod
     def key(member_id: str) -> Key:

@@ -9,6 +9,7 @@ Proof = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_@.:+=/-]{1,128}$(?!\n)
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 PagePath = Annotated[str, msgspec.Meta(pattern=r"^/?[A-Za-z0-9_./{}?=&%-]{1,512}$(?!\n)")]
 HttpsUrl = Annotated[str, msgspec.Meta(pattern=r"^https://[^\s\"'<>\\]{1,500}$(?!\n)")]
+Tag = Annotated[str, msgspec.Meta(pattern=r"^[\w.-]{1,32}$(?!\n)")]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
@@ -92,7 +93,14 @@ class AdminMember(MemberAnswer, frozen=True, kw_only=True):
     identities: list[str]
     came_link: str | None
     blocked_because: str | None
+    tags: list[str]
     now: int
+
+
+class EditTags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All tags (标签) of a member; those that are not named are taken away."""
+
+    tags: Annotated[list[Tag], msgspec.Meta(max_length=50)]
 
 
 class Because(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

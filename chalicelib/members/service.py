@@ -222,6 +222,12 @@ def profile(member_id: str, *, now: int) -> Profile | None:
     return _profiles.get(member_id, now=now, load=load)
 
 
+def known(member_ids: Sequence[str]) -> set[str]:
+    """Which of these ids, a hundred at most, are of members."""
+    rows = table.get_many([(Member, Member.key(one)) for one in member_ids])
+    return {row.member_id for row in rows if row is not None}
+
+
 def edit(*, member_id: str, nickname: str | None, avatar_url: str | None) -> Member:
     """Change what was given; the same again changes nothing.
 
@@ -236,6 +242,29 @@ def edit(*, member_id: str, nickname: str | None, avatar_url: str | None) -> Mem
     _profiles.forget(member_id)
     assert isinstance(member, Member)
     return member
+
+
+def tag(member_id: str, *, tags: set[str], by: doors.Operator, now: int) -> Member:
+    """Give a member these tags and no others; the same again changes nothing.
+
+    Raises:
+        NotFound: there is no such member. Busy: somebody else changed the member meanwhile.
+    """
+    before = show(member_id)
+    if set(before.tags or ()) == tags:
+        return before
+    change = Member.tags.set(tags) if tags else Member.tags.remove()
+    unchanged = Member.rev == before.rev
+    audit = operators.recorded(
+        by=by,
+        action="member.tagged",
+        subject=member_id,
+        before=sorted(before.tags or ()),
+        after=sorted(tags),
+        now=now,
+    )
+    table.transact([table.update(Member, Member.key(member_id), change, when=unchanged, refuse=Busy), audit])
+    return show(member_id)
 
 
 def proofs_of(ref: MemberRef) -> list[str]:

@@ -15,7 +15,8 @@ from chalicelib.core.table import Write
 from chalicelib.members import service as members
 from chalicelib.operators import service as operators
 from chalicelib.sharing import rules
-from chalicelib.sharing.models import Binding, Past, Policy, VisitUse
+from chalicelib.sharing.models import Binding as Binding  # noqa: PLC0414 - other rooms react to it
+from chalicelib.sharing.models import Past, Policy, VisitUse
 from chalicelib.sharing.schemas import EditPolicy
 from chalicelib.sharing.visits import Visit
 

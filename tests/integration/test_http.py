@@ -33,6 +33,9 @@ from chalicelib.core import http as edge
 from chalicelib.core.deliveries import Delivery
 from chalicelib.core.doors import Operator, Role
 from chalicelib.core.errors import Busy
+from chalicelib.coupons import codes, gifts, grants, invites, packs, rules, templates, using
+from chalicelib.coupons import service as coupons
+from chalicelib.coupons.schemas import EditInvite, EditPlan, GrantPart, MakeCodes, MakeTemplate
 from chalicelib.groupbuys import campaigns
 from chalicelib.groupbuys import service as groupbuys
 from chalicelib.groupbuys.schemas import EditCampaign
@@ -86,6 +89,11 @@ GET    /v1/groupbuys/{campaign_id}/groups        anybody
 GET    /v1/groups/{group_id}                     anybody
 GET    /v1/products/{product_id}/offers          anybody
 POST   /v1/sandbox/orders/{order_id}/payments/{payment_id}  anybody
+GET    /v1/coupons                               anybody
+GET    /v1/gifts/{code}                          anybody
+GET    /v1/packs                                 anybody
+GET    /v1/packs/{pack_id}                       anybody
+GET    /v1/invites                               anybody
 
 GET    /v1/me                                    member
 PUT    /v1/me                                    member
@@ -102,6 +110,17 @@ GET    /v1/orders/{order_id}                     member
 POST   /v1/orders/{order_id}/payments            member
 POST   /v1/orders/{order_id}/payments/check      member
 POST   /v1/orders/{order_id}/cancel              member
+POST   /v1/coupons/{template_id}/claims          member
+POST   /v1/coupons/claims                        member
+POST   /v1/coupons/quote                         member
+GET    /v1/me/coupons                            member
+GET    /v1/me/coupons/{coupon_id}/code           member
+POST   /v1/coupons/codes                         member
+POST   /v1/me/coupons/{coupon_id}/gifts          member
+DELETE /v1/me/coupons/{coupon_id}/gifts          member
+POST   /v1/gifts/{code}/claims                   member
+POST   /v1/packs                                 member
+POST   /v1/packs/{pack_id}/pieces                member
 
 POST   /v1/mall/sessions                         mall
 POST   /v1/mall/groupbuys/{campaign_id}/seats    mall
@@ -109,6 +128,12 @@ DELETE /v1/mall/seats/{mall_order_id}            mall
 GET    /v1/mall/orders/{order_id}                mall
 POST   /v1/mall/events                           mall
 POST   /v1/mall/reconciliations                  mall
+POST   /v1/mall/coupons/quote                    mall
+POST   /v1/mall/coupons/lock                     mall
+POST   /v1/mall/coupons/redeem                   mall
+POST   /v1/mall/coupons/release                  mall
+POST   /v1/mall/coupons/return                   mall
+POST   /v1/mall/packs                            mall
 
 GET    /v1/admin/me                              owner marketing support finance store
 GET    /v1/admin/programs                        owner marketing support finance store
@@ -153,6 +178,26 @@ GET    /v1/admin/orders                          owner support finance
 GET    /v1/admin/orders.csv                      owner support finance
 GET    /v1/admin/orders/{order_id}               owner support finance
 POST   /v1/admin/orders/{order_id}/refund        owner support finance
+PUT    /v1/admin/members/{member_id}/tags        owner marketing support
+GET    /v1/admin/coupons                         owner marketing support finance store
+POST   /v1/admin/coupons                         owner marketing
+PUT    /v1/admin/coupons/{template_id}           owner marketing
+POST   /v1/admin/coupons/{template_id}/on        owner marketing
+POST   /v1/admin/coupons/{template_id}/off       owner marketing
+POST   /v1/admin/coupons/{template_id}/stock     owner marketing
+POST   /v1/admin/coupons/verify                  owner store
+GET    /v1/admin/members/{member_id}/coupons     owner marketing support
+POST   /v1/admin/members/{member_id}/coupons/{coupon_id}/void  owner marketing support
+POST   /v1/admin/coupons/{template_id}/grants    owner marketing
+GET    /v1/admin/coupons/{template_id}/grants/{batch}  owner marketing support finance store
+POST   /v1/admin/coupons/{template_id}/codes     owner marketing
+GET    /v1/admin/coupons/{template_id}/codes/{batch}  owner marketing
+GET    /v1/admin/packs                           owner marketing support finance store
+POST   /v1/admin/packs                           owner marketing
+POST   /v1/admin/packs/{plan_id}/on              owner marketing
+POST   /v1/admin/packs/{plan_id}/off             owner marketing
+POST   /v1/admin/invites                         owner marketing
+POST   /v1/admin/invites/{plan_id}/off           owner marketing
 """
 DOORS = {
     f"{method} {path}": ANYBODY if who == ["anybody"] else tuple(who)
@@ -184,6 +229,22 @@ _CAMPAIGN: Body = {
     "starts_at": 1_700_000_000,
     "ends_at": 9_000_000_000,
 }
+_COUPON: Body = {
+    "title": "Ten off",
+    "kind": "amount_off",
+    "value_fen": 1000,
+    "threshold_fen": 0,
+    "claim": {"starts_at": 1_700_000_000, "ends_at": 9_000_000_000},
+    "validity": {"kind": "days", "days": 30},
+}
+_PLAN: Body = {
+    "title": "A pack",
+    "after": "campaign",
+    "pieces": 2,
+    "starts_at": 1_700_000_000,
+    "ends_at": 9_000_000_000,
+}
+_BASKET: Body = {"lines": [{"product_id": "tea", "price_fen": 9900}]}
 _SHARE: Body = {"target": {"kind": "product", "id": "tea"}, "channel": "moments", "placement": "footer"}
 SAMPLES: dict[str, Body] = {
     "POST /v1/sessions": {"program_id": "demo", "code": "dave"},
@@ -215,10 +276,53 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/admin/groupbuys/{campaign_id}/close": {"reason": "it is over"},
     "POST /v1/admin/groupbuys/{campaign_id}/stock": {"sku_id": "tin", "units": 5},
     "POST /v1/admin/orders/{order_id}/refund": {"reason": "a complaint"},
+    "PUT /v1/admin/members/{member_id}/tags": {"tags": ["vip"]},
+    "POST /v1/coupons/claims": {"template_ids": ["{template_id}"]},
+    "POST /v1/coupons/quote": _BASKET,
+    "POST /v1/mall/coupons/quote": {"member": {"external_id": "carol-1"}, **_BASKET},
+    "POST /v1/mall/coupons/lock": {
+        "member": {"external_id": "carol-1"},
+        "mall_order_id": "M-9",
+        "coupon_ids": ["{spare_coupon_id}"],
+        **_BASKET,
+    },
+    "POST /v1/mall/coupons/redeem": {"mall_order_id": "M-5"},
+    "POST /v1/mall/coupons/release": {"mall_order_id": "M-6"},
+    "POST /v1/mall/coupons/return": {"mall_order_id": "M-7"},
+    "POST /v1/admin/coupons": {**_COUPON, "stock": 20},
+    "PUT /v1/admin/coupons/{template_id}": _COUPON,
+    "POST /v1/admin/coupons/{template_id}/stock": {"units": 5},
+    "POST /v1/admin/coupons/verify": {"code": "{shop_code}"},
+    "POST /v1/coupons/codes": {"code": "{redeem_code}"},
+    "POST /v1/packs": {"plan_id": "{plan_id}"},
+    "POST /v1/mall/packs": {
+        "member": {"external_id": "dora-1"},
+        "plan_id": "{order_plan_id}",
+        "mall_order_id": "M-8",
+    },
+    "POST /v1/admin/coupons/{template_id}/grants": {"batch": "autumn", "member_ids": ["mbr_1"]},
+    "POST /v1/admin/coupons/{template_id}/codes": {"batch": "autumn", "count": 2, "ends_at": 9_000_000_000},
+    "POST /v1/admin/packs": {**_PLAN, "template_id": "{template_id}"},
+    "POST /v1/admin/invites": {
+        "title": "Bring a friend",
+        "every": 3,
+        "sharer_template_id": "{template_id}",
+        "starts_at": 1_700_000_000,
+        "ends_at": 9_000_000_000,
+    },
+    "POST /v1/admin/members/{member_id}/coupons/{coupon_id}/void": {"reason": "a mistake"},
     "POST /v1/admin/stuck/{stuck_id}/settle": {"reason": "told by phone", "how": "told"},
     "POST /v1/admin/stuck/{stuck_id}/cancel": {"reason": "of no use any more"},
 }
-PATHS = {"POST /v1/admin/orders/{order_id}/refund": "/v1/admin/orders/{paid_order_id}/refund"}
+PATHS = {
+    "POST /v1/admin/orders/{order_id}/refund": "/v1/admin/orders/{paid_order_id}/refund",
+    "POST /v1/admin/members/{member_id}/coupons/{coupon_id}/void": (
+        "/v1/admin/members/{member_id}/coupons/{carols_coupon_id}/void"
+    ),
+    "GET /v1/gifts/{code}": "/v1/gifts/{gift_code}",
+    "POST /v1/gifts/{code}/claims": "/v1/gifts/{gift_code}/claims",
+    "POST /v1/admin/invites/{plan_id}/off": "/v1/admin/invites/{invite_id}/off",
+}
 QUERIES = {
     "GET /v1/admin/members": "external_id=carol-1",
     "GET /v1/admin/targets": "kind=product",
@@ -282,7 +386,8 @@ class World:
         target = path or PATHS.get(route, template).format(**self.names) + (f"?{query}" if query else "")
         content = encoded(SAMPLES.get(route) if body is ... else body)
         if content is not None:
-            content = content.replace(b"{order_id}", self.names["order_id"].encode())
+            for name, value in self.names.items():
+                content = content.replace(f"{{{name}}}".encode(), value.encode())
         return self.send(method, target, content, **{**self.headers(caller, content or b""), **headers})
 
     def headers(self, caller: str, body: bytes) -> dict[str, str]:
@@ -435,6 +540,7 @@ def planted(port: int) -> World:
             "card_id": "product.~.~",
             "stuck_id": stuck(now=now),
             **group_buying(alice, carol, dora, owner, now=now),
+            **couponing(alice, carol, owner, now=now),
         },
     )
 
@@ -507,6 +613,58 @@ def group_buying(
         "paid_order_id": opened.order.order_id,
         "payment_id": "pay_1",
         "mall_order_id": "M-1",
+    }
+
+
+def couponing(alice: members.Member, carol: members.Member, owner: Operator, *, now: int) -> dict[str, str]:
+    """A template, a coupon of Alice's, and Carol's: one to void, one to show, and some in orders of the mall."""
+    making = templates.Making(by=owner, now=now)
+    given = {**_COUPON, "per_member": 9, "stock": 20, "giftable": True}
+    template_id = templates.make(msgspec.convert(given, MakeTemplate), making).template_id
+    plans = [
+        packs.make_plan(
+            msgspec.convert({**_PLAN, "after": after, "template_id": template_id}, EditPlan), making
+        )
+        for after in ("campaign", "order")
+    ]
+    batch = codes.make(
+        template_id,
+        MakeCodes(batch="spring", count=1, ends_at=9_000_000_000),
+        making,
+    )
+    grants.begin(template_id, GrantPart(batch="spring", member_ids=["mbr_1"]), making)
+    invite = {"title": "x", "every": 2, "sharer_template_id": template_id, "starts_at": 1, "ends_at": 2}
+
+    def claimed(member: members.Member, claim_key: str) -> str:
+        claim = coupons.claim(template_id=template_id, member_id=member.member_id, key=claim_key, now=now)
+        return claim.coupon.coupon_id
+
+    basket = rules.Basket(lines=(rules.Line(product_id="tea", price_fen=9900),))
+    for order in ("M-5", "M-6", "M-7"):
+        held = (claimed(carol, order),)
+        using.lock(
+            using.Locking(
+                order_ref=order, member_id=carol.member_id, coupon_ids=held, basket=basket, lock_s=1800
+            ),
+            now=now,
+        )
+    using.redeem("M-7", now=now)
+    shown = claimed(carol, "shown")
+    gift = gifts.give(carol.member_id, claimed(carol, "gift"), now=now)[0]
+    pack = packs.open_pack(plans[0].plan_id, carol.member_id, order_id=None, now=now).pack
+    return {
+        "gift_code": gift.code,
+        "batch": "spring",
+        "redeem_code": codes.letters(template_id, batch, now=now)[0],
+        "plan_id": plans[0].plan_id,
+        "order_plan_id": plans[1].plan_id,
+        "pack_id": pack.pack_id,
+        "invite_id": invites.make(msgspec.convert(invite, EditInvite), making).plan_id,
+        "template_id": template_id,
+        "coupon_id": claimed(alice, "a"),
+        "carols_coupon_id": claimed(carol, "c"),
+        "spare_coupon_id": claimed(carol, "spare"),
+        "shop_code": using.shop_code(carol.member_id, shown, now=now)[0],
     }
 
 

@@ -98,7 +98,7 @@ def models_know_more_than_core(one: Import) -> bool:
 
 def rules_do_more_than_think(one: Import) -> bool:
     """Rules are pure: they touch no rows, no settings and no service."""
-    thinks_with = ("chalicelib.core.clock", "chalicelib.core.money", "chalicelib.core.errors")
+    thinks_with = tuple(f"chalicelib.core.{name}" for name in ("clock", "errors", "money", "shards"))
     pure = one.target_file == "rules" or one.is_of(*thinks_with)
     return one.file == "rules" and bool(one.target_room) and not pure
 
