@@ -9,7 +9,7 @@ from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
 
-from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, telemetry
+from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, ledger, telemetry
 from chalicelib.groupbuys import admin as groupbuys_admin
 from chalicelib.groupbuys import closing
 from chalicelib.groupbuys import mall as groupbuys_mall
@@ -24,6 +24,10 @@ from chalicelib.orders import admin as orders_admin
 from chalicelib.orders import mall as orders_mall
 from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
+from chalicelib.points import admin as points_admin
+from chalicelib.points import levels as points_levels
+from chalicelib.points import mall as points_mall
+from chalicelib.points import routes as points_routes
 from chalicelib.sessions import mall as sessions_mall
 from chalicelib.sessions import routes as sessions_routes
 from chalicelib.sharing import admin as sharing_admin
@@ -31,6 +35,7 @@ from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
 
 JOB_SECONDS = 45.0
+ROOM_JOBS = (ledger.CLOSE_JOB, ledger.RELEASE_JOB, points_levels.YEAR_JOB, points_levels.GIFT_JOB)
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 
@@ -58,6 +63,9 @@ for room in (
     groupbuys_routes,
     groupbuys_mall,
     groupbuys_admin,
+    points_routes,
+    points_mall,
+    points_admin,
     support_admin,
 ):
     app.register_blueprint(room.api.blueprint)
@@ -87,6 +95,13 @@ def expire_groups(event: CloudWatchEvent) -> None:
     """End groups whose time is over, and campaigns that were closed."""
     for job in (closing.CLOSE_JOB, groupbuys.EXPIRE_JOB):
         due.run(job=job, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS / 2)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def run_room_jobs(event: CloudWatchEvent) -> None:
+    """What is due in the rooms that make people come back."""
+    for job in ROOM_JOBS:
+        due.run(job=job, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS / len(ROOM_JOBS))
 
 
 @app.on_dynamodb_record(stream_arn=STREAM, batch_size=100, starting_position="TRIM_HORIZON")

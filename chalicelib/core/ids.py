@@ -20,6 +20,7 @@ Prefix = Literal[
     "ord",  # order
     "pay",  # payment, when the gateway is ours
     "rfd",  # refund: the number that never changes
+    "exc",  # exchange of points
     "req",  # request, when the gateway gave it no id
 ]
 

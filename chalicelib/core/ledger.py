@@ -161,7 +161,7 @@ def posted(
     entry = _entry(Entry, owner, book, amount=amount, cause=cause, reason=reason, now=now)
     entry.month = month
     entry.lines = [list(line) for line in lines] or None
-    if book == "growth":
+    if book == "growth" and amount > 0:
         owes = facts.owed("growth.posted", pk=entry.pk, rev=1, now=now)
         for name, value in {"state": book, **owes}.items():
             setattr(entry, name, value)

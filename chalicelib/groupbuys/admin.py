@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from chalicelib.core import doors
-from chalicelib.core.errors import Busy, Invalid, NotFound
+from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
 from chalicelib.groupbuys import answers, campaigns, closing, editing, reporting
 from chalicelib.groupbuys.models import Campaign
@@ -51,9 +51,7 @@ def list_campaigns(call: Call) -> AdminCampaigns:
     return AdminCampaigns(items=[_campaign(row, call) for row in campaigns.everything()], now=call.now)
 
 
-@api.post(
-    "/v1/admin/groupbuys", door=_MARKETING, status=201, refuses=[Invalid, campaigns.IdempotencyMismatch]
-)
+@api.post("/v1/admin/groupbuys", door=_MARKETING, status=201, refuses=[Invalid, IdempotencyMismatch])
 def make(call: Call, body: EditCampaign) -> Reply[AdminCampaign]:
     """A new campaign; with an Idempotency-Key a repeat answers with the first."""
     return Reply(_campaign(campaigns.make(body, _making(call)), call), 201)
