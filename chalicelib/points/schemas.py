@@ -312,3 +312,28 @@ class CheckoutAnswer(msgspec.Struct, frozen=True, kw_only=True):
     held_until: int
     balance: int
     now: int
+
+
+class BoundTo(msgspec.Struct, frozen=True, kw_only=True):
+    """Who brought a member, and by which link."""
+
+    promoter_id: str
+    link: str | None
+    bound_at: int
+
+
+class MallMember(msgspec.Struct, frozen=True, kw_only=True):
+    """Who a member is to the shop."""
+
+    member_id: str
+    external_ids: list[str]
+    state: str
+    registered_at: int
+    level: LevelAnswer | None
+    growth: int
+    tags: list[str]
+    balance: int
+    frozen: int
+    debt: int
+    binding: BoundTo | None
+    now: int
