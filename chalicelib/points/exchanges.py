@@ -6,6 +6,7 @@ shard, and what is given. What is given has its own conditions and refusals, by 
 
 import hashlib
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -295,18 +296,22 @@ def edit(exchange_id: str, given: EditExchange, *, by: Operator, now: int) -> Ex
     _valid(given)
     before = _there(exchange_id)
     told = msgspec.to_builtins(given)
-    actions = [getattr(Exchange, name).set(value) for name, value in told.items()]
-    unclosed = Exchange.state != "closed"
-    change = table.update(
-        Exchange, Exchange.key(exchange_id), *actions, when=unclosed, refuse=lambda _: ExchangeOver()
-    )
-    after = Exchange(*Exchange.key(exchange_id), **{**_told(before), **told})
-    table.transact([change, _audit("exchange.edited", before, after, by=by, now=now)])
+    if _told(before) != {**_told(before), **told}:
+        _retold(before, told, by=by, now=now)
     window = (ExchangeStock.starts_at.set(given.starts_at), ExchangeStock.ends_at.set(given.ends_at))
     for k in range(before.stock_shards):
         table.apply(table.update(ExchangeStock, ExchangeStock.key(exchange_id, k), *window, refuse=NotFound))
     _exchanges.forget(exchange_id)
     return find(exchange_id, now=now)
+
+
+def _retold(before: Exchange, told: dict[str, Any], *, by: Operator, now: int) -> None:
+    key = (before.pk, before.sk)
+    actions = [getattr(Exchange, name).set(value) for name, value in told.items()]
+    unclosed = Exchange.state != "closed"
+    change = table.update(Exchange, key, *actions, when=unclosed, refuse=lambda _: ExchangeOver())
+    after = Exchange(*key, **{**_told(before), **told})
+    table.transact([change, _audit("exchange.edited", before, after, by=by, now=now)])
 
 
 def switch(exchange_id: str, *, to: str, by: Operator, now: int) -> Exchange:
@@ -324,15 +329,28 @@ def switch(exchange_id: str, *, to: str, by: Operator, now: int) -> Exchange:
         raise ExchangeOver(ends_at=before.ends_at)
     on = to == "running"
     if not on:
-        table.apply(_state(exchange_id, "pausing"))
+        _unless_so(_state(exchange_id, "pausing"))
     for k in range(before.stock_shards):
-        switched = ExchangeStock.on.set(on)
-        table.apply(table.update(ExchangeStock, ExchangeStock.key(exchange_id, k), switched, refuse=NotFound))
+        key = ExchangeStock.key(exchange_id, k)
+        other = ExchangeStock.on != on
+        _unless_so(
+            table.update(
+                ExchangeStock, key, ExchangeStock.on.set(on), when=other, refuse=lambda _: _AsItWas()
+            )
+        )
     after = Exchange(*Exchange.key(exchange_id), **{**_told(before), "state": to})
-    audit = _audit(f"exchange.{to}", before, after, by=by, now=now)
-    table.transact([_state(exchange_id, to), audit])
+    _unless_so(_state(exchange_id, to), _audit(f"exchange.{to}", before, after, by=by, now=now))
     _exchanges.forget(exchange_id)
     return find(exchange_id, now=now)
+
+
+class _AsItWas(Exception):
+    """It is so already."""
+
+
+def _unless_so(*writes: Write) -> None:
+    with suppress(_AsItWas):
+        table.transact(writes)
 
 
 def _state(exchange_id: str, state: str) -> Write:
@@ -341,7 +359,7 @@ def _state(exchange_id: str, state: str) -> Write:
         Exchange.key(exchange_id),
         Exchange.state.set(state),
         when=(Exchange.state != "closed") & (Exchange.state != state),
-        refuse=lambda row: Busy() if row is not None and row.state == state else ExchangeOver(),
+        refuse=lambda row: _AsItWas() if row is not None and row.state == state else ExchangeOver(),
     )
 
 

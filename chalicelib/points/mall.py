@@ -105,6 +105,8 @@ def _bound_to(member_id: str, *, now: int) -> BoundTo | None:
 
 
 def _referred(ref: str, query: MemberRef) -> members.Member:
+    if ref == "-" and query == MemberRef():
+        raise NotFound
     if ref == "-":
         return members.find(proof=members.proofs_of(query)[0])
     if ref.startswith("mbr_"):

@@ -41,6 +41,9 @@ from chalicelib.members.schemas import AddProgram
 from chalicelib.operators import service as operators
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Paid
+from chalicelib.points import badges, checkout, exchanges
+from chalicelib.points import service as points
+from chalicelib.points.schemas import AddBadge, AddExchange, FreezePoints
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.schemas import EditCard, EditTarget, MintLink, TargetRef
 from infra import docs
@@ -84,6 +87,35 @@ GET    /v1/groupbuys/{campaign_id}/groups        anybody
 GET    /v1/groups/{group_id}                     anybody
 GET    /v1/products/{product_id}/offers          anybody
 POST   /v1/sandbox/orders/{order_id}/payments/{payment_id}  anybody
+
+GET    /v1/points/exchanges                      anybody
+
+GET    /v1/me/points                             member
+GET    /v1/me/points/entries                     member
+GET    /v1/me/badges                             member
+POST   /v1/points/exchanges                      member
+
+POST   /v1/mall/points/freeze                    mall
+POST   /v1/mall/points/spend                     mall
+POST   /v1/mall/points/release                   mall
+GET    /v1/mall/members/{ref}                    mall
+
+GET    /v1/admin/points/settings                 owner marketing support finance store
+PUT    /v1/admin/points/settings                 owner marketing
+GET    /v1/admin/points/exchanges                owner marketing support finance store
+POST   /v1/admin/points/exchanges                owner marketing
+PUT    /v1/admin/points/exchanges/{exchange_id}  owner marketing
+DELETE /v1/admin/points/exchanges/{exchange_id}  owner marketing
+POST   /v1/admin/points/exchanges/{exchange_id}/pause   owner marketing
+POST   /v1/admin/points/exchanges/{exchange_id}/resume  owner marketing
+POST   /v1/admin/points/exchanges/{exchange_id}/stock   owner marketing
+GET    /v1/admin/levels                          owner marketing support finance store
+PUT    /v1/admin/levels                          owner marketing
+GET    /v1/admin/badges                          owner marketing support finance store
+POST   /v1/admin/badges                          owner marketing
+PUT    /v1/admin/badges/{badge_id}               owner marketing
+GET    /v1/admin/members/{member_id}/points      owner marketing support finance store
+POST   /v1/admin/members/{member_id}/points      owner support
 
 GET    /v1/me                                    member
 PUT    /v1/me                                    member
@@ -175,7 +207,28 @@ _CAMPAIGN: Body = {
     "ends_at": 9_000_000_000,
 }
 _SHARE: Body = {"target": {"kind": "product", "id": "tea"}, "channel": "moments", "placement": "footer"}
+_EXCHANGE: Body = {"title": "A card", "starts_at": 1_700_000_000, "ends_at": 9_000_000_000}
+_BOUGHT: Body = {**_EXCHANGE, "points": 10, "goods": "makeup_card", "what": {"count": 1}, "stock": 20}
+_BADGE: Body = {"title": "Host", "fact": "binding.made", "threshold": 3}
+_FROZEN: Body = {
+    "member": {"external_id": "carol-1"},
+    "mall_order_id": "M-7",
+    "points": 100,
+    "goods_fen": 10_000,
+}
 SAMPLES: dict[str, Body] = {
+    "POST /v1/points/exchanges": {"exchange_id": "{exchange_id}"},
+    "POST /v1/mall/points/freeze": {**_FROZEN, "mall_order_id": "M-8"},
+    "POST /v1/mall/points/spend": {"mall_order_id": "M-7"},
+    "POST /v1/mall/points/release": {"mall_order_id": "M-7"},
+    "PUT /v1/admin/points/settings": {"lasts_months": 12},
+    "POST /v1/admin/points/exchanges": _BOUGHT,
+    "PUT /v1/admin/points/exchanges/{exchange_id}": _EXCHANGE,
+    "POST /v1/admin/points/exchanges/{exchange_id}/stock": {"units": 5},
+    "PUT /v1/admin/levels": {"levels": [{"name": "Leaf", "growth": 0}]},
+    "POST /v1/admin/badges": {**_BADGE, "badge_id": "extra"},
+    "PUT /v1/admin/badges/{badge_id}": _BADGE,
+    "POST /v1/admin/members/{member_id}/points": {"amount": 5, "reason": "sorry"},
     "POST /v1/sessions": {"program_id": "demo", "code": "dave"},
     "POST /v1/links/{code}/visits": {"wx_scene": 1007, "visitor": "a-phones-key"},
     "PUT /v1/me": {"nickname": "阿丽"},
@@ -265,7 +318,8 @@ class World:
         target = path or PATHS.get(route, template).format(**self.names) + (f"?{query}" if query else "")
         content = encoded(SAMPLES.get(route) if body is ... else body)
         if content is not None:
-            content = content.replace(b"{order_id}", self.names["order_id"].encode())
+            for name in ("order_id", "exchange_id"):
+                content = content.replace(f"{{{name}}}".encode(), self.names[name].encode())
         return self.send(method, target, content, **{**self.headers(caller, content or b""), **headers})
 
     def headers(self, caller: str, body: bytes) -> dict[str, str]:
@@ -417,6 +471,7 @@ def planted(port: int) -> World:
             "card_id": "product.~.~",
             "stuck_id": stuck(now=now),
             **group_buying(alice, carol, dora, owner, now=now),
+            **points_for(alice, carol, owner, now=now),
         },
     )
 
@@ -490,6 +545,17 @@ def group_buying(
         "payment_id": "pay_1",
         "mall_order_id": "M-1",
     }
+
+
+def points_for(alice: members.Member, carol: members.Member, owner: Operator, *, now: int) -> dict[str, str]:
+    """Points of Alice's that can be spent, points of Carol's frozen for an order, and a badge."""
+    for member in (alice, carol):
+        table.transact(points.earned(member.member_id, points=500, cause="gift", reason="gift", now=now))
+    checkout.freeze(msgspec.convert(_FROZEN, FreezePoints), member_id=carol.member_id, now=now)
+    badges.add(msgspec.convert({**_BADGE, "badge_id": "host"}, AddBadge), by=owner, now=now)
+    given = msgspec.convert(_BOUGHT, AddExchange)
+    made = exchanges.add(given, by=owner, idempotency_key=None, now=now)
+    return {"exchange_id": made.exchange_id, "badge_id": "host", "ref": "carol-1"}
 
 
 def one_tin(member: members.Member, mall_order_id: str | None = None) -> groupbuys.Buying:

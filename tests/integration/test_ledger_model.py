@@ -234,7 +234,7 @@ class Ledger(RuleBasedStateMachine):
 
 def test_the_ledger_says_what_the_lots_say(store: Store) -> None:
     run = settings(
-        max_examples=12,
+        max_examples=8,
         stateful_step_count=20,
         deadline=None,
         suppress_health_check=list(HealthCheck),
