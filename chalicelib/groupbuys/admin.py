@@ -71,7 +71,7 @@ def edit(call: Call, campaign_id: str, body: EditCampaign) -> AdminCampaign:
     "/v1/admin/groupbuys/{campaign_id}/copy",
     door=_MARKETING,
     status=201,
-    refuses=[NotFound, Invalid, campaigns.IdempotencyMismatch],
+    refuses=[NotFound, Invalid, IdempotencyMismatch],
 )
 def copy(call: Call, campaign_id: str, body: CopyCampaign) -> Reply[AdminCampaign]:
     """A campaign like this one at another time; with an Idempotency-Key a repeat answers with the first."""
@@ -109,7 +109,7 @@ def close(call: Call, campaign_id: str, body: CloseCampaign) -> AdminCampaign:
 @api.post(
     "/v1/admin/groupbuys/{campaign_id}/stock",
     door=_MARKETING,
-    refuses=[NotFound, Invalid, campaigns.IdempotencyMismatch],
+    refuses=[NotFound, Invalid, IdempotencyMismatch],
 )
 def add_stock(call: Call, campaign_id: str, body: AddStock) -> StockLeft:
     """Change what is set aside for a SKU; with an Idempotency-Key, once."""
