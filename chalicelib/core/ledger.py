@@ -11,7 +11,7 @@ nothing but a reversal of what was spent already, and netted by what comes next.
     Hold     ACCOUNT#<owner>#<book>    ENTRY#<cause>   frozen, then once: spent or    release, entries, drift
                                                        released
     due    Account: close_month#k when the oldest month's points expire, in books that expire
-           Hold: release_hold#k at ``until``, if it has an end
+           Hold: release_hold#k at ``until``, if it has an end · Entry of growth: react#k until the level is known
     owner  Entry, Hold: <owner>#<book>, newest first
 
 Points expire by the month in which they were earned, the earliest are spent first, and no spend reads a lot: the

@@ -139,8 +139,8 @@ def release(
         try:
             _release(row, points=points, refund_id=refund_id, now=now)
             return row
-        except (HoldOver, Busy):
-            continue  # it was spent or released meanwhile, or a month was closed: look again
+        except HoldOver:
+            continue  # it was spent or released meanwhile: look again
         except ledger.Posted:
             return row
     raise Busy

@@ -158,8 +158,8 @@ def exchange(exchange_id: str, *, member_id: str, idempotency_key: str | None, n
                 k = _elsewhere(found, now=now)
     except ledger.Posted:
         return Done(exchange=found, cause=cause, new=False)
-    except (ExchangeOver, ExchangePaused, ExchangeSoldOut, ExchangeLimit):
-        # A repeat is answered as the first time, whatever became of the exchange.
+    except ExchangeSoldOut:
+        # The last unit may have gone to this member's own other tap, after this one was refused.
         if ledger.find(owner=member_id, book=service.POINTS, cause=cause) is None:
             raise
         return Done(exchange=found, cause=cause, new=False)
@@ -192,19 +192,19 @@ def _exchanging(found: Exchange, member_id: str, cause: str, k: int, *, now: int
         & running
         & (ExchangeStock.starts_at <= now)
         & (ExchangeStock.ends_at > now),
-        refuse=lambda row: _closed_because(row, now=now) or StockShort(),
+        refuse=lambda row: _closed_because(row, found, now=now) or StockShort(),
     )
     receipt, paid = service.spent(member_id, points=found.points, cause=cause, reason="exchange", now=now)
     giving = goods.Giving(member_id=member_id, what=found.what, cause=cause, now=now)
-    return [receipt, once_more, paid, taken, *goods.given(found.goods, giving)]
+    return [receipt, once_more, taken, paid, *goods.given(found.goods, giving)]
 
 
-def _closed_because(row: ExchangeStock | None, *, now: int) -> Exception | None:
+def _closed_because(row: ExchangeStock | None, found: Exchange, *, now: int) -> Exception | None:
     if row is None:
         return NotFound()
     if now < row.starts_at:
         return ExchangeNotStarted(starts_at=row.starts_at)
-    if row.ends_at <= now:
+    if row.ends_at <= now or (not row.on and found.state == "closed"):
         return ExchangeOver(ends_at=row.ends_at)
     return None if row.on else ExchangePaused()
 

@@ -301,6 +301,8 @@ def test_a_repeat_is_answered_after_everything_is_over(alice: str) -> None:
     assert buy(alice, row, now=NOW + 200)[0] == 200
     assert routes.list_exchanges(a_call()).items == []
     with pytest.raises(ExchangeOver):
+        buy(a_member(), row)
+    with pytest.raises(ExchangeOver):
         admin.resume_exchange(as_operator(), row.exchange_id)
 
 
