@@ -9,7 +9,7 @@ from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
 
-from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, telemetry
+from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, ledger, telemetry
 from chalicelib.coupons import admin as coupons_admin
 from chalicelib.coupons import gifts, grants, packs
 from chalicelib.coupons import mall as coupons_mall
@@ -29,6 +29,10 @@ from chalicelib.orders import admin as orders_admin
 from chalicelib.orders import mall as orders_mall
 from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
+from chalicelib.points import admin as points_admin
+from chalicelib.points import levels as points_levels
+from chalicelib.points import mall as points_mall
+from chalicelib.points import routes as points_routes
 from chalicelib.sessions import mall as sessions_mall
 from chalicelib.sessions import routes as sessions_routes
 from chalicelib.sharing import admin as sharing_admin
@@ -36,7 +40,17 @@ from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
 
 JOB_SECONDS = 45.0
-ROOM_JOBS = (orders.UNFINISHED_JOB, coupons.JOB, gifts.JOB, packs.JOB, grants.JOB)
+ROOM_JOBS = (
+    orders.UNFINISHED_JOB,
+    coupons.JOB,
+    gifts.JOB,
+    packs.JOB,
+    grants.JOB,
+    ledger.CLOSE_JOB,
+    ledger.RELEASE_JOB,
+    points_levels.YEAR_JOB,
+    points_levels.GIFT_JOB,
+)
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 
@@ -67,6 +81,9 @@ for room in (
     coupons_routes,
     coupons_mall,
     coupons_admin,
+    points_routes,
+    points_mall,
+    points_admin,
     support_admin,
 ):
     app.register_blueprint(room.api.blueprint)

@@ -22,3 +22,19 @@ def local_hour(at: int, *, zone: ZoneInfo) -> str:
 def local_day(at: int, *, zone: ZoneInfo) -> str:
     """The calendar day of ``at`` in ``zone`` as ``YYYY-MM-DD``."""
     return f"{datetime.fromtimestamp(at, zone):%Y-%m-%d}"
+
+
+def month_of(at: int, *, zone: ZoneInfo) -> int:
+    """The calendar month of ``at`` in ``zone``, counted from the year 0, so that months subtract."""
+    local = datetime.fromtimestamp(at, zone)
+    return local.year * 12 + local.month - 1
+
+
+def month_starts_at(month: int, *, zone: ZoneInfo) -> int:
+    """When the month of this number begins in ``zone``."""
+    return int(datetime(month // 12, month % 12 + 1, 1, tzinfo=zone).timestamp())
+
+
+def month_name(month: int) -> str:
+    """The month of this number as ``YYYY-MM``."""
+    return f"{month // 12:04d}-{month % 12 + 1:02d}"

@@ -140,6 +140,15 @@ class Invalid(AppError):
     advice = "Mark the field that `details.field` names."
 
 
+class IdempotencyMismatch(Invalid):
+    """The same Idempotency-Key came with another body."""
+
+    code = "idempotency_mismatch"
+    en = "This key was used for another request."
+    zh = "该幂等键已用于其他请求。"
+    advice = "A bug in the caller: one key for one request."
+
+
 class TooMany(AppError):
     """Too many calls in a short time."""
 

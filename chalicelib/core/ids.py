@@ -25,6 +25,7 @@ Prefix = Literal[
     "cpp",  # plan of share packs
     "cpk",  # share pack
     "cvp",  # invitation plan
+    "exc",  # exchange of points
     "req",  # request, when the gateway gave it no id
 ]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from chalicelib.core import doors
-from chalicelib.core.errors import Busy, Invalid, NotFound
+from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
 from chalicelib.groupbuys import answers, campaigns, closing, editing, reporting
 from chalicelib.groupbuys.models import Campaign
@@ -51,9 +51,7 @@ def list_campaigns(call: Call) -> AdminCampaigns:
     return AdminCampaigns(items=[_campaign(row, call) for row in campaigns.everything()], now=call.now)
 
 
-@api.post(
-    "/v1/admin/groupbuys", door=_MARKETING, status=201, refuses=[Invalid, campaigns.IdempotencyMismatch]
-)
+@api.post("/v1/admin/groupbuys", door=_MARKETING, status=201, refuses=[Invalid, IdempotencyMismatch])
 def make(call: Call, body: EditCampaign) -> Reply[AdminCampaign]:
     """A new campaign; with an Idempotency-Key a repeat answers with the first."""
     return Reply(_campaign(campaigns.make(body, _making(call)), call), 201)
@@ -73,7 +71,7 @@ def edit(call: Call, campaign_id: str, body: EditCampaign) -> AdminCampaign:
     "/v1/admin/groupbuys/{campaign_id}/copy",
     door=_MARKETING,
     status=201,
-    refuses=[NotFound, Invalid, campaigns.IdempotencyMismatch],
+    refuses=[NotFound, Invalid, IdempotencyMismatch],
 )
 def copy(call: Call, campaign_id: str, body: CopyCampaign) -> Reply[AdminCampaign]:
     """A campaign like this one at another time; with an Idempotency-Key a repeat answers with the first."""
@@ -111,7 +109,7 @@ def close(call: Call, campaign_id: str, body: CloseCampaign) -> AdminCampaign:
 @api.post(
     "/v1/admin/groupbuys/{campaign_id}/stock",
     door=_MARKETING,
-    refuses=[NotFound, Invalid, campaigns.IdempotencyMismatch],
+    refuses=[NotFound, Invalid, IdempotencyMismatch],
 )
 def add_stock(call: Call, campaign_id: str, body: AddStock) -> StockLeft:
     """Change what is set aside for a SKU; with an Idempotency-Key, once."""

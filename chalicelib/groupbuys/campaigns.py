@@ -11,7 +11,7 @@ from pynamodb.expressions.update import Action
 from chalicelib.core import ids, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
-from chalicelib.core.errors import Busy, Conflict, Gone, Invalid, NotFound
+from chalicelib.core.errors import Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.shards import evenly
 from chalicelib.core.table import Write
 from chalicelib.groupbuys import rules
@@ -47,15 +47,6 @@ class CampaignPaused(Conflict):
     en = "This offer is paused."
     zh = "活动已暂停。"
     advice = "Try again later, or join an open group."
-
-
-class IdempotencyMismatch(Invalid):
-    """The same Idempotency-Key came with another body."""
-
-    code = "idempotency_mismatch"
-    en = "This key was used for another request."
-    zh = "该幂等键已用于其他请求。"
-    advice = "A bug in the caller: one key for one request."
 
 
 _campaigns: Cache[Campaign] = Cache()

@@ -9,9 +9,9 @@ import pytest
 
 from chalicelib.core import cache, config, due, table
 from chalicelib.core.clock import DAY, HOUR, MINUTE
-from chalicelib.core.errors import Busy, Invalid, NotFound
+from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.groupbuys import campaigns, closing, editing, service
-from chalicelib.groupbuys.campaigns import CampaignOver, IdempotencyMismatch
+from chalicelib.groupbuys.campaigns import CampaignOver
 from chalicelib.groupbuys.models import Campaign, Stock
 from chalicelib.groupbuys.schemas import CopyCampaign
 from chalicelib.orders import service as orders

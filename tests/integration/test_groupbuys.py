@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.core import cache, config, doors, due, table
 from chalicelib.core.clock import DAY, HOUR, MINUTE
-from chalicelib.core.errors import AppError, Invalid, NotFound
+from chalicelib.core.errors import AppError, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.groupbuys import admin as groupbuys_admin
 from chalicelib.groupbuys import campaigns, ending, routes, service
 from chalicelib.groupbuys import mall as seats_mall
@@ -18,7 +18,6 @@ from chalicelib.groupbuys.campaigns import (
     CampaignNotStarted,
     CampaignOver,
     CampaignPaused,
-    IdempotencyMismatch,
 )
 from chalicelib.groupbuys.models import Campaign, Group, Part, Seat, Stock
 from chalicelib.groupbuys.schemas import EditCampaign, JoinGroup, OpenGroup, Price, Product, Sku

@@ -46,6 +46,9 @@ from chalicelib.operators import service as operators
 from chalicelib.operators import stuck as operators_stuck
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Paid
+from chalicelib.points import badges, checkout, exchanges
+from chalicelib.points import service as points
+from chalicelib.points.schemas import AddBadge, AddExchange, FreezePoints
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.schemas import EditCard, EditTarget, MintLink, TargetRef
 from infra import docs
@@ -94,6 +97,35 @@ GET    /v1/gifts/{code}                          anybody
 GET    /v1/packs                                 anybody
 GET    /v1/packs/{pack_id}                       anybody
 GET    /v1/invites                               anybody
+
+GET    /v1/points/exchanges                      anybody
+
+GET    /v1/me/points                             member
+GET    /v1/me/points/entries                     member
+GET    /v1/me/badges                             member
+POST   /v1/points/exchanges                      member
+
+POST   /v1/mall/points/freeze                    mall
+POST   /v1/mall/points/spend                     mall
+POST   /v1/mall/points/release                   mall
+GET    /v1/mall/members/{ref}                    mall
+
+GET    /v1/admin/points/settings                 owner marketing support finance store
+PUT    /v1/admin/points/settings                 owner marketing
+GET    /v1/admin/points/exchanges                owner marketing support finance store
+POST   /v1/admin/points/exchanges                owner marketing
+PUT    /v1/admin/points/exchanges/{exchange_id}  owner marketing
+DELETE /v1/admin/points/exchanges/{exchange_id}  owner marketing
+POST   /v1/admin/points/exchanges/{exchange_id}/pause   owner marketing
+POST   /v1/admin/points/exchanges/{exchange_id}/resume  owner marketing
+POST   /v1/admin/points/exchanges/{exchange_id}/stock   owner marketing
+GET    /v1/admin/levels                          owner marketing support finance store
+PUT    /v1/admin/levels                          owner marketing
+GET    /v1/admin/badges                          owner marketing support finance store
+POST   /v1/admin/badges                          owner marketing
+PUT    /v1/admin/badges/{badge_id}               owner marketing
+GET    /v1/admin/members/{member_id}/points      owner marketing support finance store
+POST   /v1/admin/members/{member_id}/points      owner support
 
 GET    /v1/me                                    member
 PUT    /v1/me                                    member
@@ -246,7 +278,28 @@ _PLAN: Body = {
 }
 _BASKET: Body = {"lines": [{"product_id": "tea", "price_fen": 9900}]}
 _SHARE: Body = {"target": {"kind": "product", "id": "tea"}, "channel": "moments", "placement": "footer"}
+_EXCHANGE: Body = {"title": "A card", "starts_at": 1_700_000_000, "ends_at": 9_000_000_000}
+_BOUGHT: Body = {**_EXCHANGE, "points": 10, "goods": "makeup_card", "what": {"count": 1}, "stock": 20}
+_BADGE: Body = {"title": "Host", "fact": "binding.made", "threshold": 3}
+_FROZEN: Body = {
+    "member": {"external_id": "carol-1"},
+    "mall_order_id": "M-7",
+    "points": 100,
+    "goods_fen": 10_000,
+}
 SAMPLES: dict[str, Body] = {
+    "POST /v1/points/exchanges": {"exchange_id": "{exchange_id}"},
+    "POST /v1/mall/points/freeze": {**_FROZEN, "mall_order_id": "M-8"},
+    "POST /v1/mall/points/spend": {"mall_order_id": "M-7"},
+    "POST /v1/mall/points/release": {"mall_order_id": "M-7"},
+    "PUT /v1/admin/points/settings": {"lasts_months": 12},
+    "POST /v1/admin/points/exchanges": _BOUGHT,
+    "PUT /v1/admin/points/exchanges/{exchange_id}": _EXCHANGE,
+    "POST /v1/admin/points/exchanges/{exchange_id}/stock": {"units": 5},
+    "PUT /v1/admin/levels": {"levels": [{"name": "Leaf", "growth": 0}]},
+    "POST /v1/admin/badges": {**_BADGE, "badge_id": "extra"},
+    "PUT /v1/admin/badges/{badge_id}": _BADGE,
+    "POST /v1/admin/members/{member_id}/points": {"amount": 5, "reason": "sorry"},
     "POST /v1/sessions": {"program_id": "demo", "code": "dave"},
     "POST /v1/links/{code}/visits": {"wx_scene": 1007, "visitor": "a-phones-key"},
     "PUT /v1/me": {"nickname": "阿丽"},
@@ -541,6 +594,7 @@ def planted(port: int) -> World:
             "stuck_id": stuck(now=now),
             **group_buying(alice, carol, dora, owner, now=now),
             **couponing(alice, carol, owner, now=now),
+            **points_for(alice, carol, owner, now=now),
         },
     )
 
@@ -666,6 +720,17 @@ def couponing(alice: members.Member, carol: members.Member, owner: Operator, *, 
         "spare_coupon_id": claimed(carol, "spare"),
         "shop_code": using.shop_code(carol.member_id, shown, now=now)[0],
     }
+
+
+def points_for(alice: members.Member, carol: members.Member, owner: Operator, *, now: int) -> dict[str, str]:
+    """Points of Alice's that can be spent, points of Carol's frozen for an order, and a badge."""
+    for member in (alice, carol):
+        table.transact(points.earned(member.member_id, points=500, cause="gift", reason="gift", now=now))
+    checkout.freeze(msgspec.convert(_FROZEN, FreezePoints), member_id=carol.member_id, now=now)
+    badges.add(msgspec.convert({**_BADGE, "badge_id": "host"}, AddBadge), by=owner, now=now)
+    given = msgspec.convert(_BOUGHT, AddExchange)
+    made = exchanges.add(given, by=owner, idempotency_key=None, now=now)
+    return {"exchange_id": made.exchange_id, "badge_id": "host", "ref": "carol-1"}
 
 
 def one_tin(member: members.Member, mall_order_id: str | None = None) -> groupbuys.Buying:
