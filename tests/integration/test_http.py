@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -27,6 +28,9 @@ from hypothesis import strategies as st
 from moto.dynamodb.models import dynamodb_backends
 
 import app
+from chalicelib.checkins import campaigns as checkins
+from chalicelib.checkins import teams
+from chalicelib.checkins.schemas import EditCampaign as EditCheckin
 from chalicelib.core import cache, clock, config, contract, cursors, due, session, table
 from chalicelib.core import http as edge
 from chalicelib.core.deliveries import Delivery
@@ -56,6 +60,7 @@ APPID, WECHAT_SECRET = next(iter(wechat.DEMO_PROGRAMS.items()))
 MALL_SECRET = "test-mall-secret"
 MALL = "POST /v1/mall/sessions"
 NOWHERE = "2222222222"
+YESTERDAY = clock.local_day(clock.now() - clock.DAY, zone=ZoneInfo("Asia/Shanghai"))
 ROLES: tuple[Role, ...] = get_args(Role)
 
 # --- the doors ----------------------------------------------------------------------------------------------
@@ -86,6 +91,9 @@ GET    /v1/groupbuys/{campaign_id}               anybody
 GET    /v1/groupbuys/{campaign_id}/groups        anybody
 GET    /v1/groups/{group_id}                     anybody
 GET    /v1/products/{product_id}/offers          anybody
+GET    /v1/checkins                              anybody
+GET    /v1/checkins/{campaign_id}                anybody
+GET    /v1/checkins/{campaign_id}/teams/{team_id}  anybody
 POST   /v1/sandbox/orders/{order_id}/payments/{payment_id}  anybody
 
 GET    /v1/points/exchanges                      anybody
@@ -132,6 +140,12 @@ GET    /v1/orders/{order_id}                     member
 POST   /v1/orders/{order_id}/payments            member
 POST   /v1/orders/{order_id}/payments/check      member
 POST   /v1/orders/{order_id}/cancel              member
+POST   /v1/checkins/{campaign_id}                member
+POST   /v1/checkins/{campaign_id}/makeups        member
+PUT    /v1/checkins/{campaign_id}/reminder       member
+POST   /v1/checkins/{campaign_id}/teams          member
+POST   /v1/checkins/{campaign_id}/teams/{team_id}/members  member
+DELETE /v1/checkins/{campaign_id}/teams/{team_id}/members/me  member
 
 POST   /v1/mall/sessions                         mall
 POST   /v1/mall/groupbuys/{campaign_id}/seats    mall
@@ -173,6 +187,13 @@ POST   /v1/admin/groupbuys/{campaign_id}/resume  owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/close   owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/stock   owner marketing
 GET    /v1/admin/groupbuys/{campaign_id}/report  owner marketing finance
+GET    /v1/admin/checkins                        owner marketing support finance store
+POST   /v1/admin/checkins                        owner marketing
+PUT    /v1/admin/checkins/{campaign_id}          owner marketing
+POST   /v1/admin/checkins/{campaign_id}/pause    owner marketing
+POST   /v1/admin/checkins/{campaign_id}/resume   owner marketing
+POST   /v1/admin/checkins/{campaign_id}/close    owner marketing
+GET    /v1/admin/checkins/{campaign_id}/report   owner marketing finance
 GET    /v1/admin/orders/{order_id}               owner support finance
 POST   /v1/admin/orders/{order_id}/refund        owner support finance
 """
@@ -205,6 +226,18 @@ _CAMPAIGN: Body = {
     },
     "starts_at": 1_700_000_000,
     "ends_at": 9_000_000_000,
+}
+_CHECKIN: Body = {
+    "title": "Every day",
+    "kind": "challenge",
+    "timezone": "Asia/Shanghai",
+    "starts_at": 1_700_000_000,
+    "ends_at": 9_000_000_000,
+    "target": 7,
+    "rewards": [{"by": "each", "give": [{"kind": "points", "amount": 5}]}],
+    "makeups": {"points": 1},
+    "notes": True,
+    "team_size": 4,
 }
 _SHARE: Body = {"target": {"kind": "product", "id": "tea"}, "channel": "moments", "placement": "footer"}
 _EXCHANGE: Body = {"title": "A card", "starts_at": 1_700_000_000, "ends_at": 9_000_000_000}
@@ -258,8 +291,21 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/admin/groupbuys/{campaign_id}/close": {"reason": "it is over"},
     "POST /v1/admin/groupbuys/{campaign_id}/stock": {"sku_id": "tin", "units": 5},
     "POST /v1/admin/orders/{order_id}/refund": {"reason": "a complaint"},
+    "POST /v1/checkins/{campaign_id}": {"text": "ran 5 km"},
+    "POST /v1/checkins/{campaign_id}/makeups": {"date": YESTERDAY},
+    "PUT /v1/checkins/{campaign_id}/reminder": {"at_minute": 1200},
+    "POST /v1/checkins/{campaign_id}/teams": {"title": "Early birds"},
+    "POST /v1/admin/checkins": _CHECKIN,
+    "PUT /v1/admin/checkins/{campaign_id}": {**_CHECKIN, "title": "Each day"},
 }
-PATHS = {"POST /v1/admin/orders/{order_id}/refund": "/v1/admin/orders/{paid_order_id}/refund"}
+PATHS = {
+    "POST /v1/admin/orders/{order_id}/refund": "/v1/admin/orders/{paid_order_id}/refund",
+    **{
+        route: route.split()[1].replace("campaign_id", "checkin_id")
+        for route in DOORS
+        if "/checkins/" in route
+    },
+}
 QUERIES = {"GET /v1/admin/members": "external_id=carol-1", "GET /v1/admin/targets": "kind=product"}
 WITH_BODY = sorted(SAMPLES)
 WITH_ID = sorted(route for route in DOORS if "{" in route)
@@ -472,6 +518,7 @@ def planted(port: int) -> World:
             "stuck_id": stuck(now=now),
             **group_buying(alice, carol, dora, owner, now=now),
             **points_for(alice, carol, owner, now=now),
+            **coming_back(carol, owner, now=now),
         },
     )
 
@@ -556,6 +603,14 @@ def points_for(alice: members.Member, carol: members.Member, owner: Operator, *,
     given = msgspec.convert(_BOUGHT, AddExchange)
     made = exchanges.add(given, by=owner, idempotency_key=None, now=now)
     return {"exchange_id": made.exchange_id, "badge_id": "host", "ref": "carol-1"}
+
+
+def coming_back(carol: members.Member, owner: Operator, *, now: int) -> dict[str, str]:
+    """A challenge in which Carol has a team."""
+    making = checkins.Making(by=owner, now=now, idempotency_key=None)
+    challenge = checkins.make(msgspec.convert(_CHECKIN, EditCheckin), making)
+    team, _ = teams.found(challenge, carol.member_id, title="Larks", now=now)
+    return {"checkin_id": challenge.campaign_id, "team_id": team.team_id}
 
 
 def one_tin(member: members.Member, mall_order_id: str | None = None) -> groupbuys.Buying:
