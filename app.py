@@ -9,6 +9,9 @@ from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
 
+from chalicelib.checkins import admin as checkins_admin
+from chalicelib.checkins import reminders as checkin_reminders
+from chalicelib.checkins import routes as checkins_routes
 from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, ledger, telemetry
 from chalicelib.coupons import admin as coupons_admin
 from chalicelib.coupons import gifts, grants, packs
@@ -50,6 +53,7 @@ ROOM_JOBS = (
     ledger.RELEASE_JOB,
     points_levels.YEAR_JOB,
     points_levels.GIFT_JOB,
+    checkin_reminders.JOB,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
@@ -84,6 +88,8 @@ for room in (
     points_routes,
     points_mall,
     points_admin,
+    checkins_routes,
+    checkins_admin,
     support_admin,
 ):
     app.register_blueprint(room.api.blueprint)

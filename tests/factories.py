@@ -127,6 +127,13 @@ def a_call(
     )
 
 
+def called(member_id: str, *, now: int = NOW) -> Call:
+    """A request of a signed-in member."""
+    return a_call(
+        session=doors.Session(member_id=member_id, program_id=PROGRAM, visitor="a-visitor"), now=now
+    )
+
+
 # --- what lies in the embedded store, and what the readers and jobs make of it -------------------------------
 
 

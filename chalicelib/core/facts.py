@@ -29,6 +29,8 @@ JOB = "react"
 OWED_AFTER_S = 600
 MARKERS_STAY_S = 90 * DAY
 REREADS = 20
+ANY_CHANGE = ("*", "*")
+"""The key of `Row.FACTS` for rows whose state is a value that moves on, such as a date, and not one of a few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +131,20 @@ def read(record: dict[str, Any]) -> Fact | None:
     kind = table.kind_named(new["kind"]["S"]) if new and "kind" in new else None
     if new is None or kind is None or not _one_step(new, old):
         return None
-    name = kind.FACTS.get((_state(old), _state(new) or ""))
+    name = _named(kind, _state(old), _state(new))
     if name is None:
         return None
     rev = int(new["rev"]["N"])
     owed = new.get("due_ref") == {"S": name} and new.get("owed_rev") == new["rev"]
     return Fact(name=name, pk=new["pk"]["S"], sk=new["sk"]["S"], rev=rev, owed=owed)
+
+
+def _named(kind: type[Row], before: str | None, after: str | None) -> str | None:
+    """What the room calls this change; `ANY_CHANGE` stands for every change that it does not name itself."""
+    named = kind.FACTS.get((before, after or ""))
+    if named is None and after is not None and after != before:
+        named = kind.FACTS.get(ANY_CHANGE)
+    return named
 
 
 def _one_step(new: table.Raw, old: table.Raw | None) -> bool:

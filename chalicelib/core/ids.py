@@ -17,6 +17,7 @@ Prefix = Literal[
     "opk",  # operator key
     "cmp",  # campaign
     "grp",  # group of a group-buy
+    "ctm",  # team of a check-in challenge
     "ord",  # order
     "pay",  # payment, when the gateway is ours
     "rfd",  # refund: the number that never changes

@@ -60,7 +60,7 @@ class Row(Model):
 
     TRAFFIC: ClassVar[bool] = False
     FACTS: ClassVar[dict[tuple[str | None, str], str]] = {}
-    """(state before, state after) -> name of the fact; None: the row is new."""
+    """(state before, state after) -> name of the fact; None: the row is new; ("*", "*"): any other change."""
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)

@@ -66,6 +66,13 @@ class Log(Row, discriminator="test_log"):
         return f"LOG#{name}", lamp.pk
 
 
+class Diary(Row, discriminator="test_diary"):
+    """Something whose state is a date that moves on; the year's end is more than any other day."""
+
+    FACTS = {facts.ANY_CHANGE: "test.written", ("2026-12-30", "2026-12-31"): "test.year_over"}
+    lines = IntAttribute(null=True)
+
+
 @pytest.fixture(autouse=True)
 def no_other_reactions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reactions are declared by each test."""
@@ -202,6 +209,51 @@ def test_an_old_fact_that_comes_again_does_not_settle_what_is_owed_for_a_newer_o
 
     lamp = only(store.client, "test_lamp")
     assert (lamp["due_ref"], lamp["due_at"]) == ("test.darkened", NOW + 605)
+
+
+# --- states that move on ------------------------------------------------------------------------------------
+
+
+def called(store: Store) -> list[str | None]:
+    """What each change of a diary is called."""
+    found = [facts.read(record) for record in records(store)]
+    return [fact.name if fact else None for fact in found]
+
+
+def write(*actions: Any) -> None:
+    table.apply(table.update(Diary, ("DIARY#1", "META"), *actions, refuse=lambda _: KeyError()))
+
+
+def test_every_other_state_is_a_fact_and_every_other_change_is_none(store: Store) -> None:
+    table.apply(table.create(Diary("DIARY#1", "META", state="2026-12-29")))
+    write(Diary.lines.set(3))
+    write(Diary.state.set("2026-12-30"))
+    write(Diary.state.set("2026-12-30"), Diary.lines.set(4))
+    write(Diary.state.set("2026-12-31"))
+    write(Diary.state.set("2026-12-28"))
+
+    assert called(store) == ["test.written", None, "test.written", None, "test.year_over", "test.written"]
+
+
+def test_a_row_without_a_state_is_no_fact_and_neither_is_one_that_loses_it(store: Store) -> None:
+    table.apply(table.create(Diary("DIARY#1", "META", lines=1)))
+    write(Diary.state.set("2026-12-29"))
+    write(Diary.state.remove())
+
+    assert called(store) == [None, "test.written", None]
+
+
+def test_each_of_several_states_is_reacted_to_once(store: Store) -> None:
+    facts.reaction("test.written", name="log")(logging("log"))
+    table.apply(table.create(Diary("DIARY#1", "META", state="2026-01-01")))
+    write(Diary.state.set("2026-01-02"), *facts.owing("test.written", pk="DIARY#1", now=NOW))
+
+    there = records(store)
+    assert handle([*there, *there]) == []
+    caught_up(now=NOW)
+
+    assert logged(store, "log") == {"DIARY#1": 2}
+    assert "due_at" not in only(store.client, "test_diary")
 
 
 # --- markers ------------------------------------------------------------------------------------------------

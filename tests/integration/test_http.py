@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -28,6 +29,9 @@ from hypothesis import strategies as st
 from moto.dynamodb.models import dynamodb_backends
 
 import app
+from chalicelib.checkins import campaigns as checkins
+from chalicelib.checkins import teams
+from chalicelib.checkins.schemas import EditCampaign as EditCheckin
 from chalicelib.core import cache, clock, config, contract, cursors, due, session, table
 from chalicelib.core import http as edge
 from chalicelib.core.deliveries import Delivery
@@ -61,6 +65,7 @@ APPID, WECHAT_SECRET = next(iter(wechat.DEMO_PROGRAMS.items()))
 MALL_SECRET = "test-mall-secret"
 MALL = "POST /v1/mall/sessions"
 NOWHERE = "2222222222"
+YESTERDAY = clock.local_day(clock.now() - clock.DAY, zone=ZoneInfo("Asia/Shanghai"))
 ROLES: tuple[Role, ...] = get_args(Role)
 
 # --- the doors ----------------------------------------------------------------------------------------------
@@ -91,6 +96,9 @@ GET    /v1/groupbuys/{campaign_id}               anybody
 GET    /v1/groupbuys/{campaign_id}/groups        anybody
 GET    /v1/groups/{group_id}                     anybody
 GET    /v1/products/{product_id}/offers          anybody
+GET    /v1/checkins                              anybody
+GET    /v1/checkins/{campaign_id}                anybody
+GET    /v1/checkins/{campaign_id}/teams/{team_id}  anybody
 POST   /v1/sandbox/orders/{order_id}/payments/{payment_id}  anybody
 GET    /v1/coupons                               anybody
 GET    /v1/gifts/{code}                          anybody
@@ -153,6 +161,12 @@ DELETE /v1/me/coupons/{coupon_id}/gifts          member
 POST   /v1/gifts/{code}/claims                   member
 POST   /v1/packs                                 member
 POST   /v1/packs/{pack_id}/pieces                member
+POST   /v1/checkins/{campaign_id}                member
+POST   /v1/checkins/{campaign_id}/makeups        member
+PUT    /v1/checkins/{campaign_id}/reminder       member
+POST   /v1/checkins/{campaign_id}/teams          member
+POST   /v1/checkins/{campaign_id}/teams/{team_id}/members  member
+DELETE /v1/checkins/{campaign_id}/teams/{team_id}/members/me  member
 
 POST   /v1/mall/sessions                         mall
 POST   /v1/mall/groupbuys/{campaign_id}/seats    mall
@@ -208,6 +222,13 @@ POST   /v1/admin/groupbuys/{campaign_id}/stock   owner marketing
 GET    /v1/admin/groupbuys/{campaign_id}/report  owner marketing finance
 GET    /v1/admin/orders                          owner support finance
 GET    /v1/admin/orders.csv                      owner support finance
+GET    /v1/admin/checkins                        owner marketing support finance store
+POST   /v1/admin/checkins                        owner marketing
+PUT    /v1/admin/checkins/{campaign_id}          owner marketing
+POST   /v1/admin/checkins/{campaign_id}/pause    owner marketing
+POST   /v1/admin/checkins/{campaign_id}/resume   owner marketing
+POST   /v1/admin/checkins/{campaign_id}/close    owner marketing
+GET    /v1/admin/checkins/{campaign_id}/report   owner marketing finance
 GET    /v1/admin/orders/{order_id}               owner support finance
 POST   /v1/admin/orders/{order_id}/refund        owner support finance
 PUT    /v1/admin/members/{member_id}/tags        owner marketing support
@@ -277,6 +298,18 @@ _PLAN: Body = {
     "ends_at": 9_000_000_000,
 }
 _BASKET: Body = {"lines": [{"product_id": "tea", "price_fen": 9900}]}
+_CHECKIN: Body = {
+    "title": "Every day",
+    "kind": "challenge",
+    "timezone": "Asia/Shanghai",
+    "starts_at": 1_700_000_000,
+    "ends_at": 9_000_000_000,
+    "target": 7,
+    "rewards": [{"by": "each", "give": [{"kind": "points", "amount": 5}]}],
+    "makeups": {"points": 1},
+    "notes": True,
+    "team_size": 4,
+}
 _SHARE: Body = {"target": {"kind": "product", "id": "tea"}, "channel": "moments", "placement": "footer"}
 _EXCHANGE: Body = {"title": "A card", "starts_at": 1_700_000_000, "ends_at": 9_000_000_000}
 _BOUGHT: Body = {**_EXCHANGE, "points": 10, "goods": "makeup_card", "what": {"count": 1}, "stock": 20}
@@ -329,6 +362,12 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/admin/groupbuys/{campaign_id}/close": {"reason": "it is over"},
     "POST /v1/admin/groupbuys/{campaign_id}/stock": {"sku_id": "tin", "units": 5},
     "POST /v1/admin/orders/{order_id}/refund": {"reason": "a complaint"},
+    "POST /v1/checkins/{campaign_id}": {"text": "ran 5 km"},
+    "POST /v1/checkins/{campaign_id}/makeups": {"date": YESTERDAY},
+    "PUT /v1/checkins/{campaign_id}/reminder": {"at_minute": 1200},
+    "POST /v1/checkins/{campaign_id}/teams": {"title": "Early birds"},
+    "POST /v1/admin/checkins": _CHECKIN,
+    "PUT /v1/admin/checkins/{campaign_id}": {**_CHECKIN, "title": "Each day"},
     "PUT /v1/admin/members/{member_id}/tags": {"tags": ["vip"]},
     "POST /v1/coupons/claims": {"template_ids": ["{template_id}"]},
     "POST /v1/coupons/quote": _BASKET,
@@ -375,6 +414,11 @@ PATHS = {
     "GET /v1/gifts/{code}": "/v1/gifts/{gift_code}",
     "POST /v1/gifts/{code}/claims": "/v1/gifts/{gift_code}/claims",
     "POST /v1/admin/invites/{plan_id}/off": "/v1/admin/invites/{invite_id}/off",
+    **{
+        route: route.split()[1].replace("campaign_id", "checkin_id")
+        for route in DOORS
+        if "/checkins/" in route
+    },
 }
 QUERIES = {
     "GET /v1/admin/members": "external_id=carol-1",
@@ -595,6 +639,7 @@ def planted(port: int) -> World:
             **group_buying(alice, carol, dora, owner, now=now),
             **couponing(alice, carol, owner, now=now),
             **points_for(alice, carol, owner, now=now),
+            **coming_back(carol, owner, now=now),
         },
     )
 
@@ -731,6 +776,14 @@ def points_for(alice: members.Member, carol: members.Member, owner: Operator, *,
     given = msgspec.convert(_BOUGHT, AddExchange)
     made = exchanges.add(given, by=owner, idempotency_key=None, now=now)
     return {"exchange_id": made.exchange_id, "badge_id": "host", "ref": "carol-1"}
+
+
+def coming_back(carol: members.Member, owner: Operator, *, now: int) -> dict[str, str]:
+    """A challenge in which Carol has a team."""
+    making = checkins.Making(by=owner, now=now, idempotency_key=None)
+    challenge = checkins.make(msgspec.convert(_CHECKIN, EditCheckin), making)
+    team, _ = teams.found(challenge, carol.member_id, title="Larks", now=now)
+    return {"checkin_id": challenge.campaign_id, "team_id": team.team_id}
 
 
 def one_tin(member: members.Member, mall_order_id: str | None = None) -> groupbuys.Buying:
