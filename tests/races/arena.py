@@ -60,9 +60,18 @@ STORM = Weather(seed=3, timeout_before=0.02, timeout_after=0.04)
 
 def rounds(*weathers: Weather) -> pytest.MarkDecorator:
     """A round in each of these weathers; RACE_ROUNDS=5 makes it five, with other dice."""
+    return pytest.mark.parametrize("weather", [one for each in weathers for one in _dealt(each)], ids=str)
+
+
+def rounds_of(names: str, *rows: tuple[Any, ...]) -> pytest.MarkDecorator:
+    """The same of rounds that differ in more; the last of each row is its weather."""
+    dealt = [(*row[:-1], weather) for row in rows for weather in _dealt(row[-1])]
+    return pytest.mark.parametrize(f"{names}, weather", dealt, ids=str)
+
+
+def _dealt(weather: Weather) -> list[Weather]:
     more = range(int(os.environ.get("RACE_ROUNDS", "1")))
-    dealt = [replace(weather, seed=weather.seed + 10 * n) for n in more for weather in weathers]
-    return pytest.mark.parametrize("weather", dealt, ids=str)
+    return [replace(weather, seed=weather.seed + 10 * n) for n in more]
 
 
 class Stream:
