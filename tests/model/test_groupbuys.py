@@ -10,12 +10,11 @@ import json
 import os
 import random
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, note, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -269,8 +268,12 @@ class Market(RuleBasedStateMachine):
         self.campaign_id = _made(rules)
         registered(PEOPLE)
         self.shop = Shop(rules=rules, now=NOW, left=dict.fromkeys(rules.skus, rules.stock))
+        self.passed = 0
         self.hostile = Hostile(
-            table.client(), dice=self.dice, index_delay=SEEN_AFTER_S, clock=lambda: self.shop.now
+            table.client(),
+            dice=self.dice,
+            index_delay=SEEN_AFTER_S,
+            clock=lambda: self.shop.now + self.passed,
         )
         self.worn.enter_context(self.hostile)
 
@@ -315,9 +318,9 @@ class Market(RuleBasedStateMachine):
     @rule()
     def jobs_run(self) -> None:
         """Holds, ends, refunds."""
-        self.shop.now += SEEN_AFTER_S + 1
         with self._mood(lost_reply=ODDS["lost_reply"], throttle=ODDS["throttle"]):
             for job in (service.RELEASE_JOB, service.EXPIRE_JOB, orders.REFUND_JOB):
+                self.passed += SEEN_AFTER_S + 1
                 ran = due.run(job=job, worker=f"w{self.shop.now}", now=self.shop.now, seconds=60)
                 assert not ran.failed
         wish, answer = Wish(kind="jobs"), Answer(what="done")
@@ -437,23 +440,31 @@ def _patched(owner: Any, name: str, ours: Any) -> Iterator[None]:
         setattr(owner, name, theirs)
 
 
-@pytest.fixture
-def market(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedded store at first hand, and nobody who waits between two tries."""
-    monkeypatch.setattr(table, "FIRST_WAIT_S", 0.0)
-    monkeypatch.setattr(table, "_client", Direct(table.client()))
+def played(*, examples: int, dice: int, phases: Collection[Phase] = (Phase.generate, Phase.shrink)) -> None:
+    """So many examples.
 
-
-def test_whatever_is_wished_the_rules_hold(market: None) -> None:
-    run_state_machine_as_test(
-        seed(SEED)(Market),
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate, Phase.shrink],
-        ),
+    Raises:
+        AssertionError: the table is not as the model says, or a rule is broken.
+    """
+    how = settings(
+        max_examples=examples,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+        phases=phases,
     )
+    run_state_machine_as_test(seed(dice)(Market), settings=how)
+
+
+@contextmanager
+def at_first_hand() -> Iterator[None]:
+    """The app looks at the embedded store without HTTP in between, and does not wait between two tries."""
+    with _patched(table, "FIRST_WAIT_S", 0.0), _patched(table, "_client", Direct(table.client())):
+        yield
+
+
+def test_whatever_is_wished_the_rules_hold(store: Store) -> None:
+    with at_first_hand():
+        played(examples=EXAMPLES, dice=SEED)

@@ -23,7 +23,12 @@ from chalicelib.core import table
 from chalicelib.core.table import Write
 
 BUILDERS = ("create", "update", "upsert", "delete", "check")
-ROOMS = ("chalicelib.groupbuys.", "chalicelib.orders.")
+ROOMS = (
+    "chalicelib.groupbuys.service",
+    "chalicelib.groupbuys.settling",
+    "chalicelib.groupbuys.ending",
+    "chalicelib.orders.service",
+)
 SHOWN = ("state",)
 """Attributes whose value is a part of the rule."""
 
@@ -38,6 +43,13 @@ class Term:
 
     def __str__(self) -> str:
         return f"{self.site}: {self.kind} {self.text}"
+
+    @classmethod
+    def parsed(cls, told: str) -> "Term":
+        """The term of this name."""
+        site, _, rest = told.partition(": ")
+        kind, _, text = rest.partition(" ")
+        return cls(site=site, kind=kind, text=text)
 
 
 Seen = Callable[[Set[Term]], object]
@@ -77,7 +89,9 @@ def _watching(build: Callable[..., Write], off: Set[Term], seen: Seen) -> Callab
             return write
         kind = type(write.row).__name__
         seen({Term(site=site, kind=kind, text=text(leaf)) for leaf in leaves(write.when)})
-        return replace(write, when=_left(write.when, {one.text for one in off if (one.site, one.kind) == (site, kind)}))
+        return replace(
+            write, when=_left(write.when, {one.text for one in off if (one.site, one.kind) == (site, kind)})
+        )
 
     return watched
 
@@ -87,7 +101,7 @@ def _site(frame: FrameType | None) -> str | None:
     names: list[str] = []
     while frame is not None and len(names) < 2:
         module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
-        if not module.startswith(ROOMS):
+        if module not in ROOMS:
             break
         if not name.startswith("<"):
             names.append(f"{_short(module)}.{name}")

@@ -78,6 +78,7 @@ class Stream:
     """The records of the truth table since this was made."""
 
     def __init__(self, store: Store) -> None:
+        self.store = store
         self._api = store.streams
         self._arn = store.client.describe_table(TableName=TRUTH)["Table"]["LatestStreamArn"]
         self._begins = {shard: self._iterator(shard, "LATEST") for shard in self._shards()}
@@ -127,6 +128,11 @@ class Arena:
     client: Any
     stream: Stream
     weather: Weather
+
+    def anew(self) -> "Arena":
+        """The same with nothing in it."""
+        emptied(self.stream.store)
+        return replace(self, stream=Stream(self.stream.store))
 
     def race(self, *calls: Callable[[], Any], threads: int = CROWD, meet: bool = False) -> Outcomes:
         """All calls at once in this round's weather; ``meet``: nobody writes before all have read.
