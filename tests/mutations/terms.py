@@ -135,7 +135,7 @@ def text(leaf: Condition) -> str:
     return f"{name} {leaf.operator.lower()} {' or '.join(told)}"
 
 
-def _left(condition: Condition, off: Set[str]) -> Condition | None:
+def _left(condition: Any, off: Set[str]) -> Any:
     """The condition when these comparisons always hold; None: nothing is asked any more."""
     if condition.operator not in ("AND", "OR"):
         return None if text(condition) in off else condition
