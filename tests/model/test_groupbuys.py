@@ -162,15 +162,17 @@ class Whim:
     more: int
     payment: str
 
-    def of(self, shop: Shop) -> Wish | None:
-        """The wish, if there is anything that it can be about."""
+    def of(self, shop: Shop, *, beside: Wish | None = None) -> Wish | None:
+        """The wish, if there is anything that it can be about; of the same group as another wish, if it can be."""
+        near = beside and (beside.team or getattr(shop.bills.get(beside.order), "team", ""))
         if self.kind == "open":
             return self._bought(shop, size=self._size(shop))
         if self.kind in ("join", "end"):
             teams = [one for one in shop.teams if self.more or shop.teams[one].state == "open"]
-            team = _nth(teams or list(shop.teams), self.at)
+            team = near or _nth(teams or list(shop.teams), self.at)
             return team and self._bought(shop, team=team)
-        return self._about_an_order(shop)
+        bills = [one for one, bill in shop.bills.items() if near in (None, "", bill.team)]
+        return self._about_an_order(shop, bills)
 
     def _size(self, shop: Shop) -> int:
         sizes = sorted(shop.rules.sizes)
@@ -181,11 +183,11 @@ class Whim:
         quantity = 1 + self.at % shop.rules.max_units_per_seat
         return Wish(kind=self.kind, who=self.who, sku=sku, quantity=quantity, **about)
 
-    def _about_an_order(self, shop: Shop) -> Wish | None:
+    def _about_an_order(self, shop: Shop, bills: list[str]) -> Wish | None:
         """Mostly about one that this is for, the newest first."""
         wanted = {"pay": ("pending", "cancelled"), "refund": ("paid",)}.get(self.kind, ("pending",))
-        likely = [one for one, bill in shop.bills.items() if bill.state in wanted]
-        order = _nth(list(reversed(likely if likely and self.more < 3 else list(shop.bills))), self.at)
+        likely = [one for one in bills if shop.bills[one].state in wanted]
+        order = _nth(list(reversed(likely if likely and self.more < 3 else bills)), self.at)
         if order is None:
             return None
         fen = shop.bills[order].fen - (self.more == 4)
@@ -299,7 +301,16 @@ class Market(RuleBasedStateMachine):
     @rule(first=WHIMS, second=WHIMS, at=st.integers(1, 3))
     def two_at_once(self, first: Whim, second: Whim, at: int) -> None:
         """The second comes when the first has read, before its ``at``-th write."""
-        one, other = first.of(self.shop), second.of(self.shop)
+        self._meet(first.of(self.shop), second.of(self.shop), at)
+
+    @precondition(lambda self: any(team.state == "open" for team in self.shop.teams.values()))
+    @rule(first=WHIMS, second=WHIMS, at=st.integers(1, 3))
+    def two_of_a_group_at_once(self, first: Whim, second: Whim, at: int) -> None:
+        """The same about one group."""
+        one = first.of(self.shop)
+        self._meet(one, second.of(self.shop, beside=one), at)
+
+    def _meet(self, one: Wish | None, other: Wish | None, at: int) -> None:
         if one is None or other is None:
             return
         self.shop.now += 1

@@ -26,8 +26,9 @@ class Kept:
 
     path: Path | None
     terms: list[str] = field(default_factory=list)
+    by_a_course: dict[str, str | None] = field(default_factory=dict)
     by_the_model: dict[str, str | None] = field(default_factory=dict)
-    by_tests: dict[str, str | None] = field(default_factory=dict)
+    by_a_race: dict[str, str | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, path: Path | None) -> "Kept":
@@ -38,7 +39,12 @@ class Kept:
     @property
     def verdicts(self) -> dict[str, str | None]:
         """Who noticed what."""
-        return {name: said or self.by_tests.get(name) for name, said in self.by_the_model.items()}
+        told = dict(self.by_a_course)
+        for name, said in self.by_the_model.items():
+            told[name] = told.get(name) or (said and f"the model: {said}")
+        for name, said in self.by_a_race.items():
+            told[name] = told.get(name) or said
+        return told
 
     def keep(self) -> None:
         """Write it down."""
@@ -55,9 +61,13 @@ def main() -> int:
     with trial.ground():
         kept.terms = kept.terms or sorted(map(str, _every_term()))
         mine = [off for off in _trials(kept.terms) if part_of(off, parts) == number - 1]
-        _try(mine, kept, kept.by_the_model, trial.noticed_by_the_model)
-        left = [off for off in mine if kept.by_the_model[name_of(off)] is None]
-        _try(left, kept, kept.by_tests, trial.noticed_by_tests)
+        for verdicts, noticed in (
+            (kept.by_a_course, trial.noticed_by_a_course),
+            (kept.by_the_model, trial.noticed_by_the_model),
+            (kept.by_a_race, trial.noticed_by_a_race),
+        ):
+            _try(mine, kept, verdicts, noticed)
+            mine = [off for off in mine if verdicts[name_of(off)] is None]
     if parts > 1:
         return 0
     REPORT.write_text(report.written(kept.terms, kept.verdicts))

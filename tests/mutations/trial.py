@@ -1,11 +1,13 @@
-"""One trial: the app without some terms, and who notices it; the model first, for it is quick, then the tests.
+"""One trial: the app without some terms, and who notices: tests of a known course, the model, the races.
 
-The model runs in a forked child, so that a mutant that never ends or spoils the process is a mutant noticed.
+Each runs in a forked child, so that a mutant that never ends or spoils the process is a mutant noticed.
 """
 
+import functools
+import inspect
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,6 @@ from tests.mutations.terms import Term, without
 
 EXAMPLES = 60
 ENDS_WITHIN_S = 400
-KNOWN = ("tests/integration/test_groupbuys.py",)
 RACES = ("tests/races", "-k", "groupbuys and not harness_sees and not storm")
 Noticed = Callable[[Set[Term]], str | None]
 
@@ -76,17 +77,61 @@ def _in_a_word(error: BaseException) -> str:
     return lines[0] if lines[0] != "not as the model says:" else "not as the model says"
 
 
-def noticed_by_tests(off: Set[Term]) -> str | None:
-    """The first test that fails without these terms: those whose course is known, then the races."""
-    return _in_a_child(lambda: _tested(off, KNOWN)) or _in_a_child(lambda: _tested(off, RACES))
+def noticed_by_a_course(off: Set[Term]) -> str | None:
+    """The first of the tests of a known course that fails without these terms."""
+    return _in_a_child(lambda: _coursed(off))
 
 
-def _tested(off: Set[Term], what: Sequence[str]) -> None:
+def _coursed(off: Set[Term]) -> None:
+    import pytest
+
+    from chalicelib.core import table
+    from tests.factories import emptied
+    from tests.groupbuys import broken
+    from tests.harness.rows import rows
+    from tests.model.test_groupbuys import at_first_hand
+
+    with without(off), at_first_hand():
+        for name, test in courses():
+            emptied()
+            try:
+                test()
+                for row in rows(table.client(), "truth", kind="groupbuy"):
+                    assert not broken(table.client(), row["campaign_id"])
+            except (Exception, pytest.fail.Exception) as failure:
+                raise AssertionError(name) from failure
+
+
+def courses() -> Iterator[tuple[str, Callable[[], None]]]:
+    """Tests whose course is known, meetings first; those that want a store of their own are left out."""
+    import pytest
+
+    from tests.integration import test_groupbuys, test_groupbuys_meetings
+
+    def patched(test: Callable[..., None]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            test(patch)
+
+    for module in (test_groupbuys_meetings, test_groupbuys):
+        for name, test in vars(module).items():
+            wants = list(inspect.signature(test).parameters) if name.startswith("test_") else ["-"]
+            if not wants:
+                yield name, test
+            elif wants == ["monkeypatch"]:
+                yield name, functools.partial(patched, test)
+
+
+def noticed_by_a_race(off: Set[Term]) -> str | None:
+    """The first race that is lost without these terms."""
+    return _in_a_child(lambda: _raced(off))
+
+
+def _raced(off: Set[Term]) -> None:
     import pytest
 
     first = FirstFailure()
     with without(off):
-        pytest.main(["-x", "-q", "--tb=no", "-p", "no:cacheprovider", *what], plugins=[first])
+        pytest.main(["-x", "-q", "--tb=no", "-p", "no:cacheprovider", *RACES], plugins=[first])
     if first.name:
         raise AssertionError(first.name)
 
