@@ -5,14 +5,17 @@ Each course is known, so that it fails whenever its condition is gone; tests/mut
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from chalicelib.core import table
+from chalicelib.core import due, table
 from chalicelib.core.clock import DAY
-from chalicelib.groupbuys import ending, service
+from chalicelib.core.errors import Invalid
+from chalicelib.groupbuys import campaigns, ending, service
 from chalicelib.groupbuys.models import Campaign, Group
-from chalicelib.groupbuys.service import LimitReached
+from chalicelib.groupbuys.service import Buying, LimitReached, OrderInTheWay, SkuSoldOut
+from chalicelib.orders import gateways
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Back, Order
 from infra.local.clients import Store
@@ -99,9 +102,17 @@ def test_a_member_is_refunded_by_two_at_once() -> None:
     assert service.find(group.group_id).free == 2
 
 
-def test_a_part_goes_back_while_the_rest_does() -> None:
-    group = open_paid_group(a_campaign(sizes={4: 8900}), payers=2)
-    payer = orders_of(group)[1]
+def an_open_group() -> Group:
+    return open_paid_group(a_campaign(sizes={4: 8900}), payers=2)
+
+
+def a_full_group() -> Group:
+    return open_paid_group(a_campaign(sizes={2: 8900}), payers=2)
+
+
+@pytest.mark.parametrize("where", [an_open_group, a_full_group])
+def test_a_part_goes_back_while_the_rest_does(where: Callable[[], Group]) -> None:
+    payer = orders_of(where())[1]
 
     def part() -> None:
         orders.told_partly_refunded(payer, amount_fen=900, cause="mall#1", now=NOW)
@@ -135,6 +146,39 @@ def test_a_group_is_filled_by_those_who_are_there_while_one_more_pays() -> None:
 
     now = service.find(group.group_id)
     assert (now.state, now.real_members) == ("filled", 3)
+
+
+def test_a_group_is_filled_by_those_who_are_there_by_two_at_once() -> None:
+    campaign = a_campaign(sizes={5: 8900}, fill_at_expiry_from=2)
+    group = open_paid_group(campaign, payers=2)
+
+    with before_write(1, lambda: end(group)):
+        end(group)
+
+    assert state(group) == "filled"
+    assert campaigns.stock_left(campaign, "sku") == {0: 98}
+
+
+def test_a_member_of_a_full_group_is_refunded_by_two_at_once() -> None:
+    payer = orders_of(a_full_group())[1]
+
+    with before_write(1, lambda: refund(payer)):
+        refund(payer)
+
+    assert len(orders.money_of(payer.order_id)[1]) == 1
+
+
+def test_a_part_goes_back_while_the_group_is_ended() -> None:
+    group = an_open_group()
+    payer = orders_of(group)[1]
+
+    def part() -> None:
+        orders.told_partly_refunded(payer, amount_fen=900, cause="mall#1", now=NOW)
+
+    with before_write(1, part):
+        end(group)
+
+    assert sum(row.amount_fen for row in orders.money_of(payer.order_id)[1]) == payer.amount_fen
 
 
 def test_a_group_is_ended_while_one_of_its_payers_is_refunded() -> None:
@@ -200,6 +244,71 @@ def test_opening_meets_the_member_s_becoming_head_at_the_limit_of_groups() -> No
         opened(campaign, buying(heir.member_id))
 
 
+# --- the last units, and the keys of one member, meet -------------------------------------------------------
+
+
+def test_an_opener_meets_another_at_the_last_units() -> None:
+    campaign = a_campaign(stock=4)
+
+    with before_write(1, lambda: opened(campaign)), pytest.raises(SkuSoldOut):
+        opened(campaign)
+
+
+def test_a_joiner_meets_another_at_the_last_unit_of_seats_that_have_their_own() -> None:
+    campaign = a_campaign(sizes={4: 8900}, stock=2, reserve="seat")
+    group = open_paid_group(campaign)
+
+    with before_write(1, lambda: take(group)), pytest.raises(SkuSoldOut):
+        take(group)
+
+
+def test_a_late_payment_meets_a_joiner_at_the_last_unit() -> None:
+    campaign = a_campaign(sizes={4: 8900}, stock=2, reserve="seat")
+    late = a_late_payer(campaign)
+
+    with before_write(1, lambda: take(service.find(late.group_id))):
+        pay(late)
+
+    assert orders.show(late.order_id).state == "refunding"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_member_joins_while_they_open_a_group_of_their_own(number: int) -> None:
+    """``number``: of the write; before the second one an order that is over was seen."""
+    campaign = a_campaign(sizes={4: 8900})
+    group, wants = open_paid_group(campaign), buying()
+    if number == 2:
+        pay(take(open_paid_group(campaign), wants))
+
+    with before_write(number, lambda: opened(campaign, wants)):
+        order = take(group, wants)
+
+    assert order.head
+
+
+def test_a_member_joins_while_their_late_payment_is_seated_in_the_same_group() -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    late = a_late_payer(campaign)
+
+    with before_write(1, lambda: pay(late)):
+        order = take(service.find(late.group_id), buying(late.member_id))
+
+    assert order.order_id == late.order_id
+
+
+@pytest.mark.parametrize("joins", [True, False])
+def test_one_order_of_the_mall_is_brought_by_two_members_at_once(joins: bool) -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    group = open_paid_group(campaign)
+    one, other = (buying(mall_order_id="M1") for _ in range(2))
+
+    def brings(wants: Buying) -> Order:
+        return take(group, wants) if joins else opened(campaign, wants).order
+
+    with before_write(1, lambda: brings(other)), pytest.raises(OrderInTheWay):
+        brings(one)
+
+
 # --- late payments meet -------------------------------------------------------------------------------------
 
 
@@ -223,6 +332,38 @@ def test_a_late_payment_of_one_order_meets_another_of_it() -> None:
         pay(late, "pay-2")
 
     assert sorted(row.state or "" for row in orders.money_of(late.order_id)[0]) == ["returned", "taken"]
+
+
+def test_a_late_payment_that_finds_its_group_full_meets_another_of_its_order() -> None:
+    campaign = a_campaign(sizes={2: 8900})
+    late = a_late_payer(campaign)
+    open_paid_group(campaign)
+
+    with before_write(1, lambda: pay(late, "pay-1")):
+        pay(late, "pay-2")
+
+    assert sorted(row.state or "" for row in orders.money_of(late.order_id)[0]) == ["returned", "taken"]
+
+
+def test_a_late_payment_meets_the_end_of_the_group() -> None:
+    late = a_late_payer(a_campaign(sizes={4: 8900}))
+
+    with before_write(1, lambda: end(service.find(late.group_id))):
+        pay(late)
+
+    assert orders.show(late.order_id).state == "refunding"
+
+
+def test_a_late_payment_for_the_last_seat_meets_a_refund() -> None:
+    campaign = a_campaign()
+    late = a_late_payer(campaign)
+    group = service.find(late.group_id)
+    payer = pay(take(group))
+
+    with before_write(1, lambda: refund(payer)):
+        pay(late)
+
+    assert (state(group), orders.show(late.order_id).state) == ("open", "paid")
 
 
 def test_a_late_payment_that_goes_back_meets_another_of_its_order() -> None:
@@ -279,6 +420,53 @@ def test_a_payment_meets_leaving() -> None:
     assert (paid.state, service.find(group.group_id).free) == ("paid", 2)
 
 
+def test_a_payment_meets_the_end_of_its_group() -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}))
+    order = take(group)
+
+    with before_write(1, lambda: end(group)):
+        pay(order)
+
+    assert (state(group), orders.show(order.order_id).state) == ("expired", "refunding")
+
+
+def test_the_last_payment_meets_a_refund_that_makes_it_not_the_last() -> None:
+    group = open_paid_group(a_campaign(), payers=2)
+    payer, last = orders_of(group)[1], take(group)
+
+    with before_write(2, lambda: refund(payer)):
+        pay(last)
+
+    assert state(group) == "open"
+
+
+def test_a_payment_meets_itself() -> None:
+    order = take(open_paid_group(a_campaign(sizes={4: 8900})))
+
+    with before_write(1, lambda: pay(order, "pay-1")):
+        pay(order, "pay-1")
+
+    assert [row.state for row in orders.money_of(order.order_id)[0]] == ["taken"]
+
+
+def test_a_head_s_payment_meets_the_end_of_the_hold() -> None:
+    order = opened(a_campaign(late_payment="refund")).order
+
+    with before_write(1, lambda: ending.release(order, NOW)):
+        pay(order)
+
+    assert orders.show(order.order_id).state == "refunding"
+
+
+def test_a_second_payment_of_an_order_meets_itself() -> None:
+    order = pay(take(open_paid_group(a_campaign(sizes={4: 8900}))))
+
+    with before_write(1, lambda: pay(order, "pay-2")):
+        pay(order, "pay-2")
+
+    assert len(orders.money_of(order.order_id)[1]) == 1
+
+
 def test_an_unpaid_head_goes_while_the_payment_comes() -> None:
     order = opened(a_campaign()).order
 
@@ -308,3 +496,48 @@ def test_a_refund_is_confirmed_by_two_at_once() -> None:
         orders.confirm_refund(owed, now=NOW)
 
     assert orders.show(order.order_id).refunded_fen == order.amount_fen
+
+
+def test_a_second_payment_s_refund_is_confirmed_by_two_at_once() -> None:
+    order = pay(take(open_paid_group(a_campaign(sizes={4: 8900}))))
+    pay(order, "pay-2")
+    (owed,) = orders.money_of(order.order_id)[1]
+
+    with before_write(1, lambda: orders.confirm_refund(owed, now=NOW)):
+        orders.confirm_refund(owed, now=NOW)
+
+    assert orders.show(order.order_id).refunded_fen == order.amount_fen
+
+
+def test_a_part_is_told_back_by_two_at_once() -> None:
+    order = orders_of(a_full_group())[1]
+
+    def told() -> None:
+        orders.told_partly_refunded(order, amount_fen=900, cause="mall#1", now=NOW)
+
+    with before_write(1, told):
+        told()
+
+    assert orders.show(order.order_id).refundable_fen == order.amount_fen - 900
+
+
+def test_a_part_is_told_back_while_the_whole_is() -> None:
+    order = orders_of(a_full_group())[1]
+
+    with before_write(1, lambda: refund(order)), pytest.raises(Invalid):
+        orders.told_partly_refunded(order, amount_fen=900, cause="mall#1", now=NOW)
+
+
+def test_a_refund_is_confirmed_before_the_gateway_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hasty(gateways.Sandbox):
+        def refund(self, order: Order, refund: Any, *, now: int) -> bool:
+            orders.confirm_refund(refund, now=now)
+            return False
+
+    order = orders_of(a_full_group())[1]
+    refund(order)
+    monkeypatch.setitem(gateways._GATEWAYS, "sandbox", Hasty())
+
+    ran = due.run(job=orders.REFUND_JOB, worker="w", now=NOW, seconds=30)
+
+    assert (ran.failed, orders.show(order.order_id).state) == (0, "refunded")

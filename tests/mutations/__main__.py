@@ -26,6 +26,7 @@ class Kept:
 
     path: Path | None
     terms: list[str] = field(default_factory=list)
+    by_a_meeting: dict[str, str | None] = field(default_factory=dict)
     by_a_course: dict[str, str | None] = field(default_factory=dict)
     by_the_model: dict[str, str | None] = field(default_factory=dict)
     by_a_race: dict[str, str | None] = field(default_factory=dict)
@@ -39,7 +40,7 @@ class Kept:
     @property
     def verdicts(self) -> dict[str, str | None]:
         """Who noticed what."""
-        told = dict(self.by_a_course)
+        told = {name: said or self.by_a_course.get(name) for name, said in self.by_a_meeting.items()}
         for name, said in self.by_the_model.items():
             told[name] = told.get(name) or (said and f"the model: {said}")
         for name, said in self.by_a_race.items():
@@ -60,8 +61,10 @@ def main() -> int:
     number, parts = map(int, asked.part.split("/"))
     with trial.ground():
         kept.terms = kept.terms or sorted(map(str, _every_term()))
+        kept.keep()
         mine = [off for off in _trials(kept.terms) if part_of(off, parts) == number - 1]
         for verdicts, noticed in (
+            (kept.by_a_meeting, trial.noticed_by_a_meeting),
             (kept.by_a_course, trial.noticed_by_a_course),
             (kept.by_the_model, trial.noticed_by_the_model),
             (kept.by_a_race, trial.noticed_by_a_race),
@@ -109,8 +112,10 @@ def _every_term() -> set[Term]:
 
     from tests.model.test_groupbuys import at_first_hand, played
 
-    with recording() as seen, at_first_hand():
-        played(examples=trial.EXAMPLES, dice=1, phases=[Phase.generate])
+    with recording() as seen:
+        trial.all_courses()
+        with at_first_hand():
+            played(examples=trial.EXAMPLES, dice=1, phases=[Phase.generate])
     return seen
 
 

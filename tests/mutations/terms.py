@@ -101,9 +101,10 @@ def _site(frame: FrameType | None) -> str | None:
     names: list[str] = []
     while frame is not None and len(names) < 2:
         module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
-        if module not in ROOMS:
+        if module not in (*ROOMS, __name__):
             break
-        if not name.startswith("<"):
+        # Worn twice, as when a trial is recorded, the builders are called by each other.
+        if module in ROOMS and not name.startswith("<"):
             names.append(f"{_short(module)}.{name}")
         frame = frame.f_back
     return " → ".join(reversed(names)) or None

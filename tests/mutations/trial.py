@@ -4,6 +4,7 @@ Each runs in a forked child, so that a mutant that never ends or spoils the proc
 """
 
 import functools
+import importlib
 import inspect
 import os
 import tempfile
@@ -77,12 +78,17 @@ def _in_a_word(error: BaseException) -> str:
     return lines[0] if lines[0] != "not as the model says:" else "not as the model says"
 
 
+def noticed_by_a_meeting(off: Set[Term]) -> str | None:
+    """The first of the meetings of a known course that ends otherwise without these terms."""
+    return _in_a_child(lambda: _coursed(off, "test_groupbuys_meetings"))
+
+
 def noticed_by_a_course(off: Set[Term]) -> str | None:
-    """The first of the tests of a known course that fails without these terms."""
-    return _in_a_child(lambda: _coursed(off))
+    """The same of all other tests of the rules."""
+    return _in_a_child(lambda: _coursed(off, "test_groupbuys"))
 
 
-def _coursed(off: Set[Term]) -> None:
+def _coursed(off: Set[Term], where: str) -> None:
     import pytest
 
     from chalicelib.core import table
@@ -92,7 +98,7 @@ def _coursed(off: Set[Term]) -> None:
     from tests.model.test_groupbuys import at_first_hand
 
     with without(off), at_first_hand():
-        for name, test in courses():
+        for name, test in courses(where):
             emptied()
             try:
                 test()
@@ -102,23 +108,33 @@ def _coursed(off: Set[Term]) -> None:
                 raise AssertionError(name) from failure
 
 
-def courses() -> Iterator[tuple[str, Callable[[], None]]]:
-    """Tests whose course is known, meetings first; those that want a store of their own are left out."""
-    import pytest
+def all_courses() -> None:
+    """Every test of a known course, with nothing switched off."""
+    for where in ("test_groupbuys_meetings", "test_groupbuys"):
+        _coursed(frozenset(), where)
 
-    from tests.integration import test_groupbuys, test_groupbuys_meetings
+
+def courses(module: str) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The tests of a module, but for those that want more than nothing or a patch."""
+    import pytest
 
     def patched(test: Callable[..., None]) -> None:
         with pytest.MonkeyPatch.context() as patch:
             test(patch)
 
-    for module in (test_groupbuys_meetings, test_groupbuys):
-        for name, test in vars(module).items():
-            wants = list(inspect.signature(test).parameters) if name.startswith("test_") else ["-"]
-            if not wants:
-                yield name, test
-            elif wants == ["monkeypatch"]:
-                yield name, functools.partial(patched, test)
+    for name, test in vars(importlib.import_module(f"tests.integration.{module}")).items():
+        wants = list(inspect.signature(test).parameters) if name.startswith("test_") else ["-"]
+        if not wants:
+            yield name, test
+        elif wants == ["monkeypatch"]:
+            yield name, functools.partial(patched, test)
+        elif len(wants) == 1 and hasattr(test, "pytestmark"):
+            yield from ((name, functools.partial(test, one)) for one in _marked(test))
+
+
+def _marked(test: Any) -> list[Any]:
+    """What a test is run with, one after the other."""
+    return [one for mark in test.pytestmark if mark.name == "parametrize" for one in mark.args[1]]
 
 
 def noticed_by_a_race(off: Set[Term]) -> str | None:
