@@ -49,3 +49,17 @@ deploy: $(VENV)/.ready
 
 docs: $(VENV)/.ready
 	$(PY) -m infra.docs
+
+SOAK_EXAMPLES ?= 2000
+SOAK_SEED ?= $(shell date +%s)
+
+.PHONY: soak mutations
+
+# The model test with more examples than CI has time for, other ones each time; the seed is told, to play them again.
+soak: $(VENV)/.ready
+	@echo "SOAK_SEED=$(SOAK_SEED) SOAK_EXAMPLES=$(SOAK_EXAMPLES)"
+	SOAK_SEED=$(SOAK_SEED) SOAK_EXAMPLES=$(SOAK_EXAMPLES) $(PY) -m pytest tests/model
+
+# Every condition of the group-buys' writes switched off in turn, into docs/proof-groupbuys.md; it takes an hour.
+mutations: $(VENV)/.ready
+	$(PY) -m tests.mutations --kept .cache/mutations.json

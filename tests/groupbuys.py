@@ -82,10 +82,14 @@ def a_buyer(*, now: int = NOW) -> str:
 
 def buyers(count: int, *, now: int = NOW) -> list[str]:
     """So many of them."""
-    ids = [a_word("mbr_") for _ in range(count)]
-    for at in range(0, count, 50):
+    return registered([a_word("mbr_") for _ in range(count)], now=now)
+
+
+def registered(ids: Sequence[str], *, now: int = NOW) -> list[str]:
+    """Members of these ids."""
+    for at in range(0, len(ids), 50):
         table.transact([table.create(_member(one, now=now)) for one in ids[at : at + 50]])
-    return ids
+    return list(ids)
 
 
 def _member(member_id: str, *, now: int) -> Member:
@@ -337,7 +341,11 @@ def broken(store: Any, campaign_id: str, *, at_rest: bool = False) -> list[str]:
 
     ``at_rest``: after `run_jobs` when all its time is over, so that nothing may be under way any more.
     """
-    books = books_of(store, campaign_id)
+    return broken_in(books_of(store, campaign_id), at_rest=at_rest)
+
+
+def broken_in(books: Books, *, at_rest: bool = False) -> list[str]:
+    """The same of books that have been read."""
     found = [f"{rule.__name__[1:]}: {line}" for rule in _ALWAYS for line in rule(books)]
     if at_rest:
         found += [f"{rule.__name__[1:]}: {line}" for rule in _AT_REST for line in rule(books)]

@@ -182,11 +182,21 @@ def _seating(campaign: Campaign, order: Order, paid: Paid, group: Group, *, now:
                 if found.row is None or found.row.state != "open" or found.row.free < 1:
                     return False
                 last = found.row.missing == 1
-            except (SeatTaken, StockShort, _NoRoom):
+            except StockShort:
+                elsewhere = _units_of_other_shards(campaign, order)
+                if elsewhere is None:
+                    return False
+                taken = elsewhere
+            except (SeatTaken, _NoRoom):
                 return False
         return False
 
     return attempt
+
+
+def _units_of_other_shards(campaign: Campaign, order: Order) -> rules.Taken | None:
+    plan = rules.spread(campaigns.stock_left(campaign, order.sku_id), order.quantity)
+    return None if plan is None else [[order.sku_id, k, units] for k, units in plan]
 
 
 def _late(

@@ -1,4 +1,33 @@
-"""Group-buys: a seat once, a group filled or ended, and every payment seated or given back, however late."""
+"""Group-buys: a seat once, a group filled or ended, and every payment seated or given back, however late.
+
+The ten bugs of the field (research/malls.md 3, 1-10), and the tests that they are not here:
+
+    1   yudao: members recounted in the joiner's own transaction
+        test_two_who_pay_at_once_for_the_last_two_seats_fill_the_group
+        test_two_who_join_at_once_for_one_seat_never_share_it
+    2   yudao: "full" thrown in the payment's callback
+        test_a_payment_for_a_group_that_is_full_is_taken_and_finds_a_place_or_its_way_back
+    3   yudao: expiry overwrites what happened meanwhile; one bad order holds up all
+        test_a_payment_that_comes_while_the_group_is_ended_is_not_overwritten
+        test_one_group_that_cannot_be_ended_holds_up_no_other
+    4   CRMEB: no look at "full" when the payment lands
+        test_who_pays_after_the_group_was_filled_is_refunded_without_a_person
+    5   CRMEB: three expirers at once
+        test_a_group_that_is_ended_by_two_at_once_is_refunded_once
+    6   CRMEB: a page view ends groups and sends refunds
+        test_looking_at_a_group_changes_nothing_even_when_its_time_is_over
+    7   likeshop: a counter that is compared with ==
+        test_a_group_is_filled_however_many_pay_between_two_looks
+    8   likeshop: all refunds in one transaction
+        test_a_refund_that_is_not_taken_holds_up_no_other_and_keeps_its_number
+    9   lilishop: failed refunds dropped; no capacity; the wrong clock
+        test_a_refund_that_is_never_taken_is_listed_for_a_person_and_goes_out_when_retried
+        test_a_group_has_no_more_seats_than_its_size_and_nobody_sits_twice
+        test_a_group_ends_by_its_own_clock_even_after_the_campaign
+    10  litemall: "paid while cancelled" refused; refunds by hand, timers in memory
+        test_a_payment_of_an_order_that_its_hold_has_cancelled_is_not_refused
+        test_the_refunds_of_an_ended_group_go_out_by_themselves_and_its_timer_is_a_row
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,7 +40,7 @@ from chalicelib.core import cache, config, doors, due, table
 from chalicelib.core.clock import DAY, HOUR, MINUTE
 from chalicelib.core.errors import AppError, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.groupbuys import admin as groupbuys_admin
-from chalicelib.groupbuys import campaigns, ending, routes, service
+from chalicelib.groupbuys import campaigns, ending, routes, rules, service
 from chalicelib.groupbuys import mall as seats_mall
 from chalicelib.groupbuys.admin import AddStock, CloseCampaign
 from chalicelib.groupbuys.campaigns import (
@@ -1386,6 +1415,21 @@ def test_a_late_payment_takes_units_anew_where_every_seat_has_its_own() -> None:
 
     assert (pay(late).state, left(campaign)) == ("paid", 0)
     assert pay(too_late).state == "refunding"
+
+
+def test_a_late_payment_takes_its_units_from_whatever_shard_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign = a_campaign(stock=4, shards=2, reserve="seat")
+    monkeypatch.setattr(rules, "shard_for", lambda key, shards: 0)
+    group = open_paid_group(campaign)
+    late = take(group)
+    ending.leave(group_id=group.group_id, member_id=late.member_id, now=NOW)
+    take(group)
+    assert campaigns.stock_left(campaign, "sku") == {0: 0, 1: 2}
+
+    paid = pay(late)
+
+    assert (paid.state, seated(group)[late.member_id]) == ("paid", (late.order_id, "confirmed"))
+    assert campaigns.stock_left(campaign, "sku") == {0: 0, 1: 1}
 
 
 def test_twenty_units_on_eight_shards_are_six_groups_of_three_and_go_back_to_where_they_were() -> None:

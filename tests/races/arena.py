@@ -60,15 +60,25 @@ STORM = Weather(seed=3, timeout_before=0.02, timeout_after=0.04)
 
 def rounds(*weathers: Weather) -> pytest.MarkDecorator:
     """A round in each of these weathers; RACE_ROUNDS=5 makes it five, with other dice."""
+    return pytest.mark.parametrize("weather", [one for each in weathers for one in _dealt(each)], ids=str)
+
+
+def rounds_of(names: str, *rows: tuple[Any, ...]) -> pytest.MarkDecorator:
+    """The same of rounds that differ in more; the last of each row is its weather."""
+    dealt = [(*row[:-1], weather) for row in rows for weather in _dealt(row[-1])]
+    return pytest.mark.parametrize(f"{names}, weather", dealt, ids=str)
+
+
+def _dealt(weather: Weather) -> list[Weather]:
     more = range(int(os.environ.get("RACE_ROUNDS", "1")))
-    dealt = [replace(weather, seed=weather.seed + 10 * n) for n in more for weather in weathers]
-    return pytest.mark.parametrize("weather", dealt, ids=str)
+    return [replace(weather, seed=weather.seed + 10 * n) for n in more]
 
 
 class Stream:
     """The records of the truth table since this was made."""
 
     def __init__(self, store: Store) -> None:
+        self.store = store
         self._api = store.streams
         self._arn = store.client.describe_table(TableName=TRUTH)["Table"]["LatestStreamArn"]
         self._begins = {shard: self._iterator(shard, "LATEST") for shard in self._shards()}
@@ -118,6 +128,11 @@ class Arena:
     client: Any
     stream: Stream
     weather: Weather
+
+    def anew(self) -> "Arena":
+        """The same with nothing in it."""
+        emptied(self.stream.store)
+        return replace(self, stream=Stream(self.stream.store))
 
     def race(self, *calls: Callable[[], Any], threads: int = CROWD, meet: bool = False) -> Outcomes:
         """All calls at once in this round's weather; ``meet``: nobody writes before all have read.

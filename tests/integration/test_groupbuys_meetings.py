@@ -1,0 +1,543 @@
+"""Two who meet between one's look and one's write: what only the condition in the write can know.
+
+Each course is known, so that it fails whenever its condition is gone; tests/mutations does just that.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from chalicelib.core import due, table
+from chalicelib.core.clock import DAY
+from chalicelib.core.errors import Invalid
+from chalicelib.groupbuys import campaigns, ending, service
+from chalicelib.groupbuys.models import Campaign, Group
+from chalicelib.groupbuys.service import Buying, LimitReached, OrderInTheWay, SkuSoldOut
+from chalicelib.orders import gateways
+from chalicelib.orders import service as orders
+from chalicelib.orders.service import Back, Order
+from infra.local.clients import Store
+from tests.factories import NOW
+from tests.groupbuys import a_campaign, broken, buying, open_paid_group, opened, orders_of, pay, take
+from tests.harness.rows import rows
+from tests.harness.wire import WRITES, Call, Params, wrapped
+
+LATER = NOW + DAY
+SHOP = Back(reason="shop")
+
+
+@pytest.fixture(autouse=True)
+def the_books(store: Store) -> Iterator[None]:
+    """Whatever meets, no rule is broken at its end."""
+    yield
+    there = rows(store.client, "truth", kind="groupbuy")
+    assert [line for row in there for line in broken(store, row["campaign_id"])] == []
+
+
+@contextmanager
+def before_write(number: int, do: Callable[[], object]) -> Iterator[None]:
+    """Just before the write of this number, somebody else does something."""
+    made: list[str] = []
+
+    def layer(below: Call, operation: str, params: Params) -> Params:
+        if operation in WRITES and len(made) < number:
+            made.append(operation)
+            if len(made) == number:
+                do()
+        return below(operation, params)
+
+    with wrapped(table.client(), layer):
+        yield
+    assert len(made) == number, "there was no such write"
+
+
+def refund(order: Order) -> None:
+    """The shop gives a paid order back."""
+    orders.refund(order.order_id, back=SHOP, now=NOW)
+
+
+def end(group: Group) -> None:
+    """The group's time is over."""
+    ending.end(group.group_id, back=ending.EXPIRED, now=LATER)
+
+
+def state(group: Group) -> str | None:
+    """Of the group, as it is now."""
+    return service.find(group.group_id).state
+
+
+# --- a refund meets -----------------------------------------------------------------------------------------
+
+
+def test_an_heir_is_refunded_while_the_head_is() -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}), payers=3)
+    head, heir, other = orders_of(group)
+
+    with before_write(1, lambda: refund(head)):
+        refund(heir)
+
+    assert service.find(group.group_id).head_id == other.member_id
+
+
+def test_a_payer_is_refunded_while_the_last_payment_fills_the_group() -> None:
+    group = open_paid_group(a_campaign(), payers=2)
+    payer, last = orders_of(group)[1], take(group)
+
+    with before_write(1, lambda: pay(last)):
+        refund(payer)
+
+    now = service.find(group.group_id)
+    assert (now.state, now.missing, orders.show(payer.order_id).state) == ("filled", 0, "refunding")
+
+
+def test_a_member_is_refunded_by_two_at_once() -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}), payers=3)
+    payer = orders_of(group)[1]
+
+    with before_write(1, lambda: refund(payer)):
+        refund(payer)
+
+    assert service.find(group.group_id).free == 2
+
+
+def an_open_group() -> Group:
+    return open_paid_group(a_campaign(sizes={4: 8900}), payers=2)
+
+
+def a_full_group() -> Group:
+    return open_paid_group(a_campaign(sizes={2: 8900}), payers=2)
+
+
+@pytest.mark.parametrize("where", [an_open_group, a_full_group])
+def test_a_part_goes_back_while_the_rest_does(where: Callable[[], Group]) -> None:
+    payer = orders_of(where())[1]
+
+    def part() -> None:
+        orders.told_partly_refunded(payer, amount_fen=900, cause="mall#1", now=NOW)
+
+    with before_write(1, part):
+        refund(payer)
+
+    assert sum(row.amount_fen for row in orders.money_of(payer.order_id)[1]) == payer.amount_fen
+
+
+# --- the end of a group meets -------------------------------------------------------------------------------
+
+
+def test_a_group_is_ended_while_one_more_pays_who_does_not_fill_it() -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}))
+    joiner = take(group)
+
+    with before_write(1, lambda: pay(joiner)):
+        end(group)
+
+    assert (state(group), orders.show(joiner.order_id).state) == ("expired", "refunding")
+
+
+def test_a_group_is_filled_by_those_who_are_there_while_one_more_pays() -> None:
+    campaign = a_campaign(sizes={5: 8900}, fill_at_expiry_from=2)
+    group = open_paid_group(campaign, payers=2)
+    joiner = take(group)
+
+    with before_write(1, lambda: pay(joiner)):
+        end(group)
+
+    now = service.find(group.group_id)
+    assert (now.state, now.real_members) == ("filled", 3)
+
+
+def test_a_group_is_filled_by_those_who_are_there_by_two_at_once() -> None:
+    campaign = a_campaign(sizes={5: 8900}, fill_at_expiry_from=2)
+    group = open_paid_group(campaign, payers=2)
+
+    with before_write(1, lambda: end(group)):
+        end(group)
+
+    assert state(group) == "filled"
+    assert campaigns.stock_left(campaign, "sku") == {0: 98}
+
+
+def test_a_member_of_a_full_group_is_refunded_by_two_at_once() -> None:
+    payer = orders_of(a_full_group())[1]
+
+    with before_write(1, lambda: refund(payer)):
+        refund(payer)
+
+    assert len(orders.money_of(payer.order_id)[1]) == 1
+
+
+def test_a_part_goes_back_while_the_group_is_ended() -> None:
+    group = an_open_group()
+    payer = orders_of(group)[1]
+
+    def part() -> None:
+        orders.told_partly_refunded(payer, amount_fen=900, cause="mall#1", now=NOW)
+
+    with before_write(1, part):
+        end(group)
+
+    assert sum(row.amount_fen for row in orders.money_of(payer.order_id)[1]) == payer.amount_fen
+
+
+def test_a_group_is_ended_while_one_of_its_payers_is_refunded() -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}, reserve="seat"), payers=2)
+    payer = orders_of(group)[1]
+
+    with before_write(1, lambda: refund(payer)):
+        end(group)
+
+    assert [len(orders.money_of(order.order_id)[1]) for order in (payer, *orders_of(group))] == [1, 1]
+
+
+def test_a_group_that_is_ended_piece_by_piece_is_ended_by_another_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ending, "PAYERS_AT_ONCE", 1)
+    monkeypatch.setattr(ending, "PAYERS_A_BATCH", 1)
+    group = open_paid_group(a_campaign(sizes={4: 8900}, reserve="seat"), payers=3)
+
+    with before_write(3, lambda: end(group)):
+        end(group)
+
+    assert state(group) == "expired"
+    assert [len(orders.money_of(order.order_id)[1]) for order in orders_of(group)] == [1, 1, 1]
+
+
+# --- the limits of one member meet --------------------------------------------------------------------------
+
+
+def a_late_payer(campaign: Campaign) -> Order:
+    """Whose seat was given back before the payment came."""
+    order = take(open_paid_group(campaign))
+    return orders.cancel(order, now=NOW)
+
+
+def test_a_join_meets_the_member_s_own_late_payment_at_the_limit_of_units() -> None:
+    campaign = a_campaign(sizes={4: 8900}, per_member_units=2)
+    late = a_late_payer(campaign)
+    bought = pay(take(open_paid_group(campaign), buying(late.member_id)))
+    third = open_paid_group(campaign)
+
+    with before_write(2, lambda: pay(late)), pytest.raises(LimitReached):
+        take(third, buying(bought.member_id))
+
+
+def test_a_late_payment_meets_the_member_s_own_join_at_the_limit_of_units() -> None:
+    campaign = a_campaign(sizes={4: 8900}, per_member_units=1)
+    late = a_late_payer(campaign)
+    other = open_paid_group(campaign)
+
+    with before_write(1, lambda: pay(take(other, buying(late.member_id)))):
+        pay(late)
+
+    assert orders.show(late.order_id).state == "refunding"
+
+
+def test_opening_meets_the_member_s_becoming_head_at_the_limit_of_groups() -> None:
+    campaign = a_campaign(sizes={4: 8900}, per_member_groups=1)
+    group = open_paid_group(campaign, payers=2)
+    head, heir = orders_of(group)
+
+    with before_write(2, lambda: refund(head)), pytest.raises(LimitReached):
+        opened(campaign, buying(heir.member_id))
+
+
+# --- the last units, and the keys of one member, meet -------------------------------------------------------
+
+
+def test_an_opener_meets_another_at_the_last_units() -> None:
+    campaign = a_campaign(stock=4)
+
+    with before_write(1, lambda: opened(campaign)), pytest.raises(SkuSoldOut):
+        opened(campaign)
+
+
+def test_a_joiner_meets_another_at_the_last_unit_of_seats_that_have_their_own() -> None:
+    campaign = a_campaign(sizes={4: 8900}, stock=2, reserve="seat")
+    group = open_paid_group(campaign)
+
+    with before_write(1, lambda: take(group)), pytest.raises(SkuSoldOut):
+        take(group)
+
+
+def test_a_late_payment_meets_a_joiner_at_the_last_unit() -> None:
+    campaign = a_campaign(sizes={4: 8900}, stock=2, reserve="seat")
+    late = a_late_payer(campaign)
+
+    with before_write(1, lambda: take(service.find(late.group_id))):
+        pay(late)
+
+    assert orders.show(late.order_id).state == "refunding"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_member_joins_while_they_open_a_group_of_their_own(number: int) -> None:
+    """``number``: of the write; before the second one an order that is over was seen."""
+    campaign = a_campaign(sizes={4: 8900})
+    group, wants = open_paid_group(campaign), buying()
+    if number == 2:
+        pay(take(open_paid_group(campaign), wants))
+
+    with before_write(number, lambda: opened(campaign, wants)):
+        order = take(group, wants)
+
+    assert order.head
+
+
+def test_a_member_joins_while_their_late_payment_is_seated_in_the_same_group() -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    late = a_late_payer(campaign)
+
+    with before_write(1, lambda: pay(late)):
+        order = take(service.find(late.group_id), buying(late.member_id))
+
+    assert order.order_id == late.order_id
+
+
+@pytest.mark.parametrize("joins", [True, False])
+def test_one_order_of_the_mall_is_brought_by_two_members_at_once(joins: bool) -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    group = open_paid_group(campaign)
+    one, other = (buying(mall_order_id="M1") for _ in range(2))
+
+    def brings(wants: Buying) -> Order:
+        return take(group, wants) if joins else opened(campaign, wants).order
+
+    with before_write(1, lambda: brings(other)), pytest.raises(OrderInTheWay):
+        brings(one)
+
+
+# --- late payments meet -------------------------------------------------------------------------------------
+
+
+def test_a_late_payment_meets_a_joiner_at_the_last_seat() -> None:
+    campaign = a_campaign(sizes={2: 8900})
+    late = a_late_payer(campaign)
+    group = service.find(late.group_id)
+
+    with before_write(1, lambda: take(group)):
+        pay(late)
+
+    assert service.find(group.group_id).free == 0
+    assert orders.show(late.order_id).state == "refunding"
+
+
+def test_a_late_payment_of_one_order_meets_another_of_it() -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    late = a_late_payer(campaign)
+
+    with before_write(1, lambda: pay(late, "pay-1")):
+        pay(late, "pay-2")
+
+    assert sorted(row.state or "" for row in orders.money_of(late.order_id)[0]) == ["returned", "taken"]
+
+
+def test_a_late_payment_that_finds_its_group_full_meets_another_of_its_order() -> None:
+    campaign = a_campaign(sizes={2: 8900})
+    late = a_late_payer(campaign)
+    open_paid_group(campaign)
+
+    with before_write(1, lambda: pay(late, "pay-1")):
+        pay(late, "pay-2")
+
+    assert sorted(row.state or "" for row in orders.money_of(late.order_id)[0]) == ["returned", "taken"]
+
+
+def test_a_late_payment_meets_the_end_of_the_group() -> None:
+    late = a_late_payer(a_campaign(sizes={4: 8900}))
+
+    with before_write(1, lambda: end(service.find(late.group_id))):
+        pay(late)
+
+    assert orders.show(late.order_id).state == "refunding"
+
+
+def test_a_late_payment_for_the_last_seat_meets_a_refund() -> None:
+    campaign = a_campaign()
+    late = a_late_payer(campaign)
+    group = service.find(late.group_id)
+    payer = pay(take(group))
+
+    with before_write(1, lambda: refund(payer)):
+        pay(late)
+
+    assert (state(group), orders.show(late.order_id).state) == ("open", "paid")
+
+
+def test_a_late_payment_that_goes_back_meets_another_of_its_order() -> None:
+    late = a_late_payer(a_campaign(late_payment="refund"))
+
+    with before_write(1, lambda: pay(late, "pay-1")):
+        pay(late, "pay-2")
+
+    assert [row.state for row in orders.money_of(late.order_id)[0]] == ["returned"] * 2
+
+
+def test_a_late_payment_takes_over_a_seat_while_its_own_payment_comes() -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    late = a_late_payer(campaign)
+    newer = take(service.find(late.group_id), buying(late.member_id))
+
+    with before_write(1, lambda: pay(newer)):
+        pay(late)
+
+    assert orders.show(newer.order_id).state == "paid"
+
+
+def test_a_late_payment_takes_over_a_seat_while_it_is_let_go() -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    late = a_late_payer(campaign)
+    newer = take(service.find(late.group_id), buying(late.member_id))
+
+    with before_write(1, lambda: orders.cancel(newer, now=NOW)):
+        pay(late)
+
+    assert (orders.show(late.order_id).state, orders.show(newer.order_id).state) == ("paid", "cancelled")
+
+
+# --- unpaid orders meet -------------------------------------------------------------------------------------
+
+
+def test_leaving_meets_the_payment() -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}))
+    order = take(group)
+
+    with before_write(1, lambda: pay(order)):
+        ending.release(order, NOW)
+
+    assert orders.show(order.order_id).state == "paid"
+
+
+def test_a_payment_meets_leaving() -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}))
+    order = take(group)
+
+    with before_write(1, lambda: ending.release(order, NOW)):
+        paid = pay(order)
+
+    assert (paid.state, service.find(group.group_id).free) == ("paid", 2)
+
+
+def test_a_payment_meets_the_end_of_its_group() -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}))
+    order = take(group)
+
+    with before_write(1, lambda: end(group)):
+        pay(order)
+
+    assert (state(group), orders.show(order.order_id).state) == ("expired", "refunding")
+
+
+def test_the_last_payment_meets_a_refund_that_makes_it_not_the_last() -> None:
+    group = open_paid_group(a_campaign(), payers=2)
+    payer, last = orders_of(group)[1], take(group)
+
+    with before_write(2, lambda: refund(payer)):
+        pay(last)
+
+    assert state(group) == "open"
+
+
+def test_a_payment_meets_itself() -> None:
+    order = take(open_paid_group(a_campaign(sizes={4: 8900})))
+
+    with before_write(1, lambda: pay(order, "pay-1")):
+        pay(order, "pay-1")
+
+    assert [row.state for row in orders.money_of(order.order_id)[0]] == ["taken"]
+
+
+def test_a_head_s_payment_meets_the_end_of_the_hold() -> None:
+    order = opened(a_campaign(late_payment="refund")).order
+
+    with before_write(1, lambda: ending.release(order, NOW)):
+        pay(order)
+
+    assert orders.show(order.order_id).state == "refunding"
+
+
+def test_a_second_payment_of_an_order_meets_itself() -> None:
+    order = pay(take(open_paid_group(a_campaign(sizes={4: 8900}))))
+
+    with before_write(1, lambda: pay(order, "pay-2")):
+        pay(order, "pay-2")
+
+    assert len(orders.money_of(order.order_id)[1]) == 1
+
+
+def test_an_unpaid_head_goes_while_the_payment_comes() -> None:
+    order = opened(a_campaign()).order
+
+    with before_write(1, lambda: pay(order)):
+        ending.release(order, NOW)
+
+    assert orders.show(order.order_id).state == "paid"
+
+
+def test_a_hold_is_released_by_two_at_once() -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}))
+    order = take(group)
+
+    with before_write(1, lambda: ending.release(order, NOW)):
+        ending.release(order, NOW)
+
+    assert service.find(group.group_id).free == 3
+
+
+def test_a_refund_is_confirmed_by_two_at_once() -> None:
+    group = open_paid_group(a_campaign())
+    (order,) = orders_of(group)
+    refund(order)
+    (owed,) = orders.money_of(order.order_id)[1]
+
+    with before_write(1, lambda: orders.confirm_refund(owed, now=NOW)):
+        orders.confirm_refund(owed, now=NOW)
+
+    assert orders.show(order.order_id).refunded_fen == order.amount_fen
+
+
+def test_a_second_payment_s_refund_is_confirmed_by_two_at_once() -> None:
+    order = pay(take(open_paid_group(a_campaign(sizes={4: 8900}))))
+    pay(order, "pay-2")
+    (owed,) = orders.money_of(order.order_id)[1]
+
+    with before_write(1, lambda: orders.confirm_refund(owed, now=NOW)):
+        orders.confirm_refund(owed, now=NOW)
+
+    assert orders.show(order.order_id).refunded_fen == order.amount_fen
+
+
+def test_a_part_is_told_back_by_two_at_once() -> None:
+    order = orders_of(a_full_group())[1]
+
+    def told() -> None:
+        orders.told_partly_refunded(order, amount_fen=900, cause="mall#1", now=NOW)
+
+    with before_write(1, told):
+        told()
+
+    assert orders.show(order.order_id).refundable_fen == order.amount_fen - 900
+
+
+def test_a_part_is_told_back_while_the_whole_is() -> None:
+    order = orders_of(a_full_group())[1]
+
+    with before_write(1, lambda: refund(order)), pytest.raises(Invalid):
+        orders.told_partly_refunded(order, amount_fen=900, cause="mall#1", now=NOW)
+
+
+def test_a_refund_is_confirmed_before_the_gateway_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hasty(gateways.Sandbox):
+        def refund(self, order: Order, refund: Any, *, now: int) -> bool:
+            orders.confirm_refund(refund, now=now)
+            return False
+
+    order = orders_of(a_full_group())[1]
+    refund(order)
+    monkeypatch.setitem(gateways._GATEWAYS, "sandbox", Hasty())
+
+    ran = due.run(job=orders.REFUND_JOB, worker="w", now=NOW, seconds=30)
+
+    assert (ran.failed, orders.show(order.order_id).state) == (0, "refunded")

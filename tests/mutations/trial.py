@@ -1,0 +1,163 @@
+"""One trial: the app without some terms, and who notices: tests of a known course, the model, the races.
+
+Each runs in a forked child, so that a mutant that never ends or spoils the process is a mutant noticed.
+"""
+
+import functools
+import importlib
+import inspect
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.mutations.terms import Term, without
+
+EXAMPLES = 60
+ENDS_WITHIN_S = 400
+RACES = ("tests/races", "-k", "groupbuys and not harness_sees and not storm")
+Noticed = Callable[[Set[Term]], str | None]
+
+
+@contextmanager
+def ground() -> Iterator[None]:
+    """The embedded store, for the model."""
+    import tests.conftest  # noqa: F401 - the environment that the app wants
+    from infra.local import embedded, tables
+    from infra.local.clients import Store
+
+    embedded.start()
+    tables.create(Store().client)
+    yield
+    embedded.stop()
+
+
+def noticed_by_the_model(off: Set[Term], *, examples: int = EXAMPLES) -> str | None:
+    """What the model says of the app without these terms; None: nothing is wrong with it."""
+
+    def play() -> None:
+        from hypothesis import Phase
+
+        from tests.model.test_groupbuys import at_first_hand, played
+
+        with without(off), at_first_hand():
+            played(examples=examples, dice=1, phases=[Phase.generate])
+
+    return _in_a_child(play)
+
+
+def _in_a_child(play: Callable[[], None]) -> str | None:
+    """What stopped it, in a word; None when it came to its end."""
+    with tempfile.NamedTemporaryFile("w+") as said:
+        child = os.fork()
+        if child == 0:
+            os._exit(_played(play, Path(said.name)))
+        _, status = os.waitpid(child, 0)
+        words = Path(said.name).read_text().strip()
+        return None if status == 0 else words or "it was killed"
+
+
+def _played(play: Callable[[], None], said: Path) -> int:
+    import logging
+    import signal
+
+    signal.alarm(ENDS_WITHIN_S)
+    logging.disable()
+    try:
+        play()
+    except BaseException as error:  # whatever it is, it was noticed
+        said.write_text(_in_a_word(error))
+        return 1
+    return 0
+
+
+def _in_a_word(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0] if lines[0] != "not as the model says:" else "not as the model says"
+
+
+def noticed_by_a_meeting(off: Set[Term]) -> str | None:
+    """The first of the meetings of a known course that ends otherwise without these terms."""
+    return _in_a_child(lambda: _coursed(off, "test_groupbuys_meetings"))
+
+
+def noticed_by_a_course(off: Set[Term]) -> str | None:
+    """The same of all other tests of the rules."""
+    return _in_a_child(lambda: _coursed(off, "test_groupbuys"))
+
+
+def _coursed(off: Set[Term], where: str) -> None:
+    import pytest
+
+    from chalicelib.core import table
+    from tests.factories import emptied
+    from tests.groupbuys import broken
+    from tests.harness.rows import rows
+    from tests.model.test_groupbuys import at_first_hand
+
+    with without(off), at_first_hand():
+        for name, test in courses(where):
+            emptied()
+            try:
+                test()
+                for row in rows(table.client(), "truth", kind="groupbuy"):
+                    assert not broken(table.client(), row["campaign_id"])
+            except (Exception, pytest.fail.Exception) as failure:
+                raise AssertionError(name) from failure
+
+
+def all_courses() -> None:
+    """Every test of a known course, with nothing switched off."""
+    for where in ("test_groupbuys_meetings", "test_groupbuys"):
+        _coursed(frozenset(), where)
+
+
+def courses(module: str) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The tests of a module, but for those that want more than nothing or a patch."""
+    import pytest
+
+    def patched(test: Callable[..., None]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            test(patch)
+
+    for name, test in vars(importlib.import_module(f"tests.integration.{module}")).items():
+        wants = list(inspect.signature(test).parameters) if name.startswith("test_") else ["-"]
+        if not wants:
+            yield name, test
+        elif wants == ["monkeypatch"]:
+            yield name, functools.partial(patched, test)
+        elif len(wants) == 1 and hasattr(test, "pytestmark"):
+            yield from ((name, functools.partial(test, one)) for one in _marked(test))
+
+
+def _marked(test: Any) -> list[Any]:
+    """What a test is run with, one after the other."""
+    return [one for mark in test.pytestmark if mark.name == "parametrize" for one in mark.args[1]]
+
+
+def noticed_by_a_race(off: Set[Term]) -> str | None:
+    """The first race that is lost without these terms."""
+    return _in_a_child(lambda: _raced(off))
+
+
+def _raced(off: Set[Term]) -> None:
+    import pytest
+
+    first = FirstFailure()
+    with without(off):
+        pytest.main(["-x", "-q", "--tb=no", "-p", "no:cacheprovider", *RACES], plugins=[first])
+    if first.name:
+        raise AssertionError(first.name)
+
+
+class FirstFailure:
+    """Remembers the name of the test that failed."""
+
+    name = ""
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """One of its parts is over."""
+        if report.failed and not self.name:
+            self.name = report.nodeid.split("::")[-1]
