@@ -14,7 +14,18 @@ import msgspec
 
 from chalicelib.core import config, due
 from chalicelib.core.clock import DAY
-from chalicelib.coupons import expiring, gifts, grants, invites, packs, rules, service, templates, using
+from chalicelib.coupons import (
+    expiring,
+    gifts,
+    grants,
+    invites,
+    packs,
+    plans,
+    rules,
+    service,
+    templates,
+    using,
+)
 from chalicelib.coupons.models import Coupon, Lock, Pack, Plan, Template
 from chalicelib.coupons.schemas import EditPlan, MakeTemplate
 from chalicelib.coupons.templates import Making
@@ -109,7 +120,7 @@ def a_plan(template: Template, *, own: Template | None = None, after_new: int = 
         "ends_at": NOW + DAY,
         **more,
     }
-    return packs.make_plan(msgspec.convert(plan, EditPlan), MAKING)
+    return plans.make(msgspec.convert(plan, EditPlan), MAKING)
 
 
 def a_pack(plan: Plan, member_id: str | None = None, *, now: int = NOW) -> Pack:

@@ -3,7 +3,7 @@
 from chalicelib.core import doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
-from chalicelib.coupons import answers, codes, grants, invites, packs, service, templates, using
+from chalicelib.coupons import answers, codes, grants, invites, plans, service, templates, using
 from chalicelib.coupons.models import Codes, Template
 from chalicelib.coupons.schemas import (
     AddUnits,
@@ -188,26 +188,26 @@ def _codes(template_id: str, row: Codes, call: Call) -> CodesAnswer:
 @api.get("/v1/admin/packs", door=doors.ANY_OPERATOR)
 def list_plans(call: Call) -> Plans:
     """All plans of share packs, newest first."""
-    rows = sorted(packs.plans(now=call.now).values(), key=lambda row: row.created_at, reverse=True)
+    rows = sorted(plans.everything(now=call.now).values(), key=lambda row: row.created_at, reverse=True)
     return Plans(items=[answers.plan_answer(row, call) for row in rows], now=call.now)
 
 
 @api.post("/v1/admin/packs", door=_MARKETING, status=201, refuses=[Invalid, templates.RequestDiffers])
 def make_plan(call: Call, body: EditPlan) -> Reply[PlanAnswer]:
     """A new plan of share packs; with an Idempotency-Key a repeat answers with the first."""
-    return Reply(answers.plan_answer(packs.make_plan(body, making(call)), call), 201)
+    return Reply(answers.plan_answer(plans.make(body, making(call)), call), 201)
 
 
 @api.post("/v1/admin/packs/{plan_id}/on", door=_MARKETING, refuses=[NotFound, Busy])
 def switch_plan_on(call: Call, plan_id: str) -> PlanAnswer:
     """Packs of a plan are given again."""
-    return answers.plan_answer(packs.switch_plan(plan_id, to="on", making=making(call)), call)
+    return answers.plan_answer(plans.switch(plan_id, to="on", making=making(call)), call)
 
 
 @api.post("/v1/admin/packs/{plan_id}/off", door=_MARKETING, refuses=[NotFound, Busy])
 def switch_plan_off(call: Call, plan_id: str) -> PlanAnswer:
     """No more packs of a plan; those that are open go on."""
-    return answers.plan_answer(packs.switch_plan(plan_id, to="off", making=making(call)), call)
+    return answers.plan_answer(plans.switch(plan_id, to="off", making=making(call)), call)
 
 
 @api.post("/v1/admin/invites", door=_MARKETING, status=201, refuses=[Invalid, templates.RequestDiffers])

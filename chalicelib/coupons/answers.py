@@ -6,7 +6,7 @@ from typing import Any
 from chalicelib.core.errors import AppError
 from chalicelib.core.http import Call
 from chalicelib.core.money import yuan
-from chalicelib.coupons import gifts, invites, packs, rules, service, templates
+from chalicelib.coupons import gifts, invites, packs, quoting, rules, service, templates
 from chalicelib.coupons.models import Coupon, Gift, Invite, Lock, Pack, Piece, Plan, Template, Terms
 from chalicelib.coupons.schemas import (
     Best,
@@ -131,7 +131,7 @@ def basket_of(lines: Sequence[LineBody], freight_fen: int) -> rules.Basket:
 
 def quote_answer(member_id: str, basket: rules.Basket, call: Call) -> QuoteAnswer:
     """Each coupon of a member on a basket, and the best combination."""
-    weighed, chosen = service.quote(member_id, basket, now=call.now)
+    weighed, chosen = quoting.quote(member_id, basket, now=call.now)
     savings = rules.together([one.saving for one in chosen], basket)
     ids = [one.coupon_id for one in chosen]
     shown = coupon_answers([one.coupon for one in weighed], now=call.now)
@@ -148,7 +148,7 @@ def quote_answer(member_id: str, basket: rules.Basket, call: Call) -> QuoteAnswe
     )
 
 
-def _quoted(one: service.Weighed, coupon: CouponAnswer, best: Sequence[str], call: Call) -> Quoted:
+def _quoted(one: quoting.Weighed, coupon: CouponAnswer, best: Sequence[str], call: Call) -> Quoted:
     if one.option is None:
         assert one.why_not is not None
         return Quoted(coupon=coupon, applies=False, saves_fen=0, why_not=why_not(one.why_not, call))

@@ -12,7 +12,6 @@ from chalicelib.coupons.models import Code, Codes, Coupon
 from chalicelib.coupons.schemas import MakeCodes
 from chalicelib.coupons.service import Claim
 from chalicelib.coupons.templates import Making, RequestDiffers
-from chalicelib.operators import service as operators
 
 LETTERS = 11
 AT_ONCE = 100
@@ -90,14 +89,8 @@ def make(template_id: str, given: MakeCodes, making: Making) -> Codes:
     codes = letters(template_id, row, now=making.now)
     for at in range(0, len(codes), AT_ONCE):
         _make_some([_code(one, template_id, row) for one in codes[at : at + AT_ONCE]])
-    audit = operators.recorded(
-        by=making.by,
-        action="coupon.codes",
-        subject=template_id,
-        before=None,
-        after={"batch": given.batch, "count": given.count, "uses": given.uses},
-        now=making.now,
-    )
+    told = {"batch": given.batch, "count": given.count, "uses": given.uses}
+    audit = making.recorded("coupon.codes", template_id, after=told)
     try:
         table.transact([table.create(row), audit])
     except table.Taken as first:

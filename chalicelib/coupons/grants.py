@@ -16,7 +16,6 @@ from chalicelib.coupons.schemas import GrantPart
 from chalicelib.coupons.service import AlreadyGranted
 from chalicelib.coupons.templates import CouponOff, CouponSoldOut, Making, RequestDiffers
 from chalicelib.members import service as members
-from chalicelib.operators import service as operators
 
 JOB = "coupon_grants"
 CHUNK = 20
@@ -35,14 +34,8 @@ def begin(template_id: str, given: GrantPart, making: Making) -> None:
         _chunk(template_id, given, n, wanted[at : at + CHUNK], mark=mark, now=making.now)
         for n, at in enumerate(range(0, len(wanted), CHUNK))
     ]
-    audit = operators.recorded(
-        by=making.by,
-        action="coupon.granted",
-        subject=template_id,
-        before=None,
-        after={"batch": given.batch, "part": given.part, "members": len(wanted)},
-        now=making.now,
-    )
+    told = {"batch": given.batch, "part": given.part, "members": len(wanted)}
+    audit = making.recorded("coupon.granted", template_id, after=told)
     try:
         table.transact([*[table.create(row) for row in rows], audit])
     except table.Taken as first:

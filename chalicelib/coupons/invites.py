@@ -5,20 +5,18 @@ visit gives nothing. Each side is a reaction of its own to ``binding.made``, so 
 way.
 """
 
-import hashlib
 from collections.abc import Sequence
 
 import msgspec
 
-from chalicelib.core import facts, ids, table
+from chalicelib.core import facts, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.coupons import service, templates
 from chalicelib.coupons.models import Brought, Invite
 from chalicelib.coupons.schemas import EditInvite
-from chalicelib.coupons.templates import CouponOff, CouponSoldOut, Making, RequestDiffers
-from chalicelib.operators import service as operators
+from chalicelib.coupons.templates import CouponOff, CouponSoldOut, Making
 from chalicelib.sharing.attribution import Binding
 
 _plans: Cache[list[Invite]] = Cache()
@@ -42,36 +40,19 @@ def make(given: EditInvite, making: Making) -> Invite:
         Invalid: something about it is wrong. RequestDiffers: the key came with another body.
     """
     _valid(given, now=making.now)
-    fingerprint = hashlib.sha256(msgspec.json.encode(given, order="sorted")).hexdigest()
-    plan_id = (
-        ids.derived("cvp", making.by.key_id, making.idempotency_key)
-        if making.idempotency_key
-        else ids.ulid("cvp", now=making.now, entropy=ids.entropy(now=making.now))
-    )
+    plan_id = making.new_id("cvp")
     row = Invite(
         *Invite.key(plan_id),
         state="on",
         plan_id=plan_id,
         created_at=making.now,
-        fingerprint=fingerprint,
+        fingerprint=templates.fingerprint_of(given),
         **msgspec.structs.asdict(given),
     )
-    audit = operators.recorded(
-        by=making.by,
-        action="invite_plan.made",
-        subject=plan_id,
-        before=None,
-        after=msgspec.to_builtins(given),
-        now=making.now,
-    )
-    try:
-        table.transact([table.create(row), audit])
-    except table.Taken as first:
-        if first.row.fingerprint != fingerprint:
-            raise RequestDiffers(field="Idempotency-Key", reason="used for another body") from first
-        row = first.row
+    audit = making.recorded("invite_plan.made", plan_id, after=msgspec.to_builtins(given))
+    made = templates.made_once(row, audit)
     _plans.clear()
-    return row
+    return made
 
 
 def _valid(given: EditInvite, *, now: int) -> None:
@@ -100,10 +81,7 @@ def switch_off(plan_id: str, making: Making) -> Invite:
     off = table.update(
         Invite, Invite.key(plan_id), Invite.state.set("off"), when=Invite.state == "on", refuse=Busy
     )
-    audit = operators.recorded(
-        by=making.by, action="invite_plan.off", subject=plan_id, before=None, after=None, now=making.now
-    )
-    table.transact([off, audit])
+    table.transact([off, making.recorded("invite_plan.off", plan_id)])
     row.state = "off"
     _plans.clear()
     return row

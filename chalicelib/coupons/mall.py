@@ -3,7 +3,7 @@
 from chalicelib.core import doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
-from chalicelib.coupons import answers, packs, templates, using
+from chalicelib.coupons import answers, packs, plans, templates, using
 from chalicelib.coupons.schemas import (
     LockAnswer,
     MallLock,
@@ -82,14 +82,14 @@ def bring_back(call: Call, body: MallOrderRef) -> LockAnswer:
         NotFound,
         Invalid,
         members.MemberBlocked,
-        packs.PlanNotOpen,
+        plans.PlanNotOpen,
         templates.CouponOff,
         templates.CouponSoldOut,
     ],
 )
 def open_pack(call: Call, body: MallOpenPack) -> Reply[PackAnswer]:
     """A share pack for a member who has paid an order of the mall; open already, the same pack."""
-    packs.plan(body.plan_id, now=call.now)
+    plans.find(body.plan_id, now=call.now)
     member = members.referred(body.member, now=call.now)
     opened = packs.open_pack(
         body.plan_id, member.member_id, order_id=body.mall_order_id, vouched=True, now=call.now

@@ -7,39 +7,25 @@ sharer's own coupon, when it opens, so what was promised is there; what is left 
 it came from.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import config, due, ids, shards, table
-from chalicelib.core.cache import Cache
-from chalicelib.core.errors import Busy, Conflict, Gone, Invalid, NotFound
+from chalicelib.core.errors import Busy, Conflict, Gone, NotFound
 from chalicelib.core.table import Row, Write
-from chalicelib.coupons import rules, service, templates
+from chalicelib.coupons import plans, rules, service, templates
 from chalicelib.coupons.models import Coupon, Pack, Piece, Plan, Template
-from chalicelib.coupons.schemas import EditPlan
 from chalicelib.coupons.service import ROUNDS, Claim, NotEligible
-from chalicelib.coupons.templates import Making, RequestDiffers, StockShort
+from chalicelib.coupons.templates import StockShort
 from chalicelib.members import service as members
-from chalicelib.operators import service as operators
 from chalicelib.orders import service as orders
 
 JOB = "coupon_packs"
 PAID = ("paid", "completed")
-
-
-class PlanNotOpen(Conflict):
-    """Packs of this plan are not given at the moment."""
-
-    code = "pack_plan_not_open"
-    en = "These packs are not given at the moment."
-    zh = "该活动暂未开放。"
-    advice = "Hide it, or count down to `details.starts_at`."
 
 
 class PackNeedsOrder(Conflict):
@@ -86,125 +72,6 @@ def _moved(_: Any) -> Exception:
     return _Moved()
 
 
-_plans: Cache[dict[str, Plan]] = Cache()
-
-
-# --- plans --------------------------------------------------------------------------------------------------
-
-
-def plans(*, now: int) -> dict[str, Plan]:
-    """All plans by id, at most 30 seconds old."""
-    return _plans.get(
-        "all", now=now, load=lambda: {row.plan_id: row for row in table.query_all(Plan, "PACK_PLANS")}
-    )
-
-
-def plan(plan_id: str, *, now: int) -> Plan:
-    """One plan.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = plans(now=now).get(plan_id)
-    if found is None:
-        raise NotFound
-    return found
-
-
-def open_plans(*, now: int) -> list[Plan]:
-    """The plans whose packs are given now, newest first."""
-    rows = [row for row in plans(now=now).values() if _why_closed(row, now=now) is None]
-    return sorted(rows, key=lambda row: row.created_at, reverse=True)
-
-
-def _why_closed(row: Plan, *, now: int) -> PlanNotOpen | None:
-    is_open = row.state == "on" and row.starts_at <= now < row.ends_at
-    return None if is_open else PlanNotOpen(starts_at=row.starts_at, ends_at=row.ends_at)
-
-
-def make_plan(given: EditPlan, making: Making) -> Plan:
-    """A new plan; the same key and body again answers with the first.
-
-    Raises:
-        Invalid: something about it is wrong. RequestDiffers: the key came with another body.
-    """
-    _valid_plan(given, now=making.now)
-    fingerprint = hashlib.sha256(msgspec.json.encode(given, order="sorted")).hexdigest()
-    plan_id = (
-        ids.derived("cpp", making.by.key_id, making.idempotency_key)
-        if making.idempotency_key
-        else ids.ulid("cpp", now=making.now, entropy=ids.entropy(now=making.now))
-    )
-    told = msgspec.structs.asdict(given)
-    sharer = told.pop("sharer")
-    row = Plan(
-        *Plan.key(plan_id),
-        state="on",
-        plan_id=plan_id,
-        sharer_template_id=sharer.template_id if sharer else None,
-        sharer_after_new=sharer.after_new if sharer else 0,
-        created_at=making.now,
-        fingerprint=fingerprint,
-        **told,
-    )
-    audit = _audit("pack_plan.made", row, after=msgspec.to_builtins(given), making=making)
-    try:
-        table.transact([table.create(row), audit])
-    except table.Taken as first:
-        if first.row.fingerprint != fingerprint:
-            raise RequestDiffers(field="Idempotency-Key", reason="used for another body") from first
-        row = first.row
-    _plans.clear()
-    return row
-
-
-def _valid_plan(given: EditPlan, *, now: int) -> None:
-    if given.ends_at <= given.starts_at:
-        raise Invalid(field="ends_at", reason="it must be after starts_at")
-    if given.amounts is not None and len(given.amounts) != given.pieces:
-        raise Invalid(field="amounts", reason="one for each piece, in the order in which they are taken")
-    wanted = {"template_id": given.template_id}
-    if given.sharer is not None:
-        wanted["sharer.template_id"] = given.sharer.template_id
-    for field, template_id in wanted.items():
-        _valid_template(field, template_id, lasts_until=given.ends_at + given.open_for_s, now=now)
-    kind = templates.find(given.template_id, now=now).terms["kind"]
-    if given.amounts is not None and kind != "amount_off":
-        raise Invalid(field="amounts", reason="they need a template of kind amount_off")
-
-
-def _valid_template(field: str, template_id: str, *, lasts_until: int, now: int) -> None:
-    try:
-        validity = templates.find(template_id, now=now).validity
-    except NotFound as unknown:
-        raise Invalid(field=field, reason="there is no such template") from unknown
-    if validity["kind"] == "fixed" and validity["ends_at"] < lasts_until:
-        raise Invalid(field=field, reason="its coupons would end before the packs do")
-
-
-def switch_plan(plan_id: str, *, to: str, making: Making) -> Plan:
-    """Give packs of a plan, or give no more; packs that are open go on. So already, nothing changes.
-
-    Raises:
-        NotFound: there is none.
-    """
-    _plans.clear()
-    row = plan(plan_id, now=making.now)
-    if row.state != to:
-        change = table.update(
-            Plan, Plan.key(plan_id), Plan.state.set(to), when=Plan.state == row.state, refuse=Busy
-        )
-        table.transact([change, _audit(f"pack_plan.{to}", row, after={"state": to}, making=making)])
-        _plans.clear()
-    return plan(plan_id, now=making.now)
-
-
-def _audit(action: str, row: Plan, *, after: Any, making: Making) -> Write:
-    return operators.recorded(
-        by=making.by, action=action, subject=row.plan_id, before=None, after=after, now=making.now
-    )
-
-
 # --- opening ------------------------------------------------------------------------------------------------
 
 
@@ -226,13 +93,13 @@ def open_pack(
     Raises:
         NotFound, PlanNotOpen, PackNeedsOrder, CouponOff, CouponSoldOut.
     """
-    row = plan(plan_id, now=now)
+    row = plans.find(plan_id, now=now)
     ref = _order_ref(row, member_id, order_id, vouched=vouched)
     pack_id = ids.derived("cpk", plan_id, member_id, ref or "")
     there = table.get(Pack, Pack.key(pack_id))
     if there is not None:
         return Opened(pack=there, new=False)
-    closed = _why_closed(row, now=now)
+    closed = plans.why_closed(row, now=now)
     if closed is not None:
         raise closed
     return _open(row, pack_id, member_id, ref, now=now)

@@ -3,7 +3,18 @@
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import AppError, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
-from chalicelib.coupons import answers, codes, expiring, gifts, invites, packs, service, templates, using
+from chalicelib.coupons import (
+    answers,
+    codes,
+    expiring,
+    gifts,
+    invites,
+    packs,
+    plans,
+    service,
+    templates,
+    using,
+)
 from chalicelib.coupons.models import Coupon
 from chalicelib.coupons.schemas import (
     Claimed,
@@ -184,7 +195,7 @@ def accept(call: Call, code: str) -> Reply[Claimed]:
 @api.get("/v1/packs", door=doors.PUBLIC)
 def list_plans(call: Call) -> Plans:
     """The share packs that are given now, with all of their terms."""
-    rows = packs.open_plans(now=call.now)
+    rows = plans.running(now=call.now)
     return Plans(items=[answers.plan_answer(row, call) for row in rows], now=call.now)
 
 
@@ -194,7 +205,7 @@ def list_plans(call: Call) -> Plans:
     status=201,
     refuses=[
         NotFound,
-        packs.PlanNotOpen,
+        plans.PlanNotOpen,
         packs.PackNeedsOrder,
         templates.CouponOff,
         templates.CouponSoldOut,

@@ -426,15 +426,17 @@ class Offered:
 
 def offers(*, member_id: str | None, product: tuple[str, Sequence[str]] | None, now: int) -> list[Offered]:
     """What can be claimed now or later, for a product where one is named; those that end first first."""
-    rows = [row for row in templates.everything() if row.audience["kind"] != "none" and row.claim_until > now]
+    rows = [row for row in templates.shown(now=now) if row.audience["kind"] != "none"]
     if product is not None:
         rows = [row for row in rows if rules.in_scope(row.terms["scope"], *product)]
     mine = all_of(member_id) if member_id is not None else []
-    shown = [row for row in rows if row.state == "on"]
-    return [_offered(row, member_id, mine, now=now) for row in sorted(shown, key=lambda row: row.claim_until)]
+    left = templates.with_units_left(rows, now=now)
+    return [_offered(row, member_id, mine, left=row.template_id in left, now=now) for row in rows]
 
 
-def _offered(template: Template, member_id: str | None, mine: Sequence[Coupon], *, now: int) -> Offered:
+def _offered(
+    template: Template, member_id: str | None, mine: Sequence[Coupon], *, left: bool, now: int
+) -> Offered:
     claims = [one for one in mine if one.template_id == template.template_id and one.n is not None]
     today = sum(_day(one.claimed_at) == _day(now) for one in claims)
     status, why = "claimable", None
@@ -444,60 +446,8 @@ def _offered(template: Template, member_id: str | None, mine: Sequence[Coupon], 
         status, why = "claimed", "day"
     elif template.claim_from > now:
         status = "not_started"
-    elif not templates.any_left(template, now=now):
+    elif not left:
         status = "sold_out"
     elif member_id is not None and (why := why_not_eligible(template, member_id, now=now)):
         status = "not_eligible"
     return Offered(template=template, status=status, why=why, claimed=len(claims))
-
-
-# --- quoting ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weighed:
-    """A coupon on a basket: what it saves, or why not."""
-
-    coupon: Coupon
-    option: rules.Option | None
-    why_not: rules.WhyNot | None
-
-
-def quote(
-    member_id: str, basket: rules.Basket, *, now: int
-) -> tuple[list[Weighed], tuple[rules.Option, ...]]:
-    """Each of a member's coupons on a basket, those that save most first, and the best combination."""
-    held = [one for one in all_of(member_id) if state_of(one, now=now) in ("unused", "locked")]
-    weighed = weigh(held, basket, now=now)
-    best = rules.best([one.option for one in weighed if one.option is not None], basket)
-    return sorted(weighed, key=lambda one: -(one.option.saving.fen if one.option else 0)), best
-
-
-def weigh(coupons: Sequence[Coupon], basket: rules.Basket, *, now: int) -> list[Weighed]:
-    """Each coupon on a basket, in the order given."""
-    terms = terms_for(coupons, now=now)
-    return [_weighed(one, terms[one.coupon_id][1], basket, now=now) for one in coupons]
-
-
-def _weighed(coupon: Coupon, terms: rules.Terms, basket: rules.Basket, *, now: int) -> Weighed:
-    saving = _not_now(coupon, now=now) or rules.saving_of(terms, basket)
-    if isinstance(saving, rules.WhyNot):
-        return Weighed(coupon=coupon, option=None, why_not=saving)
-    option = rules.Option(
-        coupon_id=coupon.coupon_id,
-        terms=terms,
-        group=terms.group or coupon.template_id,
-        ends_at=coupon.ends_at,
-        saving=saving,
-    )
-    return Weighed(coupon=coupon, option=option, why_not=None)
-
-
-def _not_now(coupon: Coupon, *, now: int) -> rules.WhyNot | None:
-    if coupon.state != "unused":
-        return rules.WhyNot(code="in_use")
-    if now < coupon.starts_at:
-        return rules.WhyNot(code="not_valid_yet", details={"starts_at": coupon.starts_at})
-    if coupon.ends_at <= now:
-        return rules.WhyNot(code="expired", details={"ends_at": coupon.ends_at})
-    return None

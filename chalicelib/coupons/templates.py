@@ -5,9 +5,9 @@ that one write decides. Every shard is switched and edited by its own write; the
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,7 +17,7 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Gone, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.coupons import rules
-from chalicelib.coupons.models import Stock, Template, Terms
+from chalicelib.coupons.models import Invite, Plan, Stock, Template, Terms
 from chalicelib.coupons.schemas import EditTemplate, MakeTemplate
 from chalicelib.operators import service as operators
 
@@ -67,6 +67,9 @@ class RequestDiffers(Invalid):
     advice = "A bug in the caller: one key for one request."
 
 
+P = TypeVar("P", Template, Plan, Invite)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Making:
     """Who makes or changes something, when, and the key under which a repeat is recognised."""
@@ -75,8 +78,41 @@ class Making:
     now: int
     idempotency_key: str | None = None
 
+    def new_id(self, prefix: ids.Prefix) -> str:
+        """The id of what is made: the same for the same key."""
+        if self.idempotency_key:
+            return ids.derived(prefix, self.by.key_id, self.idempotency_key)
+        return ids.ulid(prefix, now=self.now, entropy=ids.entropy(now=self.now))
+
+    def recorded(self, action: str, subject: str, *, before: Any = None, after: Any = None) -> Write:
+        """The line in the trail."""
+        return operators.recorded(
+            by=self.by, action=action, subject=subject, before=before, after=after, now=self.now
+        )
+
+
+def fingerprint_of(given: msgspec.Struct) -> str:
+    """The same for the same body."""
+    return hashlib.sha256(msgspec.json.encode(given, order="sorted")).hexdigest()
+
+
+def made_once(row: P, audit: Write) -> P:
+    """The row that was made, by this call or by the same one before.
+
+    Raises:
+        RequestDiffers: the key came with another body.
+    """
+    try:
+        table.transact([table.create(row), audit])
+    except table.Taken as first:
+        if first.row.fingerprint != row.fingerprint:
+            raise RequestDiffers(field="Idempotency-Key", reason="used for another body") from first
+        return first.row  # type: ignore[no-any-return]
+    return row
+
 
 _templates: Cache[Template] = Cache()
+_all: Cache[list[Template]] = Cache()
 _terms: Cache[Terms] = Cache(for_s=10**9, size=5000)
 _empty: Cache[bool] = Cache(for_s=shards.SOLD_OUT_FOR_S)
 _left: Cache[bool] = Cache(for_s=shards.SOLD_OUT_FOR_S)
@@ -104,6 +140,13 @@ def find(template_id: str, *, now: int) -> Template:
 def everything() -> list[Template]:
     """All templates, newest first."""
     return sorted(table.query_all(Template, "COUPON_TEMPLATES"), key=lambda row: row.sk, reverse=True)
+
+
+def shown(*, now: int) -> list[Template]:
+    """The templates that are on, those whose claiming ends first first, at most 30 seconds old."""
+    rows = _all.get("all", now=now, load=everything)
+    on = [row for row in rows if row.state == "on" and row.claim_until > now]
+    return sorted(on, key=lambda row: (row.claim_until, row.template_id))
 
 
 def terms_of(wanted: set[tuple[str, int]], *, now: int) -> dict[tuple[str, int], Terms]:
@@ -187,15 +230,15 @@ def remembered_empty(template: Template, *, now: int) -> bool:
     return bool(_empty.peek(template.template_id, now=now))
 
 
-def any_left(template: Template, *, now: int) -> bool:
-    """Whether a unit is left, as of two seconds ago at most; for pages, it grants nothing."""
-    if not template.limited:
-        return True
-    return _left.get(
-        template.template_id,
-        now=now,
-        load=lambda: any((row.left or 0) > 0 for row in stock_of(template).values()),
-    )
+def with_units_left(rows: Sequence[Template], *, now: int) -> set[str]:
+    """Which of these have a unit left, as of two seconds ago at most; for pages, it grants nothing."""
+    unknown = [row for row in rows if row.limited and _left.peek(row.template_id, now=now) is None]
+    keys = [Stock.key(row.template_id, k) for row in unknown for k in range(row.stock_shards)]
+    found = [row for row in table.get_all([(Stock, key) for key in keys]) if row is not None]
+    some = {row.template_id for row in found if row.left}
+    for row in unknown:
+        _left.put(row.template_id, row.template_id in some, now=now)
+    return {row.template_id for row in rows if not row.limited or _left.peek(row.template_id, now=now)}
 
 
 def stock_of(template: Template) -> dict[int, Stock]:
@@ -215,28 +258,22 @@ def make(given: MakeTemplate, making: Making) -> Template:
         Invalid: something about it is wrong. RequestDiffers: the key came with another body.
     """
     rules.valid_template(given)
-    fingerprint = hashlib.sha256(msgspec.json.encode(given, order="sorted")).hexdigest()
-    template = _row(_id_for(making), given, limited=given.stock is not None, shard_count=given.stock_shards)
-    template.created_at, template.fingerprint = making.now, fingerprint
-    there = table.get(Template, Template.key(template.template_id))
-    try:
-        if there is not None:
-            raise table.Taken(there)
-        # What a making that broke off has left is made again by the repeat, row by row.
+    template_id, limited = making.new_id("ctp"), given.stock is not None
+    template = _row(template_id, given, limited=limited, shard_count=given.stock_shards)
+    template.created_at, template.fingerprint = making.now, fingerprint_of(given)
+    if table.get(Template, Template.key(template_id)) is None:
+        # What a making that broke off has left is made again by the repeat, row by row. Not for a template that is
+        # there: the key of another body must not bring it shards.
         for write in [table.create(_terms_row(template)), *_new_stock(template, given.stock)]:
             _once(write)
-        table.transact([table.create(template), _audit("coupon.made", None, template, making)])
-    except table.Taken as first:
-        if first.row.fingerprint != fingerprint:
-            raise RequestDiffers(field="Idempotency-Key", reason="used for another body") from first
-        template = first.row
-    return template
+    made = made_once(template, making.recorded("coupon.made", template_id, after=_told(template)))
+    _forget(template_id)
+    return made
 
 
-def _id_for(making: Making) -> str:
-    if making.idempotency_key:
-        return ids.derived("ctp", making.by.key_id, making.idempotency_key)
-    return ids.ulid("ctp", now=making.now, entropy=ids.entropy(now=making.now))
+def _forget(template_id: str) -> None:
+    _templates.forget(template_id)
+    _all.clear()
 
 
 def _row(template_id: str, given: EditTemplate, *, limited: bool, shard_count: int) -> Template:
@@ -326,8 +363,9 @@ def edit(template_id: str, given: EditTemplate, making: Making) -> Template:
     for k in range(row.stock_shards):
         _window_moved(row, k)
     put = Write(operation="Put", row=row, when=Template.rev == before.rev, refuse=Busy)
-    table.transact([put, _audit("coupon.edited", before, row, making)])
-    _templates.forget(template_id)
+    audit = making.recorded("coupon.edited", template_id, before=_told(before), after=_told(row))
+    table.transact([put, audit])
+    _forget(template_id)
     return row
 
 
@@ -383,16 +421,10 @@ def switch(template_id: str, *, to: str, making: Making) -> Template:
         on = to == "on"
         key, other = Stock.key(template_id, k), Stock.on != on
         _turned(table.update(Stock, key, Stock.on.set(on), when=other, refuse=lambda _: _AsItWas()))
-    audit = operators.recorded(
-        by=making.by,
-        action=f"coupon.{to}",
-        subject=template_id,
-        before={"state": template.state},
-        after={"state": to},
-        now=making.now,
-    )
+    was, is_now = {"state": template.state}, {"state": to}
+    audit = making.recorded(f"coupon.{to}", template_id, before=was, after=is_now)
     table.transact([_stated(template, to), audit])
-    _templates.forget(template_id)
+    _forget(template_id)
     return _now(template_id)
 
 
@@ -417,14 +449,8 @@ def add_units(template_id: str, *, units: int, making: Making) -> Template:
     change = table.update(
         Stock, Stock.key(template_id, k), Stock.left.add(units), when=enough, refuse=lambda _: refusal
     )
-    audit = operators.recorded(
-        by=making.by,
-        action="coupon.stock",
-        subject=template_id,
-        before={"left": sum(left.values())},
-        after={"units": units},
-        now=making.now,
-    )
+    was = {"left": sum(left.values())}
+    audit = making.recorded("coupon.stock", template_id, before=was, after={"units": units})
     table.transact([change, audit])
     return template
 
@@ -434,17 +460,6 @@ def _now(template_id: str) -> Template:
     if template is None:
         raise NotFound
     return template
-
-
-def _audit(action: str, before: Template | None, after: Template, making: Making) -> Write:
-    return operators.recorded(
-        by=making.by,
-        action=action,
-        subject=after.template_id,
-        before=before and _told(before),
-        after=_told(after),
-        now=making.now,
-    )
 
 
 def _told(row: Template) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from chalicelib.core.clock import MINUTE
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import Write
-from chalicelib.coupons import rules, service
+from chalicelib.coupons import quoting, rules, service
 from chalicelib.coupons.models import Coupon, Lock
 from chalicelib.coupons.service import JOB, ROUNDS
 from chalicelib.operators import service as operators
@@ -162,7 +162,7 @@ def _lock_row(wanted: Locking, coupons: Sequence[Coupon], *, rev: int, now: int)
 
 def _applied(coupons: Sequence[Coupon], wanted: Locking, *, now: int) -> list[rules.Saving]:
     """What each coupon saves, if all of them apply and may be used together."""
-    weighed = service.weigh(coupons, wanted.basket, now=now)
+    weighed = quoting.weigh(coupons, wanted.basket, now=now)
     for one in weighed:
         if one.why_not is not None and one.why_not.code == "in_use":
             raise _held_by(one.coupon, wanted)

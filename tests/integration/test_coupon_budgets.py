@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from chalicelib.core import due, shards, table
-from chalicelib.coupons import expiring, gifts, packs, service, templates, using
+from chalicelib.coupons import expiring, gifts, packs, plans, quoting, service, templates, using
 from chalicelib.coupons.models import Template
 from chalicelib.coupons.templates import CouponSoldOut
 from infra.local.clients import Store
@@ -108,7 +108,7 @@ def test_a_coupon_that_is_given_costs_what_a_claim_does_and_a_look(template: Tem
 
 def test_an_orders_coupon_is_held_in_three_calls_and_used_in_two(template: Template) -> None:
     coupon = claim(template, a_buyer())
-    service.weigh([coupon], a_basket(), now=NOW)  # the terms are remembered for ever
+    quoting.weigh([coupon], a_basket(), now=NOW)  # the terms are remembered for ever
 
     held = costs(lambda: using.lock(wanted(coupon, order="M-1"), now=NOW))
     used = costs(lambda: using.redeem("M-1", now=NOW))
@@ -168,7 +168,7 @@ def test_a_gift_is_put_on_its_way_and_taken(template: Template) -> None:
 def test_a_pack_holds_all_of_its_units_in_one_write_and_a_piece_needs_none(store: Store) -> None:
     template, alice, bob = a_template(), a_buyer(), a_buyer(now=NOW - 1)
     plan = a_plan(template)
-    packs.plans(now=NOW), templates.find(template.template_id, now=NOW)
+    plans.everything(now=NOW), templates.find(template.template_id, now=NOW)
 
     with counting(table.client()) as opened:
         pack = a_pack(plan, alice)
@@ -195,8 +195,22 @@ def test_a_list_is_one_query_and_its_terms_are_read_once(store: Store) -> None:
 
 def test_a_quote_is_one_query(store: Store) -> None:
     coupon = a_coupon(title=a_word())
-    service.quote(coupon.member_id, a_basket(), now=NOW)
+    quoting.quote(coupon.member_id, a_basket(), now=NOW)
 
-    spent = costs(lambda: service.quote(coupon.member_id, a_basket(), now=NOW))
+    spent = costs(lambda: quoting.quote(coupon.member_id, a_basket(), now=NOW))
 
     assert spent.operations == Counter(Query=1)
+
+
+def test_offers_are_one_look_at_all_templates_and_all_shards_and_then_ones_own(store: Store) -> None:
+    for _ in range(3):
+        a_template(stock_shards=2)
+    alice = a_buyer()
+
+    def looked() -> None:
+        assert len(service.offers(member_id=alice, product=None, now=NOW)) == 3
+
+    first, second = costs(looked), costs(looked)
+
+    assert first.operations == Counter(Query=2, BatchGetItem=1)
+    assert second.operations == Counter(Query=1)

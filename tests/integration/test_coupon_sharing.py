@@ -8,11 +8,12 @@ import pytest
 from chalicelib.core import cache, ids
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import AppError, Invalid, NotFound
-from chalicelib.coupons import codes, gifts, grants, invites, packs, service, templates
+from chalicelib.coupons import codes, gifts, grants, invites, packs, plans, service, templates
 from chalicelib.coupons.codes import CodeOver, CodeUsed
 from chalicelib.coupons.gifts import GiftOver, GiftTaken, NotGiftable, OwnGift
 from chalicelib.coupons.models import Coupon, Template
-from chalicelib.coupons.packs import OwnPack, PackEmpty, PackNeedsOrder, PackOver, PlanNotOpen
+from chalicelib.coupons.packs import OwnPack, PackEmpty, PackNeedsOrder, PackOver
+from chalicelib.coupons.plans import PlanNotOpen
 from chalicelib.coupons.schemas import EditInvite, EditPlan, GrantPart, MakeCodes
 from chalicelib.coupons.service import NotEligible
 from chalicelib.coupons.templates import CouponSoldOut, Making, RequestDiffers
@@ -278,12 +279,12 @@ def test_a_plan_is_switched_and_its_open_packs_go_on() -> None:
     pack = a_pack(plan)
 
     for _ in range(2):
-        assert packs.switch_plan(plan.plan_id, to="off", making=MAKING).state == "off"
+        assert plans.switch(plan.plan_id, to="off", making=MAKING).state == "off"
     refused(PlanNotOpen, lambda: a_pack(plan))
-    assert packs.open_plans(now=NOW) == []
+    assert plans.running(now=NOW) == []
     assert taking(pack, a_buyer())().state == "unused"
-    packs.switch_plan(plan.plan_id, to="on", making=MAKING)
-    assert [row.plan_id for row in packs.open_plans(now=NOW)] == [plan.plan_id]
+    plans.switch(plan.plan_id, to="on", making=MAKING)
+    assert [row.plan_id for row in plans.running(now=NOW)] == [plan.plan_id]
 
 
 def test_the_same_key_makes_one_plan() -> None:
@@ -301,9 +302,9 @@ def test_the_same_key_makes_one_plan() -> None:
         EditPlan,
     )
 
-    assert packs.make_plan(given, keyed).plan_id == packs.make_plan(given, keyed).plan_id
+    assert plans.make(given, keyed).plan_id == plans.make(given, keyed).plan_id
     other = msgspec.structs.replace(given, pieces=3)
-    refused(RequestDiffers, lambda: packs.make_plan(other, keyed))
+    refused(RequestDiffers, lambda: plans.make(other, keyed))
 
 
 # --- invitations --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from chalicelib.core import config, due, shards, table
 from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.errors import AppError, Busy, Invalid, NotFound
-from chalicelib.coupons import rules, service, templates, using
+from chalicelib.coupons import quoting, rules, service, templates, using
 from chalicelib.coupons.models import Coupon, Stock
 from chalicelib.coupons.schemas import EditTemplate, MakeTemplate
 from chalicelib.coupons.service import AlreadyGranted, CouponLimitReached, NotEligible
@@ -324,9 +324,9 @@ def test_editing_a_template_does_not_touch_what_was_claimed() -> None:
     coupon = a_coupon(value_fen=1000)
     templates.edit(coupon.template_id, edited(title="One off", value_fen=100), MAKING)
 
-    [weighed] = service.weigh([again(coupon)], a_basket(), now=NOW)
+    [weighed] = quoting.weigh([again(coupon)], a_basket(), now=NOW)
     fresh = claim(templates.find(coupon.template_id, now=NOW), a_buyer())
-    [other] = service.weigh([fresh], a_basket(), now=NOW)
+    [other] = quoting.weigh([fresh], a_basket(), now=NOW)
 
     assert weighed.option and other.option
     assert (weighed.option.saving.fen, other.option.saving.fen) == (1000, 100)
@@ -606,7 +606,7 @@ def test_a_quote_says_what_each_saves_and_the_best_of_all() -> None:
     lock(held)
     later = claim(a_template(validity={"kind": "days", "days": 1, "from_next_day": True}), alice)
 
-    weighed, best = service.quote(alice, a_basket(6000), now=NOW)
+    weighed, best = quoting.quote(alice, a_basket(6000), now=NOW)
 
     assert {one.coupon_id for one in best} == {one.coupon_id for one in pair}
     saves = {one.coupon.coupon_id: one.option.saving.fen for one in weighed if one.option}

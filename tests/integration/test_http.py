@@ -37,7 +37,7 @@ from chalicelib.core import http as edge
 from chalicelib.core.deliveries import Delivery
 from chalicelib.core.doors import Operator, Role
 from chalicelib.core.errors import Busy
-from chalicelib.coupons import codes, gifts, grants, invites, packs, rules, templates, using
+from chalicelib.coupons import codes, gifts, grants, invites, packs, plans, rules, templates, using
 from chalicelib.coupons import service as coupons
 from chalicelib.coupons.schemas import EditInvite, EditPlan, GrantPart, MakeCodes, MakeTemplate
 from chalicelib.groupbuys import campaigns
@@ -720,10 +720,8 @@ def couponing(alice: members.Member, carol: members.Member, owner: Operator, *, 
     making = templates.Making(by=owner, now=now)
     given = {**_COUPON, "per_member": 9, "stock": 20, "giftable": True}
     template_id = templates.make(msgspec.convert(given, MakeTemplate), making).template_id
-    plans = [
-        packs.make_plan(
-            msgspec.convert({**_PLAN, "after": after, "template_id": template_id}, EditPlan), making
-        )
+    both = [
+        plans.make(msgspec.convert({**_PLAN, "after": after, "template_id": template_id}, EditPlan), making)
         for after in ("campaign", "order")
     ]
     batch = codes.make(
@@ -750,13 +748,13 @@ def couponing(alice: members.Member, carol: members.Member, owner: Operator, *, 
     using.redeem("M-7", now=now)
     shown = claimed(carol, "shown")
     gift = gifts.give(carol.member_id, claimed(carol, "gift"), now=now)[0]
-    pack = packs.open_pack(plans[0].plan_id, carol.member_id, order_id=None, now=now).pack
+    pack = packs.open_pack(both[0].plan_id, carol.member_id, order_id=None, now=now).pack
     return {
         "gift_code": gift.code,
         "batch": "spring",
         "redeem_code": codes.letters(template_id, batch, now=now)[0],
-        "plan_id": plans[0].plan_id,
-        "order_plan_id": plans[1].plan_id,
+        "plan_id": both[0].plan_id,
+        "order_plan_id": both[1].plan_id,
         "pack_id": pack.pack_id,
         "invite_id": invites.make(msgspec.convert(invite, EditInvite), making).plan_id,
         "template_id": template_id,
