@@ -67,6 +67,7 @@ def _coupon(coupon: Coupon, version: Terms, terms: rules.Terms, *, now: int) -> 
         locked_until=coupon.locked_until,
         used_at=coupon.used_at,
         gift_code=coupon.gift_code if coupon.state == "gifting" else None,
+        now=now,
         **worth(terms),
     )
 
@@ -211,6 +212,7 @@ def plan_answer(row: Plan, call: Call) -> PlanAnswer:
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         open_for_s=row.open_for_s,
+        now=call.now,
     )
 
 
@@ -281,6 +283,7 @@ def invite_answer(row: Invite, member_id: str | None, call: Call) -> InviteAnswe
         won=mine.won,
         missed=mine.missed,
         missing=0 if full else row.every - mine.n % row.every,
+        now=call.now,
     )
 
 

@@ -5,7 +5,7 @@ more off a line than the line has. So the order in which coupons are laid down d
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -237,26 +237,6 @@ def window(validity: Mapping[str, Any], *, now: int, zone: ZoneInfo) -> tuple[in
     return int(first.timestamp()), int((first + timedelta(days=validity["days"])).timestamp())
 
 
-LevelOf = Callable[[str, int], int]
-_level_of: LevelOf | None = None
-
-
-def post_level_of(provider: LevelOf | None) -> None:
-    """The room that knows levels posts how to ask for one: ``(member_id, now) -> level``."""
-    global _level_of  # noqa: PLW0603 - wired once, by the room that knows
-    _level_of = provider
-
-
-def knows_levels() -> bool:
-    """Whether a template may ask for a level."""
-    return _level_of is not None
-
-
-def level_of(member_id: str, now: int) -> int:
-    """A member's level; 0 while nobody knows levels."""
-    return _level_of(member_id, now) if _level_of is not None else 0
-
-
 def why_not_for(
     audience: Mapping[str, Any],
     *,
@@ -291,8 +271,8 @@ _WORTH = {
 }
 
 
-def valid_template(given: Any) -> None:
-    """What a struct cannot say of a template.
+def valid_template(given: Any, *, levels: int) -> None:
+    """What a struct cannot say of a template; ``levels``: how many the shop has.
 
     Raises:
         Invalid: the first thing that is wrong, by its field.
@@ -309,7 +289,7 @@ def valid_template(given: Any) -> None:
     if given.stock_shards > 1 and given.stock is not None and given.stock < given.stock_shards:
         raise Invalid(field="stock_shards", reason="more shards than units")
     _valid_validity(given.validity, claim=given.claim)
-    valid_audience(given.audience)
+    valid_audience(given.audience, levels=levels)
 
 
 def _valid_validity(validity: Any, *, claim: Any) -> None:
@@ -325,15 +305,15 @@ def _valid_validity(validity: Any, *, claim: Any) -> None:
         raise Invalid(field="validity.ends_at", reason="it ends before anybody can claim")
 
 
-def valid_audience(audience: Any) -> None:
+def valid_audience(audience: Any, *, levels: int) -> None:
     """Who may claim is said in full.
 
     Raises:
-        Invalid: it is not, or nobody knows levels yet.
+        Invalid: it is not, or the shop has no such level.
     """
-    if audience.kind == "level" and not knows_levels():
-        raise Invalid(field="for.kind", reason="levels are not known here")
     if audience.kind == "level" and audience.at_least is None:
         raise Invalid(field="for.at_least", reason="level needs it")
+    if audience.kind == "level" and audience.at_least > levels:
+        raise Invalid(field="for.at_least", reason="the shop has no such level", levels=levels)
     if audience.kind == "tag" and not audience.any_of:
         raise Invalid(field="for.any_of", reason="tag needs some")

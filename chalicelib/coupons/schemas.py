@@ -190,6 +190,7 @@ class CouponAnswer(msgspec.Struct, frozen=True, kw_only=True):
     locked_until: int | None
     used_at: int | None
     gift_code: str | None
+    now: int
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -420,6 +421,7 @@ class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: int
     ends_at: int
     open_for_s: int
+    now: int
 
 
 class Plans(msgspec.Struct, frozen=True, kw_only=True):
@@ -508,6 +510,7 @@ class InviteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     won: int
     missed: int
     missing: int
+    now: int
 
 
 class Invites(msgspec.Struct, frozen=True, kw_only=True):

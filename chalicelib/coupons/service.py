@@ -9,7 +9,7 @@ from typing import Any
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import clock, config, due, facts, ids, shards, table
-from chalicelib.core.errors import AppError, Busy, Conflict, NotFound
+from chalicelib.core.errors import AppError, Busy, Conflict, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.coupons import rules, templates
 from chalicelib.coupons.models import Coupon, Tally, Template, Terms
@@ -21,6 +21,7 @@ from chalicelib.coupons.templates import (
     StockShort,
 )
 from chalicelib.members import service as members
+from chalicelib.points import goods, levels
 
 JOB = "coupons"
 ROUNDS = 12
@@ -178,7 +179,7 @@ def why_not_eligible(template: Template, member_id: str, *, now: int) -> str | N
         template.audience,
         registered_at=member.registered_at if member else 0,
         tags=(member.tags or ()) if member else (),
-        level=rules.level_of(member_id, now) if kind == "level" else 0,
+        level=levels.standing(member_id, now=now).number if kind == "level" else 0,
         new_since=template.claim_from,
         now=now,
     )
@@ -409,6 +410,28 @@ def _worth(coupon: Coupon, row: Terms) -> tuple[Terms, rules.Terms]:
     told: Mapping[str, Any] = row.terms
     value = told["value_fen"] if coupon.value_fen is None else coupon.value_fen
     return row, rules.Terms(**{**told, "value_fen": value})
+
+
+# --- bought with points, or brought by a level --------------------------------------------------------------
+
+
+def _for_points(giving: goods.Giving) -> list[Write]:
+    return granted(
+        giving.what["template_id"], giving.member_id, cause=f"points#{giving.cause}", now=giving.now
+    )
+
+
+def _check_for_points(what: goods.What, now: int) -> None:
+    template_id = what.get("template_id")
+    if set(what) != {"template_id"} or not isinstance(template_id, str):
+        raise Invalid(field="what", reason="{template_id} is needed")
+    try:
+        templates.find(template_id, now=now)
+    except NotFound as missing:
+        raise Invalid(field="what.template_id", reason="there is no such template") from missing
+
+
+goods.goods("coupon", give=_for_points, check=_check_for_points)
 
 
 # --- offers -------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from chalicelib.coupons import rules
 from chalicelib.coupons.models import Invite, Plan, Stock, Template, Terms
 from chalicelib.coupons.schemas import EditTemplate, MakeTemplate
 from chalicelib.operators import service as operators
+from chalicelib.points import levels
 
 
 class CouponNotStarted(Conflict):
@@ -257,7 +258,7 @@ def make(given: MakeTemplate, making: Making) -> Template:
     Raises:
         Invalid: something about it is wrong. RequestDiffers: the key came with another body.
     """
-    rules.valid_template(given)
+    rules.valid_template(given, levels=len(levels.everything(now=making.now)))
     template_id, limited = making.new_id("ctp"), given.stock is not None
     template = _row(template_id, given, limited=limited, shard_count=given.stock_shards)
     template.created_at, template.fingerprint = making.now, fingerprint_of(given)
@@ -353,7 +354,8 @@ def edit(template_id: str, given: EditTemplate, making: Making) -> Template:
     Raises:
         NotFound: there is none. Invalid: something about it is wrong. Busy: somebody else changed it meanwhile.
     """
-    rules.valid_template(msgspec.convert({**_told_of(given), "stock": None}, MakeTemplate))
+    as_made = msgspec.convert({**_told_of(given), "stock": None}, MakeTemplate)
+    rules.valid_template(as_made, levels=len(levels.everything(now=making.now)))
     before = _now(template_id)
     row = _row(template_id, given, limited=before.limited, shard_count=before.stock_shards)
     row.state, row.created_at, row.fingerprint = before.state, before.created_at, before.fingerprint

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from chalicelib.core import config, due, shards, table
 from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.errors import AppError, Busy, Invalid, NotFound
-from chalicelib.coupons import quoting, rules, service, templates, using
+from chalicelib.coupons import quoting, service, templates, using
 from chalicelib.coupons.models import Coupon, Stock
 from chalicelib.coupons.schemas import EditTemplate, MakeTemplate
 from chalicelib.coupons.service import AlreadyGranted, CouponLimitReached, NotEligible
@@ -24,6 +25,9 @@ from chalicelib.coupons.using import (
     WrongLockState,
 )
 from chalicelib.members import service as members
+from chalicelib.points import goods, levels
+from chalicelib.points import service as points
+from chalicelib.points.schemas import EditLevels
 from infra.local.clients import Store
 from tests.coupons import (
     AFTERWARDS,
@@ -40,7 +44,7 @@ from tests.coupons import (
     told,
     wanted,
 )
-from tests.factories import NOW, OWNER, a_word, caught_up
+from tests.factories import NOW, OWNER, a_word, caught_up, reacted
 from tests.groupbuys import a_buyer, buyers
 from tests.harness.hostile import Hostile
 from tests.harness.rows import rows
@@ -208,15 +212,42 @@ def test_new_members_and_the_tagged_may_claim_theirs() -> None:
     assert claim(a_template(audience={"kind": "tag", "any_of": ["vip", "x"]}), bob).n == 1
 
 
-def test_a_level_is_asked_of_whom_knows_levels_and_is_invalid_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_level_of_the_shop_is_asked_for_and_no_other() -> None:
     audience = {"kind": "level", "at_least": 2}
-    assert refused(Invalid, lambda: a_template(audience=audience))["field"] == "for.kind"
+    assert refused(Invalid, lambda: a_template(audience=audience)) == {
+        "field": "for.at_least",
+        "reason": "the shop has no such level",
+        "levels": 0,
+    }
+    leaves = [{"name": "Leaf", "growth": 0}, {"name": "Tree", "growth": 100}]
+    levels.edit(msgspec.convert({"levels": leaves}, EditLevels), by=OWNER, now=NOW)
     carol, dora = buyers(2)
-    monkeypatch.setattr(rules, "_level_of", lambda member_id, now: 2 if member_id == carol else 1)
+    table.transact(points.earned(carol, growth=100, cause="a gift", reason="gift", now=NOW))
+    reacted(table.client(), now=NOW)
     template = a_template(audience=audience)
 
     assert claim(template, carol).n == 1
     assert refused(NotEligible, lambda: claim(template, dora)) == {"why": "level_too_low"}
+
+
+def test_points_buy_a_coupon_once_for_what_they_pay(store: Store) -> None:
+    template, carol = a_template(audience={"kind": "none"}, stock=1), a_buyer()
+    giving = goods.Giving(
+        member_id=carol, what={"template_id": template.template_id}, cause="exchange#1", now=NOW
+    )
+    goods.check("coupon", giving.what, now=NOW)
+
+    table.transact(goods.given("coupon", giving))
+    with pytest.raises(CouponSoldOut):
+        goods.given("coupon", replace(giving, cause="exchange#2"))
+
+    assert [one.template_id for one in service.all_of(carol)] == [template.template_id]
+    assert broken(store, template, stock=1) == []
+
+
+@pytest.mark.parametrize("what", [{}, {"template_id": "ctp_none"}, {"template_id": 7}, {"count": 1}])
+def test_points_buy_no_coupon_that_there_is_not(what: dict[str, Any]) -> None:
+    assert refused(Invalid, lambda: goods.check("coupon", what, now=NOW))["field"].startswith("what")
 
 
 # --- given by other rooms -----------------------------------------------------------------------------------
