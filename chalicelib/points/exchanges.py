@@ -15,7 +15,7 @@ import msgspec
 from chalicelib.core import ids, ledger, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
-from chalicelib.core.errors import Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
+from chalicelib.core.errors import AppError, Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.operators import service as operators
 from chalicelib.points import goods, service
@@ -158,8 +158,8 @@ def exchange(exchange_id: str, *, member_id: str, idempotency_key: str | None, n
                 k = _elsewhere(found, now=now)
     except ledger.Posted:
         return Done(exchange=found, cause=cause, new=False)
-    except ExchangeSoldOut:
-        # The last unit may have gone to this member's own other tap, after this one was refused.
+    except AppError:
+        # A repeat is answered as the first time, though the last unit is gone or the goods' room refuses by now.
         if ledger.find(owner=member_id, book=service.POINTS, cause=cause) is None:
             raise
         return Done(exchange=found, cause=cause, new=False)

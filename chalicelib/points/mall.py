@@ -88,7 +88,7 @@ def show_member(call: Call, ref: str, query: MemberRef) -> MallMember:
         registered_at=member.registered_at,
         level=level_answer(level.number, level.level),
         growth=level.growth,
-        tags=sorted(getattr(member, "tags", None) or ()),
+        tags=sorted(member.tags or ()),
         balance=points.balance,
         frozen=points.frozen,
         debt=points.debt,

@@ -14,6 +14,8 @@ from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.facts import Fact
 from chalicelib.core.http import Call
 from chalicelib.core.ledger import HoldOver, OverReversed, Posted
+from chalicelib.coupons import service as coupons
+from chalicelib.coupons.templates import CouponSoldOut
 from chalicelib.members.schemas import MemberRef
 from chalicelib.points import admin, badges, checkout, exchanges, goods, levels, mall, routes, rules, service
 from chalicelib.points.checkout import CheckoutDiffers, PointsOverShare
@@ -45,6 +47,7 @@ from chalicelib.points.schemas import (
 from chalicelib.points.service import NotEnoughPoints
 from chalicelib.sharing.models import Binding
 from infra.local.clients import Store
+from tests.coupons import a_template, claim
 from tests.factories import NOW, OWNER, a_call, a_member, a_word, books, only, reacted
 from tests.harness.counter import Spent, counting
 from tests.points import an_exchange
@@ -375,6 +378,38 @@ def test_another_rooms_goods_are_given_in_the_same_transaction_or_nothing_is(ali
 
     assert balance(alice) == 20
     goods._kinds.pop("test_ticket")
+
+
+def test_points_buy_a_coupon_and_a_repeat_is_answered_when_there_are_no_more(alice: str) -> None:
+    earn(alice, 30)
+    template = a_template(audience={"kind": "none"}, stock=1)
+    row = an_exchange(goods="coupon", what={"template_id": template.template_id}, per_member=2)
+
+    assert buy(alice, row, key="a")[0] == 201
+    with pytest.raises(CouponSoldOut):
+        buy(alice, row, key="b")
+
+    assert buy(alice, row, key="a")[0] == 200
+    assert [one.source for one in coupons.all_of(alice)] == ["grant"]
+    assert balance(alice) == 20
+    for what in ({"template_id": "tpl_none"}, {"template_id": 1}, {}):
+        with pytest.raises(Invalid):
+            an_exchange(goods="coupon", what=what)
+
+
+def test_a_level_opens_a_coupon_and_may_bring_one(alice: str) -> None:
+    gift = {"goods": "coupon", "what": {"template_id": a_template().template_id}}
+    set_levels({"name": "a", "growth": 0}, {"name": "b", "growth": 9, "perks": {"gift": gift}})
+    template = a_template(audience={"kind": "level", "at_least": 2})
+    with pytest.raises(coupons.NotEligible):
+        claim(template, alice)
+
+    earn(alice, 0, growth=9)
+    reacted(table.client(), now=NOW)
+    run(levels.GIFT_JOB, now=NOW)
+
+    assert claim(template, alice).n == 1
+    assert sorted(one.source for one in coupons.all_of(alice)) == ["claim", "grant"]
 
 
 # --- levels -------------------------------------------------------------------------------------------------
