@@ -4,12 +4,14 @@ Several postings to one account are one, so a price is set off against what the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from chalicelib.checkins.rules import Gifts
-from chalicelib.core import ledger
+from chalicelib.core import ledger, table
+from chalicelib.core.errors import AppError, Busy
 from chalicelib.core.table import Write
+from chalicelib.coupons import service as coupons
 from chalicelib.points import service as points
 
 MAKEUP_CARD, FREEZE_CARD = "makeup_card", "freeze_card"
@@ -120,5 +122,34 @@ def _posted(handing: Handing, book: str, **refusals: Any) -> list[Write]:
     )
 
 
-GIVERS: list[Giver] = [_points, _makeup_cards, _freeze_cards]
+def _coupons(handing: Handing) -> Sequence[Write]:
+    """One coupon of each template; the stock of a template is not taken from twice in one transaction."""
+    writes: list[Write] = []
+    for template_id in handing.coupons:
+        try:
+            told: dict[str, Any] = {"cause": handing.cause, "now": handing.now}
+            granted = coupons.granted(template_id, handing.member_id, **told)
+        except AppError as refused:
+            raise _not_given(refused, template_id) from refused
+        writes += [_named(write, template_id) for write in granted]
+    return writes
+
+
+def _named(write: Write, template_id: str) -> Write:
+    """The same write, whose refusal says which coupon it was about."""
+
+    def refuse(row: Any) -> Exception:
+        refused = table.refusal(write, row)
+        return _not_given(refused, template_id) if isinstance(refused, AppError) else refused
+
+    return replace(write, refuse=refuse)
+
+
+def _not_given(refused: AppError, template_id: str) -> Exception:
+    if isinstance(refused, coupons.AlreadyGranted):
+        return table.Taken(None)
+    return refused if isinstance(refused, Busy) else NotGiven(template_id, refused.code)
+
+
+GIVERS: list[Giver] = [_points, _makeup_cards, _freeze_cards, _coupons]
 """Who hands what over; a new kind of gift is a line here."""

@@ -20,7 +20,7 @@ NoteText = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 class Gift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """So much of one kind; a coupon names its template."""
 
-    kind: Literal["points", "growth", "makeup_card", "freeze_card"]
+    kind: Literal["points", "growth", "makeup_card", "freeze_card", "coupon"]
     amount: Amount = 1
     template_id: Id | None = None
 

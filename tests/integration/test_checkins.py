@@ -31,6 +31,7 @@ from tests.checkins import (
     streak,
     total,
 )
+from tests.coupons import a_template
 from tests.factories import NOW, OWNER, books, caught_up, reacted
 
 MAKEUPS = {"points": 20, "per_month": 2, "within_days": 31}
@@ -407,3 +408,44 @@ def test_rooms_can_ask_for_somebodys_days(campaign: Campaign, bob: str) -> None:
     coming(campaign, bob, 0, 1)
 
     assert sorted(service.days_of(campaign.campaign_id, bob, now=noon(1)).days) == [FIRST, date(2026, 1, 2)]
+
+
+# --- coupons as gifts ---------------------------------------------------------------------------------------
+
+
+def a_coupon_for_two(template_id: str, **changes: object) -> Campaign:
+    """A campaign whose second turn of a run brings a coupon."""
+    give = [{"kind": "coupon", "template_id": template_id}]
+    return a_checkin(rewards=[each(5), {"by": "streak", "turns": 2, "give": give}], cycle=None, **changes)
+
+
+def test_a_streak_may_bring_a_coupon_once(store: Store, bob: str) -> None:
+    template = a_template()
+    campaign = a_coupon_for_two(template.template_id)
+
+    coming(campaign, bob, 0, 1, 1, 2)
+
+    coupon = books(store.client).only("coupon")
+    assert (coupon["member_id"], coupon["template_id"]) == (bob, template.template_id)
+
+
+def test_a_coupon_that_is_sold_out_costs_nobody_the_day(store: Store, bob: str) -> None:
+    template = a_template(stock=1)
+    campaign, carol = a_coupon_for_two(template.template_id), someone()
+    coming(campaign, carol, 0, 1)
+    come(campaign, bob, 0)
+
+    first, again = come(campaign, bob, 1), come(campaign, bob, 1)
+
+    assert first.gifts == again.gifts == Counter({("points", ""): 5})
+    assert first.missed == again.missed == {template.template_id: "coupon_sold_out"}
+    assert (first.streak, balance(bob), books(store.client)["coupon"]) == (2, 10, 1)
+    assert broken(store.client, campaign) == []
+
+
+def test_a_coupon_that_is_off_or_not_there_costs_nobody_the_day(store: Store, bob: str) -> None:
+    campaign = a_coupon_for_two("ctp_nothing")
+    come(campaign, bob, 0)
+
+    assert come(campaign, bob, 1).missed == {"ctp_nothing": "not_found"}
+    assert balance(bob) == 10

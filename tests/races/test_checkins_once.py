@@ -28,6 +28,7 @@ from tests.checkins import (
     streak,
     total,
 )
+from tests.coupons import a_template
 from tests.factories import NOW
 from tests.harness.races import Outcomes
 from tests.races.arena import CROWD, ROUGH, STORM, TRUTH, Arena, careless, rounds
@@ -237,6 +238,25 @@ def test_one_freeze_card_saves_one_run(arena: Arena) -> None:
     assert balance(bob, "freeze_card") == 0
     check(arena, first)
     check(arena, second)
+
+
+# --- coupons ------------------------------------------------------------------------------------------------
+
+
+@rounds(ROUGH)
+def test_a_coupon_that_runs_out_among_32_costs_nobody_their_day(arena: Arena) -> None:
+    template = a_template(stock=3)
+    give = [{"kind": "coupon", "template_id": template.template_id}]
+    campaign = a_checkin(rewards=[each(5), {"by": "total", "turns": 1, "give": give}])
+    crowd = [someone() for _ in range(CROWD // 2)]
+
+    outcomes = arena.race(*[lambda one=one: come(campaign, one) for one in crowd])
+
+    outcomes.expect(won=CROWD // 2)
+    assert len(arena.rows("coupon")) == 3
+    assert sum(bool(mark.missed) for mark in outcomes.winners) == CROWD // 2 - 3
+    assert {balance(one) for one in crowd} == {5}
+    check(arena, campaign)
 
 
 # --- teams --------------------------------------------------------------------------------------------------
