@@ -104,7 +104,7 @@ def _trials(terms: list[str]) -> list[frozenset[Term]]:
     """Each alone; and with its fellow each that may stay because another asks the same."""
     known = [Term.parsed(term) for term in terms]
     alone = [frozenset({term}) for term in known if not reasons.implied(term, known)]
-    return [*alone, *reasons.pairs(known)]
+    return [*alone, *reasons.together(known)]
 
 
 def _every_term() -> set[Term]:
