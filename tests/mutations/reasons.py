@@ -21,7 +21,7 @@ def _of(where: str, *texts: str) -> set[str]:
 
 _LET_GO = {
     *_of("ending._letting_go → orders.cancelled", "Order state = pending"),
-    *_of("ending.let_go → ending._letting_go", "Seat exists", "Seat state = held", "Seat order_id = ?"),
+    *_of("ending.if_unpayable → ending._letting_go", "Seat exists", "Seat state = held", "Seat order_id = ?"),
     *_of("ending._letting_go → service.part_back", "Part order_id = ?"),
 }
 _CONFIRMED = {
@@ -71,8 +71,8 @@ ENOUGH: dict[Several, str] = {
         )
     ): "a seat that another order has is not a confirmed one of this order",
     frozenset(
-        _of("orders.send_refund → orders.confirm_refund", "Refund exists", "Refund state in due or sent")
-        | _of("orders.confirm_refund → orders._refunded", "Order exists", "Order state = refunding")
+        _of("orders.confirm_refund → orders.confirmed", "Refund exists", "Refund state in due or sent")
+        | _of("orders.confirmed → orders._refunded", "Order exists", "Order state = refunding")
     ): "a whole refund and its order are done in one write",
     frozenset(
         _of("orders._give_back → orders._payment", "Payment is new")
@@ -99,6 +99,11 @@ def implied(term: Term, known: Iterable[Term]) -> bool:
     """Whether the row exists if another term of the same write holds: it compares what a missing row has not."""
     beside = [one for one in known if (one.site, one.kind) == (term.site, term.kind)]
     return term.text == "exists" and any(" " in one.text and not one.text.startswith("no ") for one in beside)
+
+
+def never_tried(term: Term, known: Iterable[Term]) -> bool:
+    """Whether its reason needs no trial: it is implied, or about a row that is never deleted."""
+    return implied(term, known) or (term.text == "exists" and term.kind in NEVER_DELETED)
 
 
 def together(known: Sequence[Term]) -> list[frozenset[Term]]:
