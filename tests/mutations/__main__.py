@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.mutations import reasons, report, trial
-from tests.mutations.terms import Term, recording
+from tests.mutations.terms import Term
 
 REPORT = Path(__file__).parents[2] / "docs" / "proof-groupbuys.md"
 
@@ -60,7 +60,7 @@ def main() -> int:
     kept = Kept.of(asked.kept)
     number, parts = map(int, asked.part.split("/"))
     with trial.ground():
-        kept.terms = kept.terms or sorted(map(str, _every_term()))
+        kept.terms = sorted(map(str, trial.every_term()))
         kept.keep()
         mine = [off for off in _trials(kept.terms) if part_of(off, parts) == number - 1]
         for verdicts, noticed in (
@@ -103,20 +103,8 @@ def part_of(off: frozenset[Term], parts: int) -> int:
 def _trials(terms: list[str]) -> list[frozenset[Term]]:
     """Each alone; and with its fellow each that may stay because another asks the same."""
     known = [Term.parsed(term) for term in terms]
-    alone = [frozenset({term}) for term in known if not reasons.implied(term, known)]
-    return [*alone, *reasons.pairs(known)]
-
-
-def _every_term() -> set[Term]:
-    from hypothesis import Phase
-
-    from tests.model.test_groupbuys import at_first_hand, played
-
-    with recording() as seen:
-        trial.all_courses()
-        with at_first_hand():
-            played(examples=trial.EXAMPLES, dice=1, phases=[Phase.generate])
-    return seen
+    alone = [frozenset({term}) for term in known if not reasons.never_tried(term, known)]
+    return [*alone, *reasons.together(known)]
 
 
 def _asked() -> argparse.Namespace:

@@ -1,16 +1,98 @@
-"""Why a term may stay although nobody notices when it is gone.
+"""Why a term may stay although nobody notices when it alone is gone.
 
 Two kinds of reason are checked by the run itself: that a missing row has none of the attributes that another term
-compares (`implied`), and that another term asks the same (`PAIRS`: with both of them gone somebody must notice).
-The others are an argument, made here.
+compares (`implied`), and that any one of several is enough (`ENOUGH`: with all of them gone somebody must notice).
+The others (`REASONS`) are an argument, made here.
 """
 
 from collections.abc import Iterable, Sequence
 
 from tests.mutations.terms import Term
 
-PAIRS: dict[str, tuple[str, str]] = {}
-REASONS: dict[str, str] = {}
+Several = frozenset[str]
+
+_OWN_SEAT = "the order and its seat change in one transaction, so each says what the other does"
+_ONE_REFUND = "the order's state, what is left of it and the refund's key change together"
+
+
+def _of(where: str, *texts: str) -> set[str]:
+    return {f"{where}: {text}" for text in texts}
+
+
+_LET_GO = {
+    *_of("ending._letting_go → orders.cancelled", "Order state = pending"),
+    *_of("ending.if_unpayable → ending._letting_go", "Seat exists", "Seat state = held", "Seat order_id = ?"),
+    *_of("ending._letting_go → service.part_back", "Part order_id = ?"),
+}
+_CONFIRMED = {
+    *_of("settling._confirming → orders.taken", "Order state = pending"),
+    *_of(
+        "settling._confirmed → settling._confirming", "Seat exists", "Seat state = held", "Seat order_id = ?"
+    ),
+}
+_REFUND_KEY = _of("orders.refunding → orders.owed_back", "Refund is new")
+
+
+def _refunding(where: str) -> set[str]:
+    told = ("Order exists", "Order state in paid or completed", "Order refundable_fen = ?")
+    return _of(f"{where} → orders.refunding", *told)
+
+
+_STEPPED_OUT = _of(
+    "ending._give_back → ending._stepping_out", "Seat exists", "Seat state = confirmed", "Seat order_id = ?"
+)
+
+ENOUGH: dict[Several, str] = {
+    frozenset(_LET_GO): _OWN_SEAT,
+    frozenset(_LET_GO | _of("ending._letting_go → ending._lapsed", "Group state = opening")): (
+        "an opening group is as unpaid as its head's order"
+    ),
+    frozenset(_CONFIRMED): _OWN_SEAT,
+    frozenset(
+        _CONFIRMED
+        | _of("settling._confirming → settling._opened", "Group state = opening")
+        | _of("orders.taken → orders._payment", "Payment is new")
+    ): "a payment is new, its order pending and its seat held, all at once",
+    frozenset(
+        _refunding("ending._stepping_out") | _STEPPED_OUT | _REFUND_KEY
+    ): f"{_ONE_REFUND}, and the seat with them",
+    frozenset(_refunding("ending._give_back") | _REFUND_KEY): _ONE_REFUND,
+    frozenset(
+        _refunding("ending._refunds")
+        | _REFUND_KEY
+        | _of("ending._over → ending._closed", "Group state = open", "Group exists")
+    ): f"{_ONE_REFUND}, and a group that is over has no payer who is not",
+    frozenset(
+        _of(
+            "ending._stepping_out → ending._promoted",
+            "Seat exists",
+            "Seat state = confirmed",
+            "Seat order_id = ?",
+        )
+    ): "a seat that another order has is not a confirmed one of this order",
+    frozenset(
+        _of("orders.confirm_refund → orders.confirmed", "Refund exists", "Refund state in due or sent")
+        | _of("orders.confirmed → orders._refunded", "Order exists", "Order state = refunding")
+    ): "a whole refund and its order are done in one write",
+    frozenset(
+        _of("orders._give_back → orders._payment", "Payment is new")
+        | _of("orders._give_back → orders.owed_back", "Refund is new")
+    ): "both rows have the payment's number as their key, and are written together",
+    frozenset(
+        _of("settling._placed_late → orders.returned", "Order exists", "Order state = cancelled")
+        | _of("orders.returned → orders._payment", "Payment is new")
+        | _of("orders.returned → orders.owed_back", "Refund is new")
+    ): "a payment that goes back is new, and so is its refund, and its order is cancelled until then",
+}
+
+_FRESH = "its id is fresh; the condition makes a repeat of the same write harmless after a lost reply"
+_NEVER_DELETED = "such a row is never deleted; the condition keeps a mistake from beginning a torn one"
+
+REASONS: dict[str, str] = {
+    "service._open → service._opening: Group is new": _FRESH,
+    "service._open → service._opening: Seat is new": _FRESH,
+}
+NEVER_DELETED = ("Group", "Part", "Stock", "Order")
 
 
 def implied(term: Term, known: Iterable[Term]) -> bool:
@@ -19,22 +101,23 @@ def implied(term: Term, known: Iterable[Term]) -> bool:
     return term.text == "exists" and any(" " in one.text and not one.text.startswith("no ") for one in beside)
 
 
-def pairs(known: Sequence[Term]) -> list[frozenset[Term]]:
-    """Those that stay for each other's sake, together."""
+def never_tried(term: Term, known: Iterable[Term]) -> bool:
+    """Whether its reason needs no trial: it is implied, or about a row that is never deleted."""
+    return implied(term, known) or (term.text == "exists" and term.kind in NEVER_DELETED)
+
+
+def together(known: Sequence[Term]) -> list[frozenset[Term]]:
+    """Those of which one is enough, all of them."""
     there = {str(term) for term in known}
-    return sorted(
-        {
-            frozenset({Term.parsed(one), Term.parsed(other)})
-            for one, (other, _) in PAIRS.items()
-            if {one, other} <= there
-        },
-        key=lambda off: sorted(map(str, off)),
-    )
+    return [frozenset(map(Term.parsed, sorted(several))) for several in ENOUGH if several <= there]
 
 
 def why(term: str) -> str | None:
     """Why it may stay."""
-    if term in PAIRS:
-        other, told = PAIRS[term]
-        return f"{told} (with `{other}` gone as well it is noticed)"
+    for several, told in ENOUGH.items():
+        if term in several:
+            return f"{told}: one of {len(several)} is enough (see below)"
+    parsed = Term.parsed(term)
+    if parsed.text == "exists" and parsed.kind in NEVER_DELETED:
+        return _NEVER_DELETED
     return REASONS.get(term)

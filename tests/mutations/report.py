@@ -38,7 +38,7 @@ def _verdict(term: Term, known: Sequence[Term], verdicts: Verdicts) -> str:
 
 
 def _together(verdicts: Verdicts) -> Iterator[str]:
-    yield "Two that ask the same, both switched off:"
+    yield "Several of which one is enough, all of them switched off:"
     yield ""
     for name, noticed in sorted(verdicts.items()):
         if " + " in name:

@@ -19,7 +19,7 @@ from tests.mutations import reasons, report
 from tests.mutations.terms import Term, _left, leaves, recording, text, without
 
 COURSES: dict[str, Callable[[], None]] = {
-    "service.join → service._joining: Group free >= ?": (
+    "service._join → service._joining: Group free >= ?": (
         known.test_two_who_join_at_once_for_one_seat_never_share_it
     ),
     "settling._confirming → settling._one_less: Group missing > ?": (
@@ -49,7 +49,9 @@ COURSES: dict[str, Callable[[], None]] = {
 @pytest.mark.parametrize("name", COURSES)
 def test_who_forgets_a_term_is_told(store: Store, name: str) -> None:
     with at_first_hand():
-        COURSES[name]()
+        with recording() as seen:
+            COURSES[name]()
+        assert Term.parsed(name) in seen, "no such term any more: was a function renamed?"
         emptied()
         with without({Term.parsed(name)}):
             failed = _failure_of(COURSES[name]) or _broken(store)
@@ -118,7 +120,7 @@ def test_a_term_is_the_same_whatever_it_compares_with(condition: Condition, told
     assert text(condition) == told
 
 
-JOINING = "service.join → service._joining: Group "
+JOINING = "service._join → service._joining: Group "
 
 
 def test_that_a_row_is_there_is_implied_by_what_is_compared_beside_it() -> None:

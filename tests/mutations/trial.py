@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.mutations.terms import Term, without
+from tests.mutations.terms import Term, recording, without
 
 EXAMPLES = 60
 ENDS_WITHIN_S = 400
@@ -88,33 +88,56 @@ def noticed_by_a_course(off: Set[Term]) -> str | None:
     return _in_a_child(lambda: _coursed(off, "test_groupbuys"))
 
 
-def _coursed(off: Set[Term], where: str) -> None:
+def _coursed(off: Set[Term], module: str) -> None:
+    """Raises AssertionError: which of the tests that ask for these terms failed."""
     import pytest
 
-    from chalicelib.core import table
-    from tests.factories import emptied
-    from tests.groupbuys import broken
-    from tests.harness.rows import rows
     from tests.model.test_groupbuys import at_first_hand
 
     with without(off), at_first_hand():
-        for name, test in courses(where):
-            emptied()
+        for (name, test), asked in asked_by(module):
             try:
-                test()
-                for row in rows(table.client(), "truth", kind="groupbuy"):
-                    assert not broken(table.client(), row["campaign_id"])
+                if off <= asked:
+                    _kept_to(test)
             except (Exception, pytest.fail.Exception) as failure:
                 raise AssertionError(name) from failure
 
 
-def all_courses() -> None:
-    """Every test of a known course, with nothing switched off."""
-    for where in ("test_groupbuys_meetings", "test_groupbuys"):
-        _coursed(frozenset(), where)
+def _kept_to(test: Callable[[], None]) -> None:
+    from chalicelib.core import table
+    from tests.factories import emptied
+    from tests.groupbuys import broken
+    from tests.harness.rows import rows
+
+    emptied()
+    test()
+    for row in rows(table.client(), "truth", kind="groupbuy"):
+        assert not broken(table.client(), row["campaign_id"])
 
 
-def courses(module: str) -> Iterator[tuple[str, Callable[[], None]]]:
+Course = tuple[str, Callable[[], None]]
+
+
+@functools.cache
+def asked_by(module: str) -> list[tuple[Course, Set[Term]]]:
+    """The tests of a module, each with the terms that it asks for when nothing is switched off."""
+    from tests.model.test_groupbuys import at_first_hand
+
+    found: list[tuple[Course, Set[Term]]] = []
+    for course in courses(module):
+        with recording() as asked, at_first_hand():
+            _kept_to(course[1])
+        found.append((course, asked))
+    return found
+
+
+def every_term() -> set[Term]:
+    """The terms that any of these tests ask for."""
+    modules = ("test_groupbuys_meetings", "test_groupbuys")
+    return set().union(*(asked for module in modules for _, asked in asked_by(module)))
+
+
+def courses(module: str) -> Iterator[Course]:
     """The tests of a module, but for those that want more than nothing or a patch."""
     import pytest
 
