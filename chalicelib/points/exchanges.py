@@ -5,14 +5,13 @@ shard, and what is given. What is given has its own conditions and refusals, by 
 """
 
 import hashlib
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from chalicelib.core import ids, ledger, table
+from chalicelib.core import ids, ledger, shards, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import AppError, Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
@@ -23,7 +22,6 @@ from chalicelib.points.models import Exchange, Exchanged, ExchangeStock
 from chalicelib.points.schemas import AddExchange, EditExchange
 
 ROUNDS = 12
-SOLD_OUT_FOR_S = 2
 
 
 class ExchangeNotStarted(Conflict):
@@ -76,7 +74,7 @@ class StockShort(Exception):
 
 
 _exchanges: Cache[Exchange] = Cache()
-_sold_out: Cache[bool] = Cache(for_s=SOLD_OUT_FOR_S)
+_sold_out: Cache[bool] = Cache(for_s=shards.SOLD_OUT_FOR_S)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +146,7 @@ def exchange(exchange_id: str, *, member_id: str, idempotency_key: str | None, n
     """
     found = find(exchange_id, now=now)
     cause = _cause(found, member_id, idempotency_key)
-    k = zlib.crc32(cause.encode()) % found.stock_shards
+    k = shards.shard_for(f"{member_id}#{cause}", found.stock_shards)
     try:
         for _ in range(ROUNDS):
             try:
@@ -263,10 +261,10 @@ def _made(row: Exchange, stock: int, *, by: Operator, now: int) -> None:
     there = table.get(Exchange, Exchange.key(row.exchange_id))
     if there is not None:
         raise table.Taken(there)
-    for k in range(row.stock_shards):
+    for k, left in enumerate(shards.evenly(stock, row.stock_shards)):
         shard = ExchangeStock(
             *ExchangeStock.key(row.exchange_id, k),
-            left=stock // row.stock_shards + (k < stock % row.stock_shards),
+            left=left,
             on=True,
             starts_at=row.starts_at,
             ends_at=row.ends_at,

@@ -295,6 +295,18 @@ def test_the_last_unit_can_be_taken_wherever_it_is(alice: str) -> None:
     assert buy(alice, row, key="d")[0] == 201
 
 
+def test_members_take_from_different_shards_though_each_may_only_once() -> None:
+    row = an_exchange(stock=40, stock_shards=4, per_member=1)
+
+    for member_id in (a_member() for _ in range(12)):
+        earn(member_id, 100)
+        buy(member_id, row)
+
+    left = exchanges.stock_left(row)
+    assert sum(left.values()) == 28
+    assert max(left.values()) - min(left.values()) < 12
+
+
 def test_a_repeat_is_answered_after_everything_is_over(alice: str) -> None:
     earn(alice, 10)
     row = an_exchange(stock=1)
