@@ -163,8 +163,8 @@ def test_the_model_and_the_coupons_say_the_same(store: Store) -> None:
     Coupons.store = store
     case = Coupons.TestCase
     case.settings = settings(
-        max_examples=8,
-        stateful_step_count=12,
+        max_examples=6,
+        stateful_step_count=10,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
