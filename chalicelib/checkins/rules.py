@@ -216,10 +216,11 @@ def gained(terms: Terms, seen: History, turn: date, *, bridged: Sequence[date] =
     # A turn that was frozen had joined both sides already.
     parts = [left + right] if turn in seen.frozen else [left, right]
     run = now.until(turn) + right
-    earned = terms.of_run(run) + terms.of_total(now.total)
+    earned = terms.of_run(run)
     for part in parts:
         earned -= terms.of_run(part)
-    return earned - terms.of_total(seen.total)
+    # Apart: a run that joined two which were worth more takes nothing from what the total brings.
+    return earned + (terms.of_total(now.total) - terms.of_total(seen.total))
 
 
 def ahead(terms: Terms, seen: History, today: date, *, turns: int) -> list[tuple[date, int, Gifts]]:

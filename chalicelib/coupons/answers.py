@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from chalicelib.core.errors import AppError
 from chalicelib.core.http import Call
 from chalicelib.core.money import yuan
@@ -183,12 +185,22 @@ def _name(member_id: str, call: Call) -> str:
 
 def gift_answer(gift: Gift, call: Call) -> GiftAnswer:
     """A coupon on its way to a friend."""
-    coupon = service.own(gift.giver_id, gift.coupon_id)
+    coupon = coupon_answer(service.own(gift.giver_id, gift.coupon_id), now=call.now)
+    # Who holds an old code learns nothing of what its giver did with the coupon since.
+    shown = msgspec.structs.replace(
+        coupon,
+        state="gifting" if gift.state == "open" else "gone",
+        usable=False,
+        gift_code=None,
+        order_ref=None,
+        locked_until=None,
+        used_at=None,
+    )
     return GiftAnswer(
         code=gift.code,
         state=gift.state or "",
         giver=_name(gift.giver_id, call),
-        coupon=coupon_answer(coupon, now=call.now),
+        coupon=shown,
         given_at=gift.given_at,
         ends_at=gift.ends_at,
         now=call.now,

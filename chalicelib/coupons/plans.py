@@ -84,6 +84,8 @@ def _valid(given: EditPlan, *, now: int) -> None:
         raise Invalid(field="ends_at", reason="it must be after starts_at")
     if given.amounts is not None and len(given.amounts) != given.pieces:
         raise Invalid(field="amounts", reason="one for each piece, in the order in which they are taken")
+    if given.sharer is not None and given.sharer.after_new > given.pieces:
+        raise Invalid(field="sharer.after_new", reason="more friends than there are pieces")
     wanted = {"template_id": given.template_id}
     if given.sharer is not None:
         wanted["sharer.template_id"] = given.sharer.template_id

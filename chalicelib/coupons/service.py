@@ -220,12 +220,18 @@ def _claim(template: Template, member_id: str, *, mark: str | None, now: int) ->
         except table.Taken as first_one:
             if _once_only(template):
                 return Claim(coupon=first_one.row, new=False)
-            # Claimed while one was the limit and nothing was counted.
-            n = first_one.row.n + 1
-            _within_limit(template, n=n, today=n)
+            # Claimed while one was the limit and nothing was counted: counted now, as it would have been.
+            seen = _counted_late(first_one.row)
+            n = _next_claim(template, seen, now=now)
         except StockShort:
             [[shard, _one]] = templates.elsewhere(template, 1, now=now)
     raise Busy
+
+
+def _counted_late(coupon: Coupon) -> Tally:
+    """The tally of somebody who claimed while one was the limit."""
+    key = Tally.key(coupon.template_id, coupon.member_id)
+    return Tally(*key, n=coupon.n, day=_day(coupon.claimed_at), today=1, recent=[])
 
 
 def _next_claim(template: Template, seen: Tally, *, now: int) -> int:
@@ -267,7 +273,10 @@ def _counted(template: Template, coupon: Coupon, seen: Tally | None, *, mark: st
         Tally.today.set(today),
         Tally.recent.set(recent[-KEYS_REMEMBERED:]),
     )
-    as_seen = Tally.pk.does_not_exist() if seen is None else Tally.n == seen.n
+    # A tally is never deleted; what was seen may be one that nobody has written yet.
+    as_seen = Tally.pk.does_not_exist()
+    if seen is not None:
+        as_seen |= Tally.n == seen.n
     key = Tally.key(template.template_id, coupon.member_id)
     return replace(table.upsert(Tally, key, *actions, when=as_seen, refuse=_TallyMoved), natural=True)
 

@@ -6,6 +6,7 @@ that one write decides. Every shard is switched and edited by its own write; the
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -415,14 +416,15 @@ def switch(template_id: str, *, to: str, making: Making) -> Template:
         NotFound: there is none.
     """
     template = _now(template_id)
-    if template.state == to:
-        return template
-    if to == "off":
+    if to == "off" and template.state != to:
         table.apply(_stated(template, "pausing"))
     for k in range(template.stock_shards):
         on = to == "on"
         key, other = Stock.key(template_id, k), Stock.on != on
         _turned(table.update(Stock, key, Stock.on.set(on), when=other, refuse=lambda _: _AsItWas()))
+    if template.state == to:
+        # Of two who said otherwise at once, some shards may have had the other's word: now they have this one.
+        return template
     was, is_now = {"state": template.state}, {"state": to}
     audit = making.recorded(f"coupon.{to}", template_id, before=was, after=is_now)
     table.transact([_stated(template, to), audit])
@@ -438,8 +440,11 @@ def _stated(template: Template, state: str) -> Write:
 def add_units(template_id: str, *, units: int, making: Making) -> Template:
     """More units, or, with a negative number, fewer; never below what is left of a shard.
 
+    With an Idempotency-Key, once, however often it is said.
+
     Raises:
         NotFound: no such template. Invalid: its stock is unlimited, or not so many are left in one shard.
+        IdempotencyMismatch: the key came with another change.
     """
     template = _now(template_id)
     if not template.limited:
@@ -453,7 +458,11 @@ def add_units(template_id: str, *, units: int, making: Making) -> Template:
     )
     was = {"left": sum(left.values())}
     audit = making.recorded("coupon.stock", template_id, before=was, after={"units": units})
-    table.transact([change, audit])
+    once = operators.said_once(
+        "coupon.stock", template_id, units, by=making.by, idempotency_key=making.idempotency_key
+    )
+    with suppress(operators.Repeated):
+        table.transact([*once, change, audit])
     return template
 
 

@@ -18,6 +18,7 @@ from chalicelib.core.clock import MINUTE
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import Write
+from chalicelib.core.telemetry import logger
 from chalicelib.coupons import quoting, rules, service
 from chalicelib.coupons.models import Coupon, Lock
 from chalicelib.coupons.service import JOB, ROUNDS
@@ -242,8 +243,14 @@ def bring_back(order_ref: str, *, now: int) -> Lock:
     """
 
     def unused(coupon: Coupon) -> list[Action]:
-        # What is still owed of the redemption could not be told from the row that replaces it.
-        facts.catch_up(coupon, now=now)
+        # What is still owed of the redemption could not be told from the row that replaces it. What keeps failing
+        # of it must not keep the coupon from its member: it is being undone.
+        try:
+            facts.catch_up(coupon, now=now)
+        except Busy:
+            raise
+        except Exception:
+            logger.exception("a redemption was undone before it was told", coupon=coupon.coupon_id)
         return service.at_rest(coupon, now=now)
 
     return _step(order_ref, before="redeemed", after="returned", actions=unused, read=True, now=now)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from chalicelib.core.errors import Busy, Conflict, Gone, IdempotencyMismatch, In
 from chalicelib.core.shards import evenly
 from chalicelib.core.table import Write
 from chalicelib.groupbuys import rules
-from chalicelib.groupbuys.models import Campaign, Restock, Stock
+from chalicelib.groupbuys.models import Campaign, Stock
 from chalicelib.groupbuys.schemas import EditCampaign
 from chalicelib.operators import service as operators
 
@@ -404,19 +405,17 @@ def add_stock(campaign_id: str, *, sku_id: str, units: int, making: Making) -> d
         after={"units": units},
         now=making.now,
     )
-    try:
-        table.transact([*_for_the_first_time(campaign, sku_id, units, making), change, audit])
-    except table.Taken as first:
-        if (first.row.sku_id, first.row.units) != (sku_id, units):
-            raise IdempotencyMismatch(field="Idempotency-Key", reason="used for another body") from first
+    once = operators.said_once(
+        "groupbuy.stock",
+        campaign_id,
+        sku_id,
+        units,
+        by=making.by,
+        idempotency_key=making.idempotency_key,
+    )
+    with suppress(operators.Repeated):
+        table.transact([*once, change, audit])
     return stock_left(campaign, sku_id)
-
-
-def _for_the_first_time(campaign: Campaign, sku_id: str, units: int, making: Making) -> list[Write]:
-    if making.idempotency_key is None:
-        return []
-    key = Restock.key(campaign.campaign_id, making.by.key_id, making.idempotency_key)
-    return [table.create(Restock(*key, sku_id=sku_id, units=units))]
 
 
 def _audit(action: str, before: Campaign | None, after: Campaign, making: Making, **told: Any) -> Write:

@@ -6,7 +6,6 @@
     Group     GROUP#<grp_>              META           open, pay, leave, jobs           page, join, jobs
     Seat      GROUP#<grp_>              SEAT#<mbr_>    open, join, pay, leave, jobs     page, expire
     Part      PART#<cmp_>#<mbr_>        META           open, join, leave, jobs          open, join, leave
-    Restock   RESTOCK#<cmp_>            <opk_>#<key>   operators                        operators (once for a key)
 
     due    Group: release#k at held_until while opening · expire#k at expires_at while open or expiring ·
            react#k when filled. Seat of a joiner: release#k at held_until while held.
@@ -26,7 +25,6 @@ group.expired.
 
 from pynamodb.attributes import BooleanAttribute, JSONAttribute, UnicodeAttribute
 
-from chalicelib.core import ids
 from chalicelib.core.table import IntAttribute, Key, Row
 
 SCORE = 10**10
@@ -164,15 +162,3 @@ class Part(Row, discriminator="groupbuy_part"):
     def key(campaign_id: str, member_id: str) -> Key:
         """One row for a member and a campaign."""
         return f"PART#{campaign_id}#{member_id}", "META"
-
-
-class Restock(Row, discriminator="groupbuy_restock"):
-    """A change of a SKU's stock that was asked for under an Idempotency-Key."""
-
-    sku_id = UnicodeAttribute()
-    units = IntAttribute()
-
-    @staticmethod
-    def key(campaign_id: str, key_id: str, idempotency_key: str) -> Key:
-        """One row for an operator's key; what people write is hashed, for a key may hold anything."""
-        return f"RESTOCK#{campaign_id}", f"{key_id}#{ids.derived('req', idempotency_key)}"

@@ -2,6 +2,7 @@
 
     entity   pk                    sk             written by         read by
     Key      OPKEY#<sha256>        META           add, switch_off    authenticate (remembered 30 s)
+    Said     SAID#<opk_>           <req_>         said_once          said_once (a change once for a key)
     Audit    AUDIT#<YYYY-MM>       <aud_ ulid>    every admin write  trail (newest first)
     owner    Audit about a member: <mbr_>#audit, newest first
 
@@ -12,6 +13,7 @@ import hashlib
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 
+from chalicelib.core import ids
 from chalicelib.core.table import IntAttribute, Key, Row
 
 
@@ -27,6 +29,17 @@ class OperatorKey(Row, discriminator="operator_key"):
     def key(secret: str) -> Key:
         """Where the key with this secret is."""
         return f"OPKEY#{hashlib.sha256(secret.encode()).hexdigest()}", "META"
+
+
+class Said(Row, discriminator="said"):
+    """A change that an operator asked for under an Idempotency-Key."""
+
+    what = JSONAttribute()
+
+    @staticmethod
+    def key(key_id: str, idempotency_key: str) -> Key:
+        """One row for an operator's key; what people write is hashed, for a key may hold anything."""
+        return f"SAID#{key_id}", ids.derived("req", idempotency_key)
 
 
 class Audit(Row, discriminator="audit"):

@@ -6,9 +6,9 @@ from typing import Any, cast
 from chalicelib.core import ids, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator, Role
-from chalicelib.core.errors import NotFound, Unauthorized
+from chalicelib.core.errors import IdempotencyMismatch, NotFound, Unauthorized
 from chalicelib.core.table import Page, Write
-from chalicelib.operators.models import Audit, OperatorKey
+from chalicelib.operators.models import Audit, OperatorKey, Said
 
 _keys: Cache[OperatorKey | None] = Cache()
 
@@ -85,6 +85,30 @@ def recorded(
             **listed,
         )
     )
+
+
+class Repeated(Exception):
+    """This change was made before, under this key."""
+
+
+def said_once(*what: Any, by: Operator, idempotency_key: str | None) -> list[Write]:
+    """The write that lets a change happen once for a key, in the change's own transaction; none without a key.
+
+    ``what`` are JSON values that tell the change.
+
+    Raises (when sent):
+        Repeated: it was made before. IdempotencyMismatch: the key came with another change.
+    """
+    if idempotency_key is None:
+        return []
+    told = list(what)
+
+    def refuse(row: Said | None) -> Exception:
+        if row is not None and row.what == told:
+            return Repeated()
+        return IdempotencyMismatch(field="Idempotency-Key", reason="used for another body")
+
+    return [table.create(Said(*Said.key(by.key_id, idempotency_key), what=told), refuse=refuse)]
 
 
 def trail(*, month: str, limit: int, after: table.Raw | None) -> Page:

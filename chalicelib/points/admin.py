@@ -114,7 +114,13 @@ def close_exchange(call: Call, exchange_id: str) -> AdminExchange:
 @api.post("/v1/admin/points/exchanges/{exchange_id}/stock", door=_MARKETING, refuses=[NotFound, Invalid])
 def add_units(call: Call, exchange_id: str, body: AddUnits) -> AdminExchange:
     """Change what is left to exchange."""
-    row = exchanges.add_units(exchange_id, units=body.units, by=call.operator, now=call.now)
+    row = exchanges.add_units(
+        exchange_id,
+        units=body.units,
+        by=call.operator,
+        idempotency_key=call.idempotency_key,
+        now=call.now,
+    )
     return admin_exchange(row, now=call.now)
 
 

@@ -32,7 +32,7 @@ class CheckoutDiffers(Conflict):
     code = "checkout_differs"
     en = "This order has other points in it."
     zh = "该订单已使用其他积分。"
-    advice = "Release them first, or use a new order number."
+    advice = "Use a new order number."
 
 
 def freeze(given: FreezePoints, *, member_id: str, now: int) -> tuple[Checkout, bool]:
@@ -40,7 +40,7 @@ def freeze(given: FreezePoints, *, member_id: str, now: int) -> tuple[Checkout, 
 
     Raises:
         PointsOverShare: the order takes fewer. NotEnoughPoints: the member has fewer. Invalid: they are worth
-        nothing. CheckoutDiffers: the order has others in it.
+        nothing. CheckoutDiffers: the order has others in it. HoldOver: they came back.
     """
     try:
         row = _checkout(given, member_id, now=now)
@@ -62,6 +62,8 @@ def freeze(given: FreezePoints, *, member_id: str, now: int) -> tuple[Checkout, 
             raise
         if (there.member_id, there.points, there.goods_fen) != (member_id, given.points, given.goods_fen):
             raise CheckoutDiffers(member_id=there.member_id, points=there.points) from None
+        if state_of(there)[0] == "released":
+            raise HoldOver(state="released") from None
         return there, False
     return row, True
 

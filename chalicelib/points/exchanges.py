@@ -361,11 +361,16 @@ def _state(exchange_id: str, state: str) -> Write:
     )
 
 
-def add_units(exchange_id: str, *, units: int, by: Operator, now: int) -> Exchange:
+def add_units(
+    exchange_id: str, *, units: int, by: Operator, idempotency_key: str | None, now: int
+) -> Exchange:
     """More units in the emptiest shard, or fewer in the fullest; never below what is left of it.
 
+    With an Idempotency-Key, once, however often it is said.
+
     Raises:
-        NotFound: there is no such exchange. Invalid: not so many are left in one shard.
+        NotFound: there is no such exchange. Invalid: not so many are left in one shard. IdempotencyMismatch: the
+        key came with another change.
     """
     found = find(exchange_id, now=now)
     left = stock_left(found)
@@ -385,7 +390,9 @@ def add_units(exchange_id: str, *, units: int, by: Operator, now: int) -> Exchan
         after={"units": units},
         now=now,
     )
-    table.transact([change, audit])
+    once = operators.said_once("exchange.stock", exchange_id, units, by=by, idempotency_key=idempotency_key)
+    with suppress(operators.Repeated):
+        table.transact([*once, change, audit])
     _sold_out.forget(exchange_id)
     return found
 

@@ -31,6 +31,7 @@ api = Api(__name__)
         service.NotEnoughPoints,
         checkout.PointsOverShare,
         checkout.CheckoutDiffers,
+        ledger.HoldOver,
     ],
 )
 def freeze(call: Call, body: FreezePoints) -> Reply[CheckoutAnswer]:

@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core import cache, ids
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import AppError, Invalid, NotFound
-from chalicelib.coupons import codes, gifts, grants, invites, packs, plans, service, templates
+from chalicelib.coupons import answers, codes, gifts, grants, invites, packs, plans, service, templates
 from chalicelib.coupons.codes import CodeOver, CodeUsed
 from chalicelib.coupons.gifts import GiftOver, GiftTaken, NotGiftable, OwnGift
 from chalicelib.coupons.models import Coupon, Template
@@ -36,7 +36,18 @@ from tests.coupons import (
     run_jobs,
     taking,
 )
-from tests.factories import NOW, OWNER, PROGRAM, a_link, a_member, a_visit, a_word, an_openid, caught_up
+from tests.factories import (
+    NOW,
+    OWNER,
+    PROGRAM,
+    a_call,
+    a_link,
+    a_member,
+    a_visit,
+    a_word,
+    an_openid,
+    caught_up,
+)
 from tests.groupbuys import a_buyer, a_campaign, buyers, opened, pay
 from tests.harness.rows import rows
 
@@ -123,6 +134,22 @@ def test_a_giver_may_keep_it_after_all_and_give_it_again_under_another_code() ->
     refused(GiftTaken, lambda: gifts.take_back(coupon.member_id, coupon.coupon_id, now=NOW))
 
 
+def test_an_old_code_says_nothing_of_what_became_of_the_coupon() -> None:
+    coupon = giftable()
+    old = given(coupon)
+    gifts.take_back(coupon.member_id, coupon.coupon_id, now=NOW)
+    new = given(coupon)
+
+    shown = [answers.gift_answer(gifts.find(code), a_call()) for code in (old, new)]
+
+    assert [one.coupon.gift_code for one in shown] == [None, None]
+    assert [(one.state, one.coupon.state) for one in shown] == [("back", "gone"), ("open", "gifting")]
+    assert new not in msgspec.json.encode(shown[0]).decode()
+    gifts.take_back(coupon.member_id, coupon.coupon_id, now=NOW)
+    lock(coupon, order="M-77")
+    assert "M-77" not in msgspec.json.encode(answers.gift_answer(gifts.find(old), a_call())).decode()
+
+
 def test_what_is_not_giftable_or_not_unused_is_not_given() -> None:
     coupon = giftable()
     lock(coupon)
@@ -205,8 +232,9 @@ def test_one_template_for_both_sides_is_taken_from_and_given_back_to_once(store:
 
 def test_a_pack_that_was_emptied_before_its_sharers_coupon_unlocked_still_ends(store: Store) -> None:
     friends, own = a_template(), a_template()
-    pack = a_pack(a_plan(friends, own=own, pieces=1, after_new=2))
-    packs.take(pack.pack_id, new_friends(1)[0], now=NOW + 2)
+    pack = a_pack(a_plan(friends, own=own, pieces=2, after_new=2))
+    for friend in (new_friends(1)[0], a_buyer(now=NOW - DAY)):
+        packs.take(pack.pack_id, friend, now=NOW + 2)
 
     run_jobs(now=pack.ends_at)
 
@@ -260,6 +288,7 @@ def test_a_pack_after_an_order_is_for_who_has_paid_it() -> None:
         ({"template_id": "ctp_x"}, "template_id"),
         ({"ends_at": LAST_DAY}, "template_id"),
         ({"sharer": {"template_id": "ctp_x", "after_new": 1}}, "sharer.template_id"),
+        ({"pieces": 3, "sharer": {"template_id": "ctp_x", "after_new": 4}}, "sharer.after_new"),
     ],
 )
 def test_a_plan_that_could_not_be_kept_is_invalid(changes: dict[str, Any], field: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.core import config, due, shards, table
+from chalicelib.core import config, due, facts, shards, table
 from chalicelib.core.clock import DAY, MINUTE
-from chalicelib.core.errors import AppError, Busy, Invalid, NotFound
+from chalicelib.core.errors import AppError, Busy, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.coupons import quoting, service, templates, using
 from chalicelib.coupons.models import Coupon, Stock
 from chalicelib.coupons.schemas import EditTemplate, MakeTemplate
@@ -157,6 +157,18 @@ def test_so_many_a_day_and_the_brands_day_ends_at_its_midnight() -> None:
     last = midnight - 1
     assert refused(CouponLimitReached, lambda: claim(template, alice, now=last))["limit"] == "day"
     assert claim(template, alice, now=midnight).n == 3
+
+
+def test_a_limit_that_is_raised_counts_the_day_on_which_the_first_was_claimed(store: Store) -> None:
+    template, alice, bob = a_template(), *buyers(2)
+    claim(template, alice), claim(template, bob)
+    midnight = NOW + 14 * 3600
+    template = templates.edit(template.template_id, edited(per_member=5, per_member_daily=2), MAKING)
+
+    assert claim(template, alice).n == 2
+    assert refused(CouponLimitReached, lambda: claim(template, alice))["limit"] == "day"
+    assert [claim(template, bob, key=key, now=midnight).n for key in ("a", "b")] == [2, 3]
+    assert broken(store, template, stock=10) == []
 
 
 def test_a_limit_that_is_raised_counts_what_was_claimed_before_it_was_counted(store: Store) -> None:
@@ -409,6 +421,27 @@ def test_a_template_that_says_too_little_or_too_much_is_invalid(changes: dict[st
     assert refused(Invalid, lambda: a_template(**changes))["field"] == field
 
 
+def test_units_are_added_once_for_a_key() -> None:
+    template = a_template(stock=5)
+    keyed = replace(MAKING, idempotency_key="a-key")
+
+    for _ in range(3):
+        templates.add_units(template.template_id, units=4, making=keyed)
+    refused(IdempotencyMismatch, lambda: templates.add_units(template.template_id, units=5, making=keyed))
+
+    assert sum(row.left or 0 for row in templates.stock_of(template).values()) == 9
+
+
+def test_shards_that_had_another_word_are_brought_to_this_one() -> None:
+    template = a_template(stock=4, stock_shards=2)
+    key = Stock.key(template.template_id, 1)
+    table.apply(table.update(Stock, key, Stock.on.set(False), refuse=NotFound))
+
+    templates.switch(template.template_id, to="on", making=MAKING)
+
+    assert [row.on for row in templates.stock_of(template).values()] == [True, True]
+
+
 def test_units_are_added_and_taken_away_but_not_below_what_is_left() -> None:
     template = a_template(stock=5, stock_shards=2)
     templates.add_units(template.template_id, units=4, making=MAKING)
@@ -482,6 +515,21 @@ def test_a_redeemed_order_is_redeemed_once_and_returned_once(store: Store) -> No
     refused(WrongLockState, lambda: using.redeem("M-1", now=NOW))
     refused(OrderHasCoupons, lambda: lock(coupon, order="M-1"))
     assert broken(store, template, stock=10) == []
+
+
+def test_a_redemption_that_nobody_can_react_to_is_undone_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(row: Any, now: int) -> list[table.Write]:
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(facts, "_reactions", {})
+    facts.reaction("coupon.redeemed", name="failing")(failing)
+    coupon = a_coupon()
+    lock(coupon, order="M-1"), using.redeem("M-1", now=NOW)
+
+    assert using.bring_back("M-1", now=NOW).state == "returned"
+    assert again(coupon).state == "unused"
 
 
 def test_only_the_order_that_redeemed_a_coupon_returns_it() -> None:

@@ -291,7 +291,9 @@ def test_the_last_unit_can_be_taken_wherever_it_is(alice: str) -> None:
         buy(alice, row, key="d")
 
     assert set(exchanges.stock_left(row).values()) == {0}
-    admin.add_units(as_operator(), row.exchange_id, AddUnits(units=1))
+    for _ in range(2):
+        admin.add_units(as_operator(key="more"), row.exchange_id, AddUnits(units=1))
+    assert sum(exchanges.stock_left(row).values()) == 1
     assert buy(alice, row, key="d")[0] == 201
 
 
@@ -610,6 +612,17 @@ def test_points_come_back_from_an_order_that_is_given_up(shopper: str) -> None:
     with pytest.raises(HoldOver):
         spend()
     assert balance(shopper) == 300
+
+
+def test_points_that_came_back_are_not_said_to_be_frozen(shopper: str) -> None:
+    freeze(100)
+    release()
+
+    with pytest.raises(HoldOver):
+        freeze(100)
+
+    assert balance(shopper) == 300
+    assert freeze(100, order="M-2")[0] == 201
 
 
 def test_the_order_decides_how_many_points_it_takes(shopper: str) -> None:

@@ -262,6 +262,13 @@ def test_a_second_prize_is_not_to_be_had_by_making_up_between_two_whole_weeks() 
     assert bring(WEEK, seen(*range(7), *range(8, 15), before=20, since=nth(0)), 7) == 5
 
 
+def test_a_makeup_that_joins_two_rewarded_runs_takes_nothing_from_what_the_total_brings() -> None:
+    terms = Terms(rewards=[each(5), streak(3, 50), total(7, 100)], cycle=7)
+
+    # Three and three have had their fifty each, which is more than seven in a row earn.
+    assert bring(terms, seen(0, 1, 2, 4, 5, 6), 3) == 100
+
+
 def test_freezing_keeps_the_run_and_adds_no_day() -> None:
     history = seen(0, 1)
 
