@@ -36,6 +36,8 @@ from chalicelib.points import admin as points_admin
 from chalicelib.points import levels as points_levels
 from chalicelib.points import mall as points_mall
 from chalicelib.points import routes as points_routes
+from chalicelib.rewards import admin as rewards_admin
+from chalicelib.rewards import routes as rewards_routes
 from chalicelib.sessions import mall as sessions_mall
 from chalicelib.sessions import routes as sessions_routes
 from chalicelib.sharing import admin as sharing_admin
@@ -90,6 +92,8 @@ for room in (
     points_admin,
     checkins_routes,
     checkins_admin,
+    rewards_routes,
+    rewards_admin,
     support_admin,
 ):
     app.register_blueprint(room.api.blueprint)

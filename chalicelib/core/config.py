@@ -35,6 +35,7 @@ class Settings:
     timezone: str = "Asia/Shanghai"
     due_shards: int = 1
     session_days: int = 7
+    reward_facts: str = ""
     unfinished_days: int = 30
     dynamodb_endpoint: str = ""
 

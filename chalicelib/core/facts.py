@@ -68,6 +68,7 @@ class Letter(Row, discriminator="dead_letter"):
 
 
 Effect = Callable[[Any, int], Sequence[Write]]
+Errand = Callable[[Any, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,7 @@ class _Reaction:
     name: str
     effect: Effect
     money: bool
+    errand: Errand | None = None
 
 
 _reactions: dict[str, list[_Reaction]] = {}
@@ -95,13 +97,36 @@ def reaction(fact: str, *, name: str, money: bool = False) -> Callable[[Effect],
     """
 
     def declare(effect: Effect) -> Effect:
-        others = _reactions.setdefault(fact, [])
-        if any(other.name == name for other in others):
-            raise ValueError(f"{fact} already has a reaction called {name}")
-        others.append(_Reaction(name=name, effect=effect, money=money))
+        _subscribe(fact, _Reaction(name=name, effect=effect, money=money))
         return effect
 
     return declare
+
+
+def errand(fact: str, *, name: str) -> Callable[[Errand], Errand]:
+    """Subscribe what sends its own transactions, ``(row, now)``, each once under a natural key of its own.
+
+    For a fact with many effects, of which one may be refused and the others not: no marker is kept of it, and
+    what broke off or is told again begins from the start. A write that depends on the row carries `unchanged`.
+    """
+
+    def declare(run: Errand) -> Errand:
+        _subscribe(fact, _Reaction(name=name, effect=lambda row, now: (), money=False, errand=run))
+        return run
+
+    return declare
+
+
+def unchanged(row: Row) -> Write:
+    """The check, for an errand's transaction, that a row is still as it was read; if not, the errand runs again."""
+    return table.check(type(row), (row.pk, row.sk), when=Row.rev == row.rev, refuse=lambda _: _Stale())
+
+
+def _subscribe(fact: str, subscribed: _Reaction) -> None:
+    others = _reactions.setdefault(fact, [])
+    if any(other.name == subscribed.name for other in others):
+        raise ValueError(f"{fact} already has a reaction called {subscribed.name}")
+    others.append(subscribed)
 
 
 def wanted(fact: str) -> bool:
@@ -243,11 +268,13 @@ def dispatch(fact: Fact, *, now: int) -> None:
 def _react(subscribed: _Reaction, fact: Fact, *, now: int) -> None:
     for _ in range(REREADS):
         row = table.get(Row, (fact.pk, fact.sk))
-        effects = subscribed.effect(row, now) if row is not None else ()
-        if row is None or not effects:
+        if row is None:
             return
         try:
-            table.transact([_marker(subscribed, fact, now=now), *_guarded(row, effects)])
+            if subscribed.errand is not None:
+                subscribed.errand(row, now)
+            elif effects := subscribed.effect(row, now):
+                table.transact([_marker(subscribed, fact, now=now), *_guarded(row, effects)])
         except _Stale:
             continue
         except _Ran:
@@ -266,8 +293,7 @@ def _guarded(row: Row, effects: Sequence[Write]) -> list[Write]:
     own = [write for write in effects if (write.row.pk, write.row.sk) == (row.pk, row.sk)]
     if own:
         return [_if_unchanged(write, row) if write in own else write for write in effects]
-    unchanged = table.check(type(row), (row.pk, row.sk), when=Row.rev == row.rev, refuse=lambda _: _Stale())
-    return [unchanged, *effects]
+    return [unchanged(row), *effects]
 
 
 def _if_unchanged(write: Write, row: Row) -> Write:

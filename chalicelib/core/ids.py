@@ -27,6 +27,8 @@ Prefix = Literal[
     "cpk",  # share pack
     "cvp",  # invitation plan
     "exc",  # exchange of points
+    "rwd",  # reward rule
+    "gnt",  # grant of a reward
     "req",  # request, when the gateway gave it no id
 ]
 

@@ -433,5 +433,22 @@ def void(member_id: str, coupon_id: str, *, reason: str, by: Operator, now: int)
     return service.own(member_id, coupon_id)
 
 
+def taken_back(template_id: str, member_id: str, *, cause: str) -> table.Write:
+    """The write that takes a coupon away that was `service.granted` for a cause; its unit is not given back.
+
+    Raises (when sent):
+        CouponInUse: it is held, given to a friend, used or over.
+    """
+    coupon_id = service.id_for_cause(template_id, member_id, cause)
+    return table.update(
+        Coupon,
+        Coupon.key(member_id, coupon_id),
+        Coupon.state.set("void"),
+        *due.emptied(),
+        when=Coupon.state == "unused",
+        refuse=lambda row: CouponInUse(coupon_id=coupon_id, state=row.state if row is not None else None),
+    )
+
+
 class _Gone(Exception):
     """It was taken away by another."""

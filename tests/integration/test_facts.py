@@ -746,3 +746,52 @@ def test_a_message_in_chinese_is_signed_and_sent_again_as_it_was(
     ((webhook_id, message),) = mall.received
     assert webhook_id == only(store.client, "delivery")["pk"]
     assert message == {"type": "test.said", "timestamp": "2026-01-01T02:00:00Z", "data": {"text": "您好"}}
+
+
+# --- errands ------------------------------------------------------------------------------------------------
+
+
+def test_an_errand_sends_its_own_transactions_and_leaves_no_marker(store: Store) -> None:
+    def run(lamp: Row, now: int) -> None:
+        for name in ("one", "two"):
+            log = Log(*Log.key(name, lamp), n=1)
+            table.transact([table.create(log, refuse=KeyError), facts.unchanged(lamp)])
+
+    facts.errand("test.lit", name="test.errand")(run)
+    light("L1")
+
+    assert handle(records(store)) == []
+
+    assert (logged(store, "one"), logged(store, "two")) == ({"L1": 1}, {"L1": 1})
+    assert not books(store.client).of("marker")
+
+
+def test_an_errand_whose_row_changed_runs_again_with_the_row_as_it_is(store: Store) -> None:
+    seen = []
+
+    def run(lamp: Row, now: int) -> None:
+        seen.append(lamp.state)
+        if lamp.state == "on":
+            switch("L1", "off")
+        log = Log(*Log.key("end", lamp), n=len(seen))
+        table.transact([table.create(log, refuse=KeyError), facts.unchanged(lamp)])
+
+    facts.errand("test.lit", name="test.errand")(run)
+    light("L1")
+
+    assert handle(records(store)) == []
+    assert (seen, logged(store, "end")) == (["on", "off"], {"L1": 2})
+
+
+def test_an_errand_that_fails_stays_owed_and_its_name_is_taken(store: Store) -> None:
+    def run(lamp: Row, now: int) -> None:
+        raise ValueError("no luck")
+
+    facts.errand("test.lit", name="test.errand")(run)
+    light("L1")
+
+    handle(records(store))
+
+    assert only(store.client, "test_lamp")["due_ref"] == "test.lit"
+    with pytest.raises(ValueError, match="already has"):
+        facts.errand("test.lit", name="test.errand")(run)

@@ -53,6 +53,8 @@ from chalicelib.orders.service import Paid
 from chalicelib.points import badges, checkout, exchanges
 from chalicelib.points import service as points
 from chalicelib.points.schemas import AddBadge, AddExchange, FreezePoints
+from chalicelib.rewards import service as rewards
+from chalicelib.rewards.rules import RewardTerms
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.schemas import EditCard, EditTarget, MintLink, TargetRef
 from infra import docs
@@ -231,6 +233,17 @@ POST   /v1/admin/checkins/{campaign_id}/close    owner marketing
 GET    /v1/admin/checkins/{campaign_id}/report   owner marketing finance
 GET    /v1/admin/orders/{order_id}               owner support finance
 POST   /v1/admin/orders/{order_id}/refund        owner support finance
+GET    /v1/rewards                               anybody
+GET    /v1/me/rewards                            member
+GET    /v1/admin/rewards                         owner marketing support finance store
+POST   /v1/admin/rewards                         owner marketing
+GET    /v1/admin/rewards/{reward_id}             owner marketing support finance
+PUT    /v1/admin/rewards/{reward_id}             owner marketing
+POST   /v1/admin/rewards/{reward_id}/on          owner marketing
+POST   /v1/admin/rewards/{reward_id}/off         owner marketing
+GET    /v1/admin/rewards/{reward_id}/versions    owner marketing support finance
+POST   /v1/admin/rewards/{reward_id}/dryrun     owner marketing
+GET    /v1/admin/rewards/{reward_id}/report      owner marketing support finance
 PUT    /v1/admin/members/{member_id}/tags        owner marketing support
 GET    /v1/admin/coupons                         owner marketing support finance store
 POST   /v1/admin/coupons                         owner marketing
@@ -320,6 +333,12 @@ _FROZEN: Body = {
     "points": 100,
     "goods_fen": 10_000,
 }
+_REWARD: Body = {
+    "title": "Bring a friend",
+    "on": "member.registered",
+    "to": "both",
+    "give": [{"kind": "points", "amount": 10}],
+}
 SAMPLES: dict[str, Body] = {
     "POST /v1/points/exchanges": {"exchange_id": "{exchange_id}"},
     "POST /v1/mall/points/freeze": {**_FROZEN, "mall_order_id": "M-8"},
@@ -368,6 +387,9 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/checkins/{campaign_id}/teams": {"title": "Early birds"},
     "POST /v1/admin/checkins": _CHECKIN,
     "PUT /v1/admin/checkins/{campaign_id}": {**_CHECKIN, "title": "Each day"},
+    "POST /v1/admin/rewards": _REWARD,
+    "PUT /v1/admin/rewards/{reward_id}": {**_REWARD, "title": "Bring two"},
+    "POST /v1/admin/rewards/{reward_id}/dryrun": {"days": 3},
     "PUT /v1/admin/members/{member_id}/tags": {"tags": ["vip"]},
     "POST /v1/coupons/claims": {"template_ids": ["{template_id}"]},
     "POST /v1/coupons/quote": _BASKET,
@@ -635,6 +657,9 @@ def planted(port: int) -> World:
             "program_id": "demo",
             "product_id": "tea",
             "card_id": "product.~.~",
+            "reward_id": rewards.make(
+                msgspec.convert(_REWARD, RewardTerms), state="off", making=rewards.Making(by=owner, now=now)
+            ).rule_id,
             "stuck_id": stuck(now=now),
             **group_buying(alice, carol, dora, owner, now=now),
             **couponing(alice, carol, owner, now=now),
