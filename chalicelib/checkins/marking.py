@@ -152,6 +152,7 @@ def _told(told: dict[str, Any], plan: Plan, marked: Marked) -> dict[str, Any]:
         "given": [[kind, template, amount] for (kind, template), amount in sorted(plan.gifts.items())],
         "missed": plan.missed,
         "bridged": [one.isoformat() for one in plan.bridged],
+        "at": plan.now,
     }
     return {**dict(sorted(told.items())[-TOLD_AT_MOST:]), plan.turn.isoformat(): answer}
 

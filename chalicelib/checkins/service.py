@@ -45,11 +45,12 @@ class NothingToMakeUp(Conflict):
 
 @dataclass(frozen=True, kw_only=True)
 class Happened:
-    """What a row of the fact checkin.done says to other rooms; ``day`` is the date checked in last."""
+    """What a row of the fact checkin.done says to other rooms; ``day`` is the date checked in last, at ``at``."""
 
     campaign_id: str
     member_id: str
     day: str
+    at: int
     streak: int
     total: int
     days: tuple[str, ...]
@@ -68,6 +69,7 @@ def happened(row: Month) -> Happened:
         campaign_id=row.campaign_id,
         member_id=row.member_id,
         day=row.state or "",
+        at=told.get("at", 0),
         streak=told.get("streak", 0),
         total=row.before + len(row.days or ()),
         days=tuple(sorted(f"{row.month}-{int(day):02d}" for day in row.days or ())),

@@ -19,7 +19,7 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
-from chalicelib.coupons import quoting, rules, service
+from chalicelib.coupons import quoting, rules, service, templates
 from chalicelib.coupons.models import Coupon, Lock
 from chalicelib.coupons.service import JOB, ROUNDS
 from chalicelib.operators import service as operators
@@ -433,14 +433,15 @@ def void(member_id: str, coupon_id: str, *, reason: str, by: Operator, now: int)
     return service.own(member_id, coupon_id)
 
 
-def taken_back(template_id: str, member_id: str, *, cause: str) -> table.Write:
-    """The write that takes a coupon away that was `service.granted` for a cause; its unit is not given back.
+def taken_back(template_id: str, member_id: str, *, cause: str, now: int) -> list[table.Write]:
+    """The writes that take a coupon away that was `service.granted` for a cause, and give its unit back.
 
-    Raises (when sent):
-        CouponInUse: it is held, given to a friend, used or over.
+    Raises:
+        NotFound: the cause gave none. CouponInUse, when sent: it is held, given to a friend, used or over.
     """
     coupon_id = service.id_for_cause(template_id, member_id, cause)
-    return table.update(
+    coupon = service.own(member_id, coupon_id)
+    gone = table.update(
         Coupon,
         Coupon.key(member_id, coupon_id),
         Coupon.state.set("void"),
@@ -448,6 +449,7 @@ def taken_back(template_id: str, member_id: str, *, cause: str) -> table.Write:
         when=Coupon.state == "unused",
         refuse=lambda row: CouponInUse(coupon_id=coupon_id, state=row.state if row is not None else None),
     )
+    return [gone, templates.back(templates.find(template_id, now=now), coupon.shard, 1)]
 
 
 class _Gone(Exception):

@@ -125,7 +125,7 @@ def _coupon_given(giving: Giving) -> list[Write]:
 
 
 def _coupon_back(giving: Giving) -> list[Write]:
-    return [using.taken_back(_id(giving), giving.member_id, cause=giving.cause)]
+    return using.taken_back(_id(giving), giving.member_id, cause=giving.cause, now=giving.now)
 
 
 def _id(giving: Giving) -> str:

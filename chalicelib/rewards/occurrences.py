@@ -6,11 +6,9 @@ count when their group is filled, whatever they were paid before (G7).
 """
 
 from collections.abc import Sequence
-from datetime import date
 from functools import cache, partial
 from typing import Any
 
-from chalicelib.checkins import campaigns as checkin_campaigns
 from chalicelib.checkins import service as checkins
 from chalicelib.core import table
 from chalicelib.core.errors import NotFound
@@ -293,18 +291,16 @@ undone("coupon.returned", lambda coupon: f"coupon#{coupon.sk}")
 
 
 def checked_in(month: Any, now: int) -> Sequence[Occurrence]:
-    """The day that was checked in last, once; it counts as of its end, whenever in it that was.
+    """The day that was checked in last, once, at the moment of the check-in.
 
     A check-in lets the fact of the one before happen first, so every day is the last one once.
     """
     told = checkins.happened(month)
     if told.day not in told.days:
         return []
-    calendar = checkin_campaigns.calendar(checkin_campaigns.find(told.campaign_id, now=now))
-    ends_at = calendar.begins(calendar.after(date.fromisoformat(told.day)))
     known = {**person(told.member_id, now=now), "campaign": told.campaign_id}
     key = f"checkin#{told.campaign_id}#{told.member_id}#{told.day}"
-    return [Occurrence(key=key, actor=told.member_id, at=ends_at - 1, known=known)]
+    return [Occurrence(key=key, actor=told.member_id, at=told.at, known=known)]
 
 
 sources.describe(

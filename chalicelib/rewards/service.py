@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from chalicelib.core import config, ids, table
-from chalicelib.core.cache import Cache
+from chalicelib.core.cache import FRESH_FOR_S, Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.shards import evenly
@@ -236,7 +236,8 @@ def _row(rule_id: str, terms: RewardTerms, *, n: int, state: str, fingerprint: s
         n=n,
         state=state,
         terms=msgspec.to_builtins(terms),
-        since=now,
+        # From when every process knows it; until then the version before is in force everywhere.
+        since=now + FRESH_FOR_S,
         made_at=now,
         fingerprint=fingerprint,
     )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core import cache, doors, facts, ledger, table
+from chalicelib.core.cache import FRESH_FOR_S
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Listing
@@ -570,11 +571,15 @@ def test_what_happened_is_judged_by_the_version_of_its_time(alice: str, settle: 
     rule = a_rule(now=NOW)
     link = a_link(sharer_id=alice)
     comes(link, now=NOW + 10)
-    service.edit(rule.rule_id, terms(give=[{"kind": "points", "amount": 100}]), making=making(now=NOW + 20))
+    service.edit(
+        rule.rule_id,
+        terms(give=[{"kind": "points", "amount": 100}]),
+        making=making(now=NOW + 20 - FRESH_FOR_S),
+    )
     comes(link, now=NOW + 30)
-    service.switch(rule.rule_id, to="off", making=making(now=NOW + 40))
+    service.switch(rule.rule_id, to="off", making=making(now=NOW + 40 - FRESH_FOR_S))
     comes(link, now=NOW + 50)
-    service.switch(rule.rule_id, to="on", making=making(now=NOW + 60))
+    service.switch(rule.rule_id, to="on", making=making(now=NOW + 60 - FRESH_FOR_S))
 
     settle(now=NOW + 70)
 
