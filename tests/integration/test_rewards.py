@@ -12,7 +12,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Listing
 from chalicelib.coupons import service as coupons
-from chalicelib.coupons import using
+from chalicelib.coupons import templates, using
 from chalicelib.members import service as members
 from chalicelib.orders import service as orders
 from chalicelib.points import badges
@@ -288,6 +288,7 @@ def test_growth_cards_coupons_and_badges_are_given_by_their_rooms(alice: str, se
 
     assert {ledger.balance(owner=alice, book=book) for book in books_of} == {0}
     assert all(row.state == "void" for row in coupons.all_of(alice))
+    assert sum(row.left or 0 for row in templates.stock_of(template).values()) == held[0]
     [listed] = lists.mine(alice, limit=9, after=None).rows
     assert listed.short == {"badge#host": "gift_stays"}
 
@@ -310,6 +311,18 @@ def test_a_day_of_check_in_earns_once_and_a_day_before_the_rule_nothing(alice: s
 
     assert [state for state, _ in got(alice)] == ["given", "given"]
     assert points(alice) == 20
+
+
+def test_a_check_in_counts_at_its_own_moment_and_not_at_the_end_of_its_day(
+    alice: str, settle: Reader
+) -> None:
+    campaign = a_checkin(rewards=[])
+    a_rule(on="checkin.done", to="actor", now=noon(5) + 1)
+
+    come(campaign, alice, day=5)
+    settle(now=noon(5) + 60)
+
+    assert got(alice) == []
 
 
 def test_a_coupon_that_is_used_earns_and_one_that_is_returned_takes_it_back(
@@ -565,6 +578,17 @@ def test_an_order_refunded_before_its_reward_earns_nothing(alice: str, store: St
 
 
 # --- versions -----------------------------------------------------------------------------------------------
+
+
+def test_a_rule_is_in_force_once_every_process_knows_it(alice: str, settle: Reader) -> None:
+    service.make(terms(), state="on", making=making(now=NOW))
+    link = a_link(sharer_id=alice)
+
+    for at in (NOW, NOW + FRESH_FOR_S - 1, NOW + FRESH_FOR_S):
+        comes(link, now=at)
+    settle(now=NOW + DAY)
+
+    assert got(alice) == [("given", 10)]
 
 
 def test_what_happened_is_judged_by_the_version_of_its_time(alice: str, settle: Reader) -> None:
