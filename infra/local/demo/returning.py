@@ -28,6 +28,7 @@ def play(url: str, *, night: str) -> None:
     _gives(people, coupon_id)
     _at_the_till(url, people["Carol"])
     _spreads(url, people, shop, night=night)
+    _close(operator(url), shop)
 
 
 # --- what the operator does ---------------------------------------------------------------------------------
@@ -110,6 +111,13 @@ def _pack(desk: Phone, template_id: str, *, own: str, window: dict[str, int], ni
         **window,
     )
     return str(made["plan_id"])
+
+
+def _close(desk: Phone, shop: Shop) -> None:
+    desk.call("POST", f"/v1/admin/checkins/{shop.week}/close")
+    desk.call("DELETE", f"/v1/admin/points/exchanges/{shop.exchange}")
+    desk.call("POST", f"/v1/admin/packs/{shop.pack}/off")
+    say("The operator closes all three. What people have earned stays theirs.")
 
 
 # --- a week, points -----------------------------------------------------------------------------------------
