@@ -117,7 +117,7 @@ def _close(desk: Phone, shop: Shop) -> None:
     desk.call("POST", f"/v1/admin/checkins/{shop.week}/close")
     desk.call("DELETE", f"/v1/admin/points/exchanges/{shop.exchange}")
     desk.call("POST", f"/v1/admin/packs/{shop.pack}/off")
-    say("The operator closes all three. What people have earned stays theirs.")
+    say("The operator closes the week, the exchange and the packs. What was earned stays.")
 
 
 # --- a week, points -----------------------------------------------------------------------------------------
