@@ -17,6 +17,8 @@ from chalicelib.members.schemas import AddProgram, HandOver
 from chalicelib.operators import service as operators
 from chalicelib.points import exchanges, levels
 from chalicelib.points.schemas import AddExchange, EditLevel, EditLevels, Perks
+from chalicelib.rewards import service as rewards
+from chalicelib.rewards.rules import Limits, RewardGift, RewardTerms
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.schemas import EditCard, EditTarget
 from infra.local import environment, wechat
@@ -35,6 +37,7 @@ def plant() -> None:
     _levels(owner, now=now)
     _check_in(owner, _coupon(owner, now=now), now=now)
     _exchange(owner, now=now)
+    _reward(owner, now=now)
 
 
 def _programs() -> list[AddProgram]:
@@ -142,3 +145,15 @@ def _exchange(owner: Operator, *, now: int) -> None:
         ends_at=now + 30 * DAY,
     )
     exchanges.add(card, by=owner, idempotency_key="demo-make-up-card", now=now)
+
+
+def _reward(owner: Operator, *, now: int) -> None:
+    filled = RewardTerms(
+        title="Tea with a friend",
+        on="group.filled",
+        give=[RewardGift(kind="points", amount=50)],
+        to="sharer",
+        limits=Limits(per_member=20),
+    )
+    making = rewards.Making(by=owner, now=now, idempotency_key="demo-tea-with-a-friend")
+    rewards.make(filled, state="on", making=making)

@@ -1,123 +1,24 @@
 """Chapter four: a week of check-ins, points and what they buy, a coupon that is given on, a pack to share."""
 
-from dataclasses import dataclass
 from typing import Any
 
+from infra.local.demo.configuring import Shop, close, set_up
 from infra.local.demo.telling import Phone, named, operator, refusal, say, title, wait_for, yuan
 
-DAY = 86400
 TEA_FEN = 8900
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shop:
-    """What the operator has set up, by its ids."""
-
-    week: str
-    exchange: str
-    pack: str
 
 
 def play(url: str, *, night: str) -> None:
     """Bob checks in, earns, spends and gives; Carol takes; a pack of Alice's spreads."""
     title("4. Coming back")
     people = {name: named(url, name, night=night) for name in ("Alice", "Bob", "Carol", "Dave")}
-    shop = _set_up(url, night=night)
+    shop = set_up(url, night=night)
     coupon_id = _week(url, people["Bob"], shop)
     _spends(people["Bob"], shop)
     _gives(people, coupon_id)
     _at_the_till(url, people["Carol"])
     _spreads(url, people, shop, night=night)
-    _close(operator(url), shop)
-
-
-# --- what the operator does ---------------------------------------------------------------------------------
-
-
-def _set_up(url: str, *, night: str) -> Shop:
-    desk = operator(url)
-    now = Phone(url=url).call("GET", "/v1/programs")["now"]
-    big, small = (_template(desk, yuan_off, now=now, night=night) for yuan_off in (20, 5))
-    window = {"starts_at": now - 1, "ends_at": now + 30 * DAY}
-    shop = Shop(
-        week=_challenge(desk, big, now=now, night=night),
-        exchange=_exchange(desk, small, window=window, night=night),
-        pack=_pack(desk, small, own=big, window=window, night=night),
-    )
-    say("An operator sets things up over /v1/admin: coupons, a week's challenge, what points buy, packs.")
-    return shop
-
-
-def _template(desk: Phone, yuan_off: int, *, now: int, night: str) -> str:
-    made = desk.call(
-        "POST",
-        "/v1/admin/coupons",
-        title=f"¥{yuan_off} off tea {night}",
-        kind="amount_off",
-        value_fen=yuan_off * 100,
-        threshold_fen=3000,
-        stock=100,
-        claim={"starts_at": now - 1, "ends_at": now + 30 * DAY},
-        validity={"kind": "days", "days": 7},
-        giftable=True,
-        **{"for": {"kind": "none"}},
-    )
-    return str(made["template_id"])
-
-
-def _challenge(desk: Phone, template_id: str, *, now: int, night: str) -> str:
-    made = desk.call(
-        "POST",
-        "/v1/admin/checkins",
-        title=f"A week of tea {night}",
-        kind="challenge",
-        timezone="Asia/Shanghai",
-        target=7,
-        starts_at=now - 6 * DAY,
-        ends_at=now + DAY,
-        rewards=[
-            {"by": "each", "give": [{"kind": "points", "amount": 10}]},
-            {"by": "completion", "give": [{"kind": "coupon", "template_id": template_id}]},
-        ],
-        makeups={"cards": True, "per_month": 6},
-    )
-    return str(made["campaign_id"])
-
-
-def _exchange(desk: Phone, template_id: str, *, window: dict[str, int], night: str) -> str:
-    made = desk.call(
-        "POST",
-        "/v1/admin/points/exchanges",
-        title=f"¥5 off for 60 points {night}",
-        points=60,
-        goods="coupon",
-        what={"template_id": template_id},
-        stock=100,
-        **window,
-    )
-    return str(made["exchange_id"])
-
-
-def _pack(desk: Phone, template_id: str, *, own: str, window: dict[str, int], night: str) -> str:
-    made = desk.call(
-        "POST",
-        "/v1/admin/packs",
-        title=f"Tea for friends {night}",
-        after="campaign",
-        template_id=template_id,
-        pieces=3,
-        amounts=[800, 500, 300],
-        sharer={"template_id": own, "after_new": 2},
-        **window,
-    )
-    return str(made["plan_id"])
-
-
-def _close(desk: Phone, shop: Shop) -> None:
-    desk.call("POST", f"/v1/admin/checkins/{shop.week}/close")
-    desk.call("DELETE", f"/v1/admin/points/exchanges/{shop.exchange}")
-    desk.call("POST", f"/v1/admin/packs/{shop.pack}/off")
-    say("The operator closes the week, the exchange and the packs. What was earned stays.")
+    close(operator(url), shop)
 
 
 # --- a week, points -----------------------------------------------------------------------------------------
@@ -208,10 +109,19 @@ def _spreads(url: str, people: dict[str, Phone], shop: Shop, *, night: str) -> N
     last = carol.call("POST", f"{path}/pieces")["coupon"]
     no = refusal(lambda: people["Dave"].call("POST", f"{path}/pieces"))
     say(f"Carol takes the last, {yuan(last['value_fen'])}. Dave is late again: “{no.message}”")
+    _earned(alice, link)
+
+
+def _earned(alice: Phone, link: str) -> None:
     (own,) = alice.call("GET", "/v1/me/coupons?status=unused")["items"]
     total = _funnel(alice, link)
     brought = total["new_members"]
     say(f"Alice's own {yuan(own['value_fen'])} are hers; her link brought {brought} new members.")
+    offered = alice.call("GET", "/v1/rewards")["items"][0]["text"]
+    say(f"A rule says to everybody: “{offered}”")
+    mine = wait_for(lambda: alice.call("GET", "/v1/me/rewards"), lambda found: len(found["items"]) == brought)
+    (gift,) = {gift["text"] for reward in mine["items"] for gift in reward["gifts"]}
+    say(f"So she got {gift} for each of them, and has {_points(alice)}.")
 
 
 def _new(url: str, name: str, link: str, *, night: str) -> Phone:
