@@ -3,7 +3,7 @@
 import urllib3
 
 from infra.local.demo.telling import Phone, named, say, title, wait_for, yuan
-from infra.local.demo.together import campaign
+from infra.local.demo.together import campaign, close
 
 
 def play(url: str, mall_url: str, *, night: str) -> None:
@@ -15,8 +15,10 @@ def play(url: str, mall_url: str, *, night: str) -> None:
     except urllib3.exceptions.NewConnectionError:
         say(f"No mall answers at {mall_url}, so this chapter is left out. Say where it is with --mall.")
         return
-    _both_plays(url, mall, campaign(url, night=night), night=night)
-    _mall_refunds(mall, campaign(url, night=night, group_lifetime_s=2), night=night)
+    long, brief = campaign(url, night=night), campaign(url, night=night, group_lifetime_s=2)
+    _both_plays(url, mall, long, night=night)
+    _mall_refunds(mall, brief, night=night)
+    close(url, long, brief)
     books = mall.call("POST", "/reconciliations")
     differ = len(books["differences"]) or "no"
     say(f"The mall compares its books with Liebian's: {books['compared']} orders, {differ} differences.")
