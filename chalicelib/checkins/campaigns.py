@@ -97,7 +97,8 @@ def visible(*, now: int) -> list[Campaign]:
 
 def everything() -> list[Campaign]:
     """All campaigns, newest first."""
-    return sorted(table.query_all(Campaign, "CHECKINS"), key=lambda row: row.sk, reverse=True)
+    rows = table.query_all(Campaign, "CHECKINS")
+    return sorted(rows, key=lambda row: (row.created_at, row.sk), reverse=True)
 
 
 def calendar(campaign: Campaign) -> Calendar:

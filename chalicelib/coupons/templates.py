@@ -141,7 +141,8 @@ def find(template_id: str, *, now: int) -> Template:
 
 def everything() -> list[Template]:
     """All templates, newest first."""
-    return sorted(table.query_all(Template, "COUPON_TEMPLATES"), key=lambda row: row.sk, reverse=True)
+    rows = table.query_all(Template, "COUPON_TEMPLATES")
+    return sorted(rows, key=lambda row: (row.created_at, row.sk), reverse=True)
 
 
 def shown(*, now: int) -> list[Template]:

@@ -31,7 +31,7 @@ class CouponInUse(Conflict):
     """The coupon is held by another order, on its way to a friend, or used; ``details.state`` says which."""
 
     code = "coupon_in_use"
-    en = "This coupon is in use."
+    en = "This coupon is in use, or has been used."
     zh = "该优惠券正在使用中或已使用。"
     advice = "Show the coupon's state; quote the basket anew."
 

@@ -142,7 +142,8 @@ def visible(*, product_id: str | None = None, now: int) -> list[Campaign]:
 
 def everything() -> list[Campaign]:
     """All campaigns, newest first."""
-    return sorted(table.query_all(Campaign, "CAMPAIGNS"), key=lambda row: row.sk, reverse=True)
+    rows = table.query_all(Campaign, "CAMPAIGNS")
+    return sorted(rows, key=lambda row: (row.created_at, row.sk), reverse=True)
 
 
 def stock_left(campaign: Campaign, sku_id: str) -> dict[int, int]:

@@ -107,7 +107,8 @@ def find(exchange_id: str, *, now: int) -> Exchange:
 
 def everything() -> list[Exchange]:
     """All exchanges, newest first."""
-    return sorted(table.query_all(Exchange, "EXCHANGES"), key=lambda row: str(row.sk), reverse=True)
+    rows = table.query_all(Exchange, "EXCHANGES")
+    return sorted(rows, key=lambda row: (row.created_at, row.sk), reverse=True)
 
 
 def offered(*, now: int) -> list[Exchange]:

@@ -65,7 +65,8 @@ _left: Cache[int] = Cache()
 
 def everything() -> list[Rule]:
     """All rules as they are, newest first."""
-    return list(reversed(table.query_all(Rule, "REWARDS")))
+    rows = table.query_all(Rule, "REWARDS")
+    return sorted(rows, key=lambda row: (row.made_at, row.sk), reverse=True)
 
 
 def show(rule_id: str) -> Rule:

@@ -15,7 +15,7 @@ Try, from another terminal:
   curl {url}/v1/programs
   curl -X POST {url}/v1/sessions -H 'content-type: application/json' \\
        -d '{{"program_id": "demo", "code": "alice"}}'        # any name is a login code here
-  make demo{demo}    # people share and buy together, in half a minute
+  make demo{demo}    # people share, buy together and come back, in half a minute
   open {url}/v1/openapi.json    docs/: README.md, README.zh-CN.md
 The demo mall is at {mall_url} : open it in a browser to buy, pay, ship, refund.
 Operators: Authorization: Bearer demo-owner-key    The mall's secret: demo-mall-secret

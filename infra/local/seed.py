@@ -1,16 +1,24 @@
-"""The demo data of a local run: two programs, an owner's key, things to share, a group-buy.
+"""The demo data of a local run: two programs, an owner's key, things to share, a group-buy, and why to come back.
 
 Planting it again changes nothing.
 """
 
+from chalicelib.checkins import campaigns as checkins
+from chalicelib.checkins import schemas as checkin
 from chalicelib.core import clock
 from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
+from chalicelib.coupons import templates
+from chalicelib.coupons.schemas import MakeTemplate, Scope, Validity, Window
 from chalicelib.groupbuys import campaigns
 from chalicelib.groupbuys.schemas import EditCampaign, Price, Product, Sku
 from chalicelib.members import service as members
 from chalicelib.members.schemas import AddProgram, HandOver
 from chalicelib.operators import service as operators
+from chalicelib.points import exchanges, levels
+from chalicelib.points.schemas import AddExchange, EditLevel, EditLevels, Perks
+from chalicelib.rewards import service as rewards
+from chalicelib.rewards.rules import Limits, RewardGift, RewardTerms
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.schemas import EditCard, EditTarget
 from infra.local import environment, wechat
@@ -26,6 +34,10 @@ def plant() -> None:
         members.add_program(program, by=owner, now=now)
     _things(owner, now=now)
     _group_buy(owner, now=now)
+    _levels(owner, now=now)
+    _check_in(owner, _coupon(owner, now=now), now=now)
+    _exchange(owner, now=now)
+    _reward(owner, now=now)
 
 
 def _programs() -> list[AddProgram]:
@@ -79,3 +91,69 @@ def _group_buy(owner: Operator, *, now: int) -> None:
         ends_at=now + 30 * DAY,
     )
     campaigns.make(together, campaigns.Making(by=owner, now=now, idempotency_key="demo-tea-for-two"))
+
+
+def _levels(owner: Operator, *, now: int) -> None:
+    names = [EditLevel(name="Leaf", growth=0), EditLevel(name="Bud", growth=100)]
+    blossom = EditLevel(name="Blossom", growth=500, perks=Perks(points_bps=12_000))
+    levels.edit(EditLevels(levels=[*names, blossom]), by=owner, now=now)
+
+
+def _coupon(owner: Operator, *, now: int) -> str:
+    """The id of its template."""
+    ten_off = MakeTemplate(
+        title="¥10 off tea",
+        kind="amount_off",
+        value_fen=1000,
+        threshold_fen=5000,
+        scope=Scope(kind="products", ids=["tea"]),
+        claim=Window(starts_at=now, ends_at=now + 30 * DAY),
+        validity=Validity(kind="days", days=7),
+        giftable=True,
+        stock=500,
+    )
+    making = templates.Making(by=owner, now=now, idempotency_key="demo-ten-off")
+    return templates.make(ten_off, making).template_id
+
+
+def _check_in(owner: Operator, template_id: str, *, now: int) -> None:
+    points = checkin.Gift(kind="points", amount=10)
+    growth = checkin.Gift(kind="growth", amount=10)
+    coupon = checkin.Gift(kind="coupon", template_id=template_id)
+    daily = checkin.EditCampaign(
+        title="A cup a day",
+        timezone="Asia/Shanghai",
+        starts_at=now,
+        rewards=[
+            checkin.Reward(by="each", give=[points, growth]),
+            checkin.Reward(by="streak", turns=7, give=[coupon]),
+        ],
+        cycle=7,
+        makeups=checkin.Makeups(points=20, cards=True),
+    )
+    checkins.make(daily, checkins.Making(by=owner, now=now, idempotency_key="demo-a-cup-a-day"))
+
+
+def _exchange(owner: Operator, *, now: int) -> None:
+    card = AddExchange(
+        title="A make-up card",
+        points=10,
+        goods="makeup_card",
+        what={"count": 1},
+        stock=500,
+        starts_at=now,
+        ends_at=now + 30 * DAY,
+    )
+    exchanges.add(card, by=owner, idempotency_key="demo-make-up-card", now=now)
+
+
+def _reward(owner: Operator, *, now: int) -> None:
+    filled = RewardTerms(
+        title="Tea with a friend",
+        on="group.filled",
+        give=[RewardGift(kind="points", amount=50)],
+        to="sharer",
+        limits=Limits(per_member=20),
+    )
+    making = rewards.Making(by=owner, now=now, idempotency_key="demo-tea-with-a-friend")
+    rewards.make(filled, state="on", making=making)
