@@ -20,9 +20,20 @@ from chalicelib.orders import service as orders
 from chalicelib.orders.service import Back, Order
 from infra.local.clients import Store
 from tests.factories import NOW
-from tests.groupbuys import a_campaign, broken, buying, open_paid_group, opened, orders_of, pay, take
+from tests.groupbuys import (
+    a_campaign,
+    broken,
+    buying,
+    open_paid_group,
+    opened,
+    orders_of,
+    pay,
+    run_jobs,
+    take,
+)
 from tests.harness.rows import rows
 from tests.harness.wire import WRITES, Call, Params, wrapped
+from tests.integration.test_stuck import only, settle
 
 LATER = NOW + DAY
 SHOP = Back(reason="shop")
@@ -77,6 +88,30 @@ def test_an_heir_is_refunded_while_the_head_is() -> None:
 
     with before_write(1, lambda: refund(head)):
         refund(heir)
+
+    assert service.find(group.group_id).head_id == other.member_id
+
+
+def test_a_head_is_refunded_while_the_heir_is() -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}), payers=3)
+    head, heir, other = orders_of(group)
+
+    with before_write(1, lambda: refund(heir)):
+        refund(head)
+
+    assert service.find(group.group_id).head_id == other.member_id
+
+
+def test_a_head_is_refunded_while_the_heir_has_gone_and_come_back() -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}), payers=3)
+    head, heir, other = orders_of(group)
+
+    def gone_and_back() -> None:
+        refund(heir)
+        take(group, buying(heir.member_id))
+
+    with before_write(1, gone_and_back):
+        refund(head)
 
     assert service.find(group.group_id).head_id == other.member_id
 
@@ -191,18 +226,28 @@ def test_a_group_is_ended_while_one_of_its_payers_is_refunded() -> None:
     assert [len(orders.money_of(order.order_id)[1]) for order in (payer, *orders_of(group))] == [1, 1]
 
 
-def test_a_group_that_is_ended_piece_by_piece_is_ended_by_another_meanwhile(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(ending, "PAYERS_AT_ONCE", 1)
-    monkeypatch.setattr(ending, "PAYERS_A_BATCH", 1)
-    group = open_paid_group(a_campaign(sizes={4: 8900}, reserve="seat"), payers=3)
+@contextmanager
+def piece_by_piece() -> Iterator[None]:
+    """A group of more payers than one is ended one after the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ending, "PAYERS_AT_ONCE", 1)
+        patch.setattr(ending, "PAYERS_A_BATCH", 1)
+        yield
 
-    with before_write(3, lambda: end(group)):
+
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_a_group_that_is_ended_piece_by_piece_is_ended_by_another_meanwhile(number: int) -> None:
+    """``number``: of the write: before it is begun, between two refunds, before it is over."""
+    campaign = a_campaign(sizes={4: 8900}, reserve="seat")
+    group = open_paid_group(campaign, payers=3)
+
+    with piece_by_piece(), before_write(number, lambda: end(group)):
         end(group)
 
     assert state(group) == "expired"
     assert [len(orders.money_of(order.order_id)[1]) for order in orders_of(group)] == [1, 1, 1]
+    run_jobs(table.client())
+    assert broken(table.client(), campaign.campaign_id, at_rest=True) == []
 
 
 # --- the limits of one member meet --------------------------------------------------------------------------
@@ -214,14 +259,15 @@ def a_late_payer(campaign: Campaign) -> Order:
     return orders.cancel(order, now=NOW)
 
 
-def test_a_join_meets_the_member_s_own_late_payment_at_the_limit_of_units() -> None:
+@pytest.mark.parametrize("joins", [True, False])
+def test_a_buyer_meets_their_own_late_payment_at_the_limit_of_units(joins: bool) -> None:
     campaign = a_campaign(sizes={4: 8900}, per_member_units=2)
     late = a_late_payer(campaign)
     bought = pay(take(open_paid_group(campaign), buying(late.member_id)))
-    third = open_paid_group(campaign)
+    third, wants = open_paid_group(campaign), buying(bought.member_id)
 
     with before_write(2, lambda: pay(late)), pytest.raises(LimitReached):
-        take(third, buying(bought.member_id))
+        take(third, wants) if joins else opened(campaign, wants)
 
 
 def test_a_late_payment_meets_the_member_s_own_join_at_the_limit_of_units() -> None:
@@ -284,6 +330,19 @@ def test_a_member_joins_while_they_open_a_group_of_their_own(number: int) -> Non
         order = take(group, wants)
 
     assert order.head
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_member_opens_a_group_while_they_join_another(number: int) -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    group, wants = open_paid_group(campaign), buying()
+    if number == 2:
+        pay(take(open_paid_group(campaign), wants))
+
+    with before_write(number, lambda: take(group, wants)):
+        order = opened(campaign, wants).order
+
+    assert not order.head
 
 
 def test_a_member_joins_while_their_late_payment_is_seated_in_the_same_group() -> None:
@@ -375,6 +434,67 @@ def test_a_late_payment_that_goes_back_meets_another_of_its_order() -> None:
     assert [row.state for row in orders.money_of(late.order_id)[0]] == ["returned"] * 2
 
 
+def test_a_late_payment_meets_a_payment_that_makes_it_the_last() -> None:
+    campaign = a_campaign()
+    late = a_late_payer(campaign)
+    joiner = take(service.find(late.group_id))
+
+    with before_write(1, lambda: pay(joiner)):
+        pay(late)
+
+    assert state(service.find(late.group_id)) == "filled"
+
+
+def a_newer_seat(campaign: Campaign, late: Order) -> Order:
+    """Of the same member, in the same group, unpaid."""
+    return take(service.find(late.group_id), buying(late.member_id))
+
+
+def test_a_late_payment_takes_over_a_seat_while_another_s_makes_it_the_last() -> None:
+    campaign = a_campaign()
+    late = a_late_payer(campaign)
+    a_newer_seat(campaign, late)
+    joiner = take(service.find(late.group_id))
+
+    with before_write(1, lambda: pay(joiner)):
+        pay(late)
+
+    assert state(service.find(late.group_id)) == "filled"
+
+
+def test_a_late_payment_takes_over_a_seat_while_its_group_ends() -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    late = a_late_payer(campaign)
+    a_newer_seat(campaign, late)
+
+    with before_write(1, lambda: end(service.find(late.group_id))):
+        pay(late)
+
+    assert orders.show(late.order_id).state == "refunding"
+
+
+def test_two_late_payments_of_one_order_take_over_a_seat() -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    late = a_late_payer(campaign)
+    a_newer_seat(campaign, late)
+
+    with before_write(1, lambda: pay(late, "pay-1")):
+        pay(late, "pay-2")
+
+    assert sorted(row.state or "" for row in orders.money_of(late.order_id)[0]) == ["returned", "taken"]
+
+
+def test_a_late_payment_takes_over_an_own_group_while_it_lapses() -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    late = a_late_payer(campaign)
+    own = opened(campaign, buying(late.member_id))
+
+    with before_write(1, lambda: ending.release(own.order, NOW)):
+        pay(late)
+
+    assert (state(own.group), orders.show(late.order_id).state) == ("lapsed", "paid")
+
+
 def test_a_late_payment_takes_over_a_seat_while_its_own_payment_comes() -> None:
     campaign = a_campaign(sizes={4: 8900})
     late = a_late_payer(campaign)
@@ -461,10 +581,24 @@ def test_a_head_s_payment_meets_the_end_of_the_hold() -> None:
 def test_a_second_payment_of_an_order_meets_itself() -> None:
     order = pay(take(open_paid_group(a_campaign(sizes={4: 8900}))))
 
-    with before_write(1, lambda: pay(order, "pay-2")):
+    def pays_and_has_it_back() -> None:
+        pay(order, "pay-2")
+        assert due.run(job=orders.REFUND_JOB, worker="w", now=NOW, seconds=30).handled == 1
+
+    with before_write(1, pays_and_has_it_back):
         pay(order, "pay-2")
 
-    assert len(orders.money_of(order.order_id)[1]) == 1
+    assert [row.state for row in orders.money_of(order.order_id)[1]] == ["done"]
+
+
+def test_a_wrong_amount_is_told_again_while_a_person_gives_it_back() -> None:
+    order = take(open_paid_group(a_campaign(sizes={4: 8900})))
+    pay(order, "pay-1", amount_fen=1)
+
+    with before_write(1, lambda: settle(only().id, "refund")):
+        pay(order, "pay-1", amount_fen=1)
+
+    assert [row.state for row in orders.money_of(order.order_id)[0]] == ["returned"]
 
 
 def test_an_unpaid_head_goes_while_the_payment_comes() -> None:

@@ -85,10 +85,56 @@ ENOUGH: dict[Several, str] = {
     ): "a payment that goes back is new, and so is its refund, and its order is cancelled until then",
 }
 
+_TAKEN_OVER = {
+    *_of("settling._taking_over → orders.taken", "Order exists", "Order state = cancelled"),
+    *_of("settling._taking_over → orders.cancelled", "Order state = pending"),
+    *_of(
+        "settling._taken_over → settling._taking_over",
+        "Seat exists",
+        "Seat state = held",
+        "Seat order_id = ?",
+    ),
+}
+ENOUGH |= {
+    frozenset(_TAKEN_OVER): "the late order, the newer one and the seat change in one transaction",
+    frozenset(_TAKEN_OVER | _of("settling._taking_over → settling._opened", "Group state = opening")): (
+        "an opening group is as unpaid as its head's order"
+    ),
+    frozenset(
+        _of(
+            "orders.told_partly_refunded → orders.reduced", "Order exists", "Order state in paid or completed"
+        )
+        | _of("orders.told_partly_refunded → orders.reduced", "Order refundable_fen >= ?")
+    ): "nothing is left of an order that is over, and nothing is there before it is paid",
+    frozenset(
+        _refunding("ending._refunds")
+        | _REFUND_KEY
+        | _of(
+            "ending._refunding → ending._refunded",
+            "Seat exists",
+            "Seat state = confirmed",
+            "Seat order_id = ?",
+        )
+    ): f"{_ONE_REFUND}, and the seat with them",
+}
+
 _FRESH = "its id is fresh; the condition makes a repeat of the same write harmless after a lost reply"
 _NEVER_DELETED = "such a row is never deleted; the condition keeps a mistake from beginning a torn one"
 
+_OF_THE_WINDOW = (
+    "only an edit of the campaign moves its window, and the campaign's own is asked before; it is here for processes "
+    "that remember the campaign as it was"
+)
+
 REASONS: dict[str, str] = {
+    "service._opening → service.stock_taken: Stock starts_at <= ?": _OF_THE_WINDOW,
+    "service._opening → service.stock_taken: Stock ends_at > ?": _OF_THE_WINDOW,
+    "service._join → service._joining: Group expires_at > ?": (
+        "a rule of business: a group's end never moves, so the look before the write asks the same of the same clock"
+    ),
+    "service._join → service._joining: Group state = open": (
+        "a rule of business: who holds a seat in a group that is over has it until the hold ends, and pays late"
+    ),
     "service._open → service._opening: Group is new": _FRESH,
     "service._open → service._opening: Seat is new": _FRESH,
 }

@@ -17,6 +17,7 @@ from tests.mutations.terms import Term, recording, without
 
 EXAMPLES = 60
 ENDS_WITHIN_S = 400
+MODULES = ("test_groupbuys_meetings", "test_groupbuys", "test_groupbuy_payments")
 RACES = ("tests/races", "-k", "groupbuys and not harness_sees and not storm")
 Noticed = Callable[[Set[Term]], str | None]
 
@@ -80,12 +81,13 @@ def _in_a_word(error: BaseException) -> str:
 
 def noticed_by_a_meeting(off: Set[Term]) -> str | None:
     """The first of the meetings of a known course that ends otherwise without these terms."""
-    return _in_a_child(lambda: _coursed(off, "test_groupbuys_meetings"))
+    return _in_a_child(lambda: _coursed(off, MODULES[0]))
 
 
 def noticed_by_a_course(off: Set[Term]) -> str | None:
     """The same of all other tests of the rules."""
-    return _in_a_child(lambda: _coursed(off, "test_groupbuys"))
+    others = MODULES[1:]
+    return next(filter(None, (_in_a_child(lambda: _coursed(off, one)) for one in others)), None)  # noqa: B023
 
 
 def _coursed(off: Set[Term], module: str) -> None:
@@ -133,8 +135,7 @@ def asked_by(module: str) -> list[tuple[Course, Set[Term]]]:
 
 def every_term() -> set[Term]:
     """The terms that any of these tests ask for."""
-    modules = ("test_groupbuys_meetings", "test_groupbuys")
-    return set().union(*(asked for module in modules for _, asked in asked_by(module)))
+    return set().union(*(asked for module in MODULES for _, asked in asked_by(module)))
 
 
 def courses(module: str) -> Iterator[Course]:
@@ -151,13 +152,14 @@ def courses(module: str) -> Iterator[Course]:
             yield name, test
         elif wants == ["monkeypatch"]:
             yield name, functools.partial(patched, test)
-        elif len(wants) == 1 and hasattr(test, "pytestmark"):
+        elif len(wants) == 1 and _marked(test):
             yield from ((name, functools.partial(test, one)) for one in _marked(test))
 
 
 def _marked(test: Any) -> list[Any]:
     """What a test is run with, one after the other."""
-    return [one for mark in test.pytestmark if mark.name == "parametrize" for one in mark.args[1]]
+    marks = getattr(test, "pytestmark", ())
+    return [one for mark in marks if mark.name == "parametrize" for one in mark.args[1]]
 
 
 def noticed_by_a_race(off: Set[Term]) -> str | None:
