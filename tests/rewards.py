@@ -19,7 +19,6 @@ import msgspec
 import pytest
 
 from chalicelib.core import facts, ledger, table
-from chalicelib.core.cache import FRESH_FOR_S
 from chalicelib.core.errors import Conflict
 from chalicelib.core.table import IntAttribute, Row, Write
 from chalicelib.members import service as members
@@ -132,7 +131,7 @@ def making(*, now: int = NOW, key: str | None = None) -> Making:
 
 def a_rule(*, state: Any = "on", now: int = NOW, **told: Any) -> InForce:
     """A rule that is in force from ``now`` on."""
-    made = service.make(terms(**told), state=state, making=making(now=now - FRESH_FOR_S))
+    made = service.make(terms(**told), state=state, making=making(now=now - service.BEGINS_AFTER_S))
     return next(rule for rule in service.current(now=now) if rule.rule_id == made.rule_id)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from chalicelib.core import config, ids, table
-from chalicelib.core.cache import FRESH_FOR_S, Cache
+from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.shards import evenly
@@ -55,7 +55,10 @@ class InForce:
     terms: RewardTerms
 
 
-_rules: Cache[list[InForce]] = Cache()
+BEGINS_AFTER_S = 5
+"""How long after it is said a version begins: until then some process may not have heard of it."""
+
+_rules: Cache[list[InForce]] = Cache(for_s=BEGINS_AFTER_S)
 _older: Cache[list[InForce]] = Cache()
 _left: Cache[int] = Cache()
 
@@ -99,7 +102,7 @@ def versions(rule_id: str) -> list[InForce]:
 
 
 def current(*, now: int) -> list[InForce]:
-    """The newest version of every rule, on or off, at most 30 seconds old."""
+    """The newest version of every rule, on or off; none begins before every process has read it."""
     return _rules.get("all", now=now, load=lambda: [_in_force(row) for row in everything()])
 
 
@@ -237,8 +240,7 @@ def _row(rule_id: str, terms: RewardTerms, *, n: int, state: str, fingerprint: s
         n=n,
         state=state,
         terms=msgspec.to_builtins(terms),
-        # From when every process knows it; until then the version before is in force everywhere.
-        since=now + FRESH_FOR_S,
+        since=now + BEGINS_AFTER_S,
         made_at=now,
         fingerprint=fingerprint,
     )

@@ -155,5 +155,8 @@ def _reward(owner: Operator, *, now: int) -> None:
         to="sharer",
         limits=Limits(per_member=20),
     )
-    making = rewards.Making(by=owner, now=now, idempotency_key="demo-tea-with-a-friend")
+    # In force at once: nobody is here yet who could not have heard of it.
+    making = rewards.Making(
+        by=owner, now=now - rewards.BEGINS_AFTER_S, idempotency_key="demo-tea-with-a-friend"
+    )
     rewards.make(filled, state="on", making=making)

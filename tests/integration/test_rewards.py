@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from chalicelib.core import cache, doors, facts, ledger, table
-from chalicelib.core.cache import FRESH_FOR_S
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Listing
@@ -584,7 +583,7 @@ def test_a_rule_is_in_force_once_every_process_knows_it(alice: str, settle: Read
     service.make(terms(), state="on", making=making(now=NOW))
     link = a_link(sharer_id=alice)
 
-    for at in (NOW, NOW + FRESH_FOR_S - 1, NOW + FRESH_FOR_S):
+    for at in (NOW, NOW + service.BEGINS_AFTER_S - 1, NOW + service.BEGINS_AFTER_S):
         comes(link, now=at)
     settle(now=NOW + DAY)
 
@@ -598,12 +597,12 @@ def test_what_happened_is_judged_by_the_version_of_its_time(alice: str, settle: 
     service.edit(
         rule.rule_id,
         terms(give=[{"kind": "points", "amount": 100}]),
-        making=making(now=NOW + 20 - FRESH_FOR_S),
+        making=making(now=NOW + 20 - service.BEGINS_AFTER_S),
     )
     comes(link, now=NOW + 30)
-    service.switch(rule.rule_id, to="off", making=making(now=NOW + 40 - FRESH_FOR_S))
+    service.switch(rule.rule_id, to="off", making=making(now=NOW + 40 - service.BEGINS_AFTER_S))
     comes(link, now=NOW + 50)
-    service.switch(rule.rule_id, to="on", making=making(now=NOW + 60 - FRESH_FOR_S))
+    service.switch(rule.rule_id, to="on", making=making(now=NOW + 60 - service.BEGINS_AFTER_S))
 
     settle(now=NOW + 70)
 

@@ -122,15 +122,16 @@ _FRESH = "its id is fresh; the condition makes a repeat of the same write harmle
 _NEVER_DELETED = "such a row is never deleted; the condition keeps a mistake from beginning a torn one"
 
 _OF_THE_WINDOW = (
-    "only an edit of the campaign moves its window, and the campaign's own is asked before; it is here for processes "
-    "that remember the campaign as it was"
+    "only an edit of the campaign moves its window, and the campaign's own is asked before; it is here for "
+    "processes that remember the campaign as it was"
 )
 
 REASONS: dict[str, str] = {
     "service._opening → service.stock_taken: Stock starts_at <= ?": _OF_THE_WINDOW,
     "service._opening → service.stock_taken: Stock ends_at > ?": _OF_THE_WINDOW,
     "service._join → service._joining: Group expires_at > ?": (
-        "a rule of business: a group's end never moves, so the look before the write asks the same of the same clock"
+        "a rule of business: a group's end never moves, so the look before the write asks the same of the same "
+        "clock"
     ),
     "service._join → service._joining: Group state = open": (
         "a rule of business: who holds a seat in a group that is over has it until the hold ends, and pays late"

@@ -101,6 +101,9 @@ def _spreads(url: str, people: dict[str, Phone], shop: Shop, *, night: str) -> N
     say(f"A coupon of her own waits until {pack['new_missing']} friends who are new have taken a piece.")
     target = {"kind": "pack", "id": pack["pack_id"]}
     link = alice.call("POST", "/v1/links", target=target, channel="wechat")["code"]
+    # A rule begins some seconds after it is made, when every process knows it.
+    rule = f"/v1/admin/rewards/{shop.reward}"
+    wait_for(lambda: operator(url).call("GET", rule), lambda found: bool(found["since"] < found["now"]))
     for name in ("Erin", "Frank"):
         friend = _new(url, name, link, night=night)
         got = friend.call("POST", f"{path}/pieces")["coupon"]
