@@ -64,6 +64,7 @@ class Order(Row, discriminator="order"):
     prepay_id = UnicodeAttribute(null=True)
     prepay_closed = BooleanAttribute(null=True)
     payment_id = UnicodeAttribute(null=True)
+    paid_fen = IntAttribute(null=True)
     paid_at = IntAttribute(null=True)
     refundable_fen = IntAttribute(null=True)
     refunded_fen = IntAttribute(null=True)

@@ -155,6 +155,11 @@ def of_turnover(refund: Refund) -> bool:
     return payment is not None and payment.state == "taken"
 
 
+def came_fen(order: Order) -> int:
+    """What was paid for a paid order: what it owes, unless a person accepted another amount."""
+    return int(order.amount_fen if order.paid_fen is None else order.paid_fen)
+
+
 # --- writes for the rooms that sell -------------------------------------------------------------------------
 
 
@@ -166,6 +171,7 @@ def taken(order: Order, paid: Paid, *, before: str, refuse: Refusal, now: int, *
     actions = [
         Order.state.set("paid"),
         Order.payment_id.set(paid.payment_id),
+        Order.paid_fen.set(paid.amount_fen),
         Order.paid_at.set(now),
         Order.refundable_fen.set(paid.amount_fen),
         *_on_the_books(order, now=now),

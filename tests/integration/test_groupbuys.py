@@ -1200,6 +1200,18 @@ def test_a_late_payment_goes_back_at_once_where_the_campaign_says_so() -> None:
     assert room(group) == ("open", 2, 2)
 
 
+def test_a_late_payment_takes_over_a_newer_order_also_where_late_payments_go_back() -> None:
+    group = open_paid_group(a_campaign(late_payment="refund"))
+    late = a_late_order(group)
+    newer = take(group, buying(late.member_id))
+
+    paid = pay(late)
+
+    assert (paid.state, state(newer)) == ("paid", ["cancelled"])
+    assert seated(group)[late.member_id] == (late.order_id, "confirmed")
+    assert (room(group), part(paid)) == (("open", 1, 1), (1, 0))
+
+
 def test_a_late_payment_that_is_reported_again_changes_nothing() -> None:
     group = open_paid_group(a_campaign())
     kept, returned = a_late_order(group), a_late_order(group)
@@ -1647,6 +1659,15 @@ def test_the_mall_gives_a_seat_back_once_and_not_when_it_is_paid() -> None:
         seats_mall.give_seat_back(a_call(), "M2")
     with pytest.raises(NotFound):
         seats_mall.give_seat_back(a_call(), "M9")
+
+
+def test_the_mall_gives_a_seat_back_by_the_number_that_it_gave_to_an_order_of_the_phone_s() -> None:
+    order = opened(a_campaign()).order
+    tell("order.created", order.order_id, mall_order_id="M7")
+
+    given = [seats_mall.give_seat_back(a_call(), "M7").state for _ in range(2)]
+
+    assert (given, state(orders.show(order.order_id))) == (["cancelled"] * 2, ["cancelled"])
 
 
 def test_the_mall_reads_what_to_charge_and_names_an_order_that_the_phone_made_first() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from chalicelib.core import due, table
 from chalicelib.core.clock import DAY
-from chalicelib.core.errors import Invalid
-from chalicelib.groupbuys import campaigns, ending, service
+from chalicelib.core.errors import Busy, Invalid
+from chalicelib.groupbuys import campaigns, ending, service, settling
 from chalicelib.groupbuys.models import Campaign, Group
 from chalicelib.groupbuys.service import Buying, LimitReached, OrderInTheWay, SkuSoldOut
 from chalicelib.orders import gateways
@@ -366,6 +366,24 @@ def test_one_order_of_the_mall_is_brought_by_two_members_at_once(joins: bool) ->
 
     with before_write(1, lambda: brings(other)), pytest.raises(OrderInTheWay):
         brings(one)
+
+
+def test_a_payment_whose_group_keeps_changing_keeps_its_seat_and_is_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}), payers=2)
+    order, third = take(group), take(group)
+    monkeypatch.setattr(settling, "ROUNDS", 1)
+
+    # It is the last by the time it is sent, and was sent as another: there is no round left to send it as the last.
+    with before_write(1, lambda: pay(third)), pytest.raises(Busy):
+        pay(order, "pay-1")
+
+    assert [
+        seat.state for seat in service.with_seats(group.group_id)[1] if seat.order_id == order.order_id
+    ] == ["held"]
+    monkeypatch.undo()
+    assert (pay(order, "pay-1").state, state(group)) == ("paid", "filled")
 
 
 # --- late payments meet -------------------------------------------------------------------------------------
