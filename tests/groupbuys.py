@@ -599,6 +599,7 @@ def _jobs_of(row: Plain) -> tuple[str | None, ...]:
         ("group", "expired"): ("react", None),
         ("refund", "due"): ("refund",),
         ("refund", "sent"): ("refund",),
+        ("refund", "done"): (None, "stuck#twice"),
         ("payment", "mismatch"): ("stuck#mismatch",),
         ("payment", "taken"): (None,) if row.get("by_hand") in _LEFT else ("unfinished",),
     }
