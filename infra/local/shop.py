@@ -63,7 +63,7 @@ class ShopOrder:
     def left_fen(self, payment_id: str) -> int:
         """What of this payment has not gone back."""
         back = sum(refund.amount_fen for refund in self.refunds.values() if refund.payment_id == payment_id)
-        return self.payments[payment_id] - back
+        return self.payments.get(payment_id, 0) - back
 
     @property
     def names(self) -> dict[str, str]:
@@ -236,7 +236,7 @@ class Shop:
             fresh = data["refund_id"] not in order.refunds
             if fresh:
                 # What the shop gave back by itself meanwhile is not given twice.
-                about = data["payment_id"]
+                about = data.get("payment_id") or next(iter(order.payments), "")
                 fen = min(data["amount_fen"], order.left_fen(about))
                 told = {"asked": True, "reason": data["reason"], "payment_id": about}
                 self._give_back(order, data["refund_id"], fen, **told)
