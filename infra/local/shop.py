@@ -106,7 +106,7 @@ class Shop:
         named["mall_order_id"] = number
         answer = self._ask("POST", "/v1/mall/events", named, what="order.created")["order"]
         if answer["gateway"] != "mall":
-            raise Refused(409, "paid_elsewhere", "this order is paid already, and not here")
+            raise Refused(409, "paid_elsewhere", "this order is paid, or begun to be, and not here")
         return self._seated(self._kept(order), answer)
 
     def ask_for_seat(self, *, campaign_id: str, buyer: str, **wanted: Any) -> ShopOrder:
