@@ -571,10 +571,9 @@ def _differences_are_right(books: Books) -> Iterator[str]:
 
 
 def _difference(group: Plain, order: Plain) -> int:
-    """What the final price is below the price that was promised."""
-    promised = _json(group["prices"])[order["sku_id"]]
+    """What came above the final price."""
     final = rules.final_prices(_json(group["steps"]), _json(group["prices"]), group["real_members"])
-    return int((promised - final[order["sku_id"]]) * order["quantity"])
+    return max(0, int(order["paid_fen"] - final[order["sku_id"]] * order["quantity"]))
 
 
 def _what_is_due_has_something_to_do(books: Books) -> Iterator[str]:
@@ -600,6 +599,7 @@ def _jobs_of(row: Plain) -> tuple[str | None, ...]:
         ("group", "expired"): ("react", None),
         ("refund", "due"): ("refund",),
         ("refund", "sent"): ("refund",),
+        ("refund", "done"): (None, "stuck#twice"),
         ("payment", "mismatch"): ("stuck#mismatch",),
         ("payment", "taken"): (None,) if row.get("by_hand") in _LEFT else ("unfinished",),
     }

@@ -369,15 +369,15 @@ def _promoted(seat: Seat) -> list[Write]:
 
 @facts.reaction("group.filled", name="groupbuys.give_differences_back", money=True)
 def give_differences_back(group: Group, now: int) -> Sequence[Write]:
-    """A ladder's final price is that of the step it reached: what was paid above it goes back."""
+    """A ladder's final price is that of the step it reached: what came above it goes back."""
     if not group.steps or group.real_members is None:
         return []
     final = rules.final_prices(group.steps, group.prices, group.real_members)
     writes: list[Write] = []
     for seat in service.with_seats(group.group_id)[1]:
-        over_fen = (group.prices[seat.sku_id] - final[seat.sku_id]) * seat.quantity
         order = orders.show(seat.order_id)
-        # A person may have accepted less than the price, or the mall have given a part back.
+        # A person may have accepted another amount than the price, or the mall have given a part back.
+        over_fen = orders.came_fen(order) - final[seat.sku_id] * seat.quantity
         over_fen = min(over_fen, order.refundable_fen or 0)
         if seat.state == "confirmed" and order.state in ("paid", "completed") and over_fen > 0:
             cause = f"{order.payment_id}#difference"

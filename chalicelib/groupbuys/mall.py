@@ -94,5 +94,7 @@ def _join(campaign_id: str, group_id: str, buying: service.Buying, *, now: int) 
 @api.delete("/v1/mall/seats/{mall_order_id}", door=doors.MALL, refuses=[NotFound, orders.OrderOver, Busy])
 def give_seat_back(call: Call, mall_order_id: str) -> OrderAnswer:
     """The mall's unpaid order is over: its seat is free again."""
-    order = orders.show(orders.id_for_mall(mall_order_id))
+    order = orders.find_for_mall(mall_order_id)
+    if order is None:
+        raise NotFound
     return order_answer(orders.cancel(order, now=call.now), now=call.now)

@@ -157,7 +157,7 @@ def count_paid(order: Order, now: int) -> Sequence[Write]:
     if order.purpose != "group" or order.paid_at is None:
         return []
     new = _new_member(order, now=now)
-    counts = (Day.paid.add(1), Day.turnover_fen.add(order.amount_fen), Day.new_members.add(len(new)))
+    counts = (Day.paid.add(1), Day.turnover_fen.add(orders.came_fen(order)), Day.new_members.add(len(new)))
     return [*_counted(order.campaign_id, order.paid_at, *counts), *new]
 
 

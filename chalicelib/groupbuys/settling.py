@@ -3,7 +3,7 @@
 Only the state of rows decides here, never the clock: money that came before the job wins.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -64,7 +64,11 @@ def settle(order: Order, paid: Paid, now: int) -> None:
 
 
 def _confirmed(order: Order, paid: Paid, *, now: int) -> bool:
-    """Confirm the order's own seat; false: look at the order again."""
+    """Confirm the order's own seat; false: look at the order again.
+
+    Raises:
+        Busy: the group kept changing; the seat is still held for the payment, which is told again.
+    """
     last = order.size == 2 and not order.head
     for _ in range(ROUNDS):
         try:
@@ -78,6 +82,8 @@ def _confirmed(order: Order, paid: Paid, *, now: int) -> bool:
             last = found.row.missing == 1
         except _SeatLost:
             break
+    else:
+        raise Busy
     # The group is over, or the seat is somebody else's: the order is let go, and its payment comes late.
     with suppress(orders.PrepayOpen):  # it was begun since the order was read: it is read again
         if_unpayable(service.held_by(order), closed=order.prepay_id, now=now)
@@ -140,23 +146,23 @@ def _filled(order: Order, *, now: int) -> Sequence[Action]:
 
 def _placed_late(order: Order, paid: Paid, *, now: int) -> bool:
     """A payment of an order that was let go: its own newer seat, its group, others nearest to full, or back."""
-    group = table.get(Group, Group.key(order.group_id))
-    if group is None or group.late_payment == "elsewhere":
-        campaign = campaigns.find(order.campaign_id, now=now)
-        tries: list[Callable[[], bool]] = [lambda: _taken_over(order, paid, now=now)]
-        places = _places(campaign, order, group, now=now)
-        tries += [_seating(campaign, order, paid, there, now=now) for there in places]
-        for attempt in tries:
-            try:
-                if attempt():
-                    return True
-            except _OrderMoved:
-                return False
     try:
+        if _taken_over(order, paid, now=now) or _placed_elsewhere(order, paid, now=now):
+            return True
         table.transact(orders.returned(order, paid, reason="late_payment", refuse=_OrderMoved, now=now))
     except _OrderMoved:
         return False
     return True
+
+
+def _placed_elsewhere(order: Order, paid: Paid, *, now: int) -> bool:
+    """A seat in its own group or in another, if its group was opened to take late payments so."""
+    group = table.get(Group, Group.key(order.group_id))
+    if group is not None and group.late_payment != "elsewhere":
+        return False
+    campaign = campaigns.find(order.campaign_id, now=now)
+    places = _places(campaign, order, group, now=now)
+    return any(_seated(campaign, order, paid, there, now=now) for there in places)
 
 
 def _places(campaign: Campaign, order: Order, own: Group | None, *, now: int) -> list[Group]:
@@ -170,28 +176,26 @@ def _places(campaign: Campaign, order: Order, own: Group | None, *, now: int) ->
     return same[: service.OFFERED + 1]
 
 
-def _seating(campaign: Campaign, order: Order, paid: Paid, group: Group, *, now: int) -> Callable[[], bool]:
-    def attempt() -> bool:
-        taken = service.first_shard(campaign, group, order)
-        last = group.missing == 1
-        for _ in range(ROUNDS):
-            try:
-                table.transact(_late(campaign, order, paid, group, taken, last=last, now=now))
-                return True
-            except _GroupIs as found:
-                if found.row is None or found.row.state != "open" or found.row.free < 1:
-                    return False
-                last = found.row.missing == 1
-            except StockShort:
-                elsewhere = _units_of_other_shards(campaign, order)
-                if elsewhere is None:
-                    return False
-                taken = elsewhere
-            except (SeatTaken, _NoRoom):
+def _seated(campaign: Campaign, order: Order, paid: Paid, group: Group, *, now: int) -> bool:
+    """Seat a late payment in this group; false: it cannot be."""
+    taken = service.first_shard(campaign, group, order)
+    last = group.missing == 1
+    for _ in range(ROUNDS):
+        try:
+            table.transact(_late(campaign, order, paid, group, taken, last=last, now=now))
+            return True
+        except _GroupIs as found:
+            if found.row is None or found.row.state != "open" or found.row.free < 1:
                 return False
-        return False
-
-    return attempt
+            last = found.row.missing == 1
+        except StockShort:
+            elsewhere = _units_of_other_shards(campaign, order)
+            if elsewhere is None:
+                return False
+            taken = elsewhere
+        except (SeatTaken, _NoRoom):
+            return False
+    return False
 
 
 def _units_of_other_shards(campaign: Campaign, order: Order) -> rules.Taken | None:

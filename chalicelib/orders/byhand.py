@@ -18,7 +18,15 @@ from chalicelib.operators import stuck
 from chalicelib.operators.stuck import ByHand, Moved, Story, Trouble
 from chalicelib.orders import service
 from chalicelib.orders.models import Order, Payment, Refund
-from chalicelib.orders.service import MISMATCH_JOB, REFUND_JOB, UNFINISHED_JOB, Back, Paid, PaymentKnown
+from chalicelib.orders.service import (
+    MISMATCH_JOB,
+    REFUND_JOB,
+    TWICE_JOB,
+    UNFINISHED_JOB,
+    Back,
+    Paid,
+    PaymentKnown,
+)
 
 
 def _tell(rows: Sequence[Payment | Refund]) -> list[Story]:
@@ -124,6 +132,18 @@ stuck.trouble(
         urgency=0,
         tell=_tell,
         settle={"paid": note_paid_back},
+    )
+)
+
+stuck.trouble(
+    Trouble(
+        job=TWICE_JOB,
+        en="A refund that the mall may have given twice",
+        zh="商城可能重复退款",
+        urgency=0,
+        tell=_tell,
+        retry=False,
+        settle={"seen": stuck.empty},
     )
 )
 

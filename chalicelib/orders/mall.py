@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 from chalicelib.core import doors
-from chalicelib.core.errors import Busy, Invalid, NotFound
+from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.http import Api, Call
-from chalicelib.orders import service
+from chalicelib.members import service as members
+from chalicelib.orders import giving, service
 from chalicelib.orders.answers import mall_order, order_answer
+from chalicelib.orders.giving import Given
 from chalicelib.orders.schemas import (
     Difference,
     EventTaken,
@@ -16,7 +18,7 @@ from chalicelib.orders.schemas import (
     Reconcile,
     Reconciled,
 )
-from chalicelib.orders.service import Back, Order, Paid
+from chalicelib.orders.service import Order, Paid
 
 api = Api(__name__)
 
@@ -27,18 +29,51 @@ def show(call: Call, order_id: str) -> MallOrder:
     return mall_order(service.show(order_id), now=call.now)
 
 
+class OrderNotKnown(Conflict):
+    """Money came for, or went back of, an order that the mall has not named yet."""
+
+    code = "order_not_known"
+    en = "This order is not known yet."
+    zh = "尚无此订单。"
+    advice = "Send it again, with the same id, after order.created of this order was taken."
+
+
 @api.post(
-    "/v1/mall/events", door=doors.MALL, refuses=[Invalid, service.OrderOver, service.MallOrderTaken, Busy]
+    "/v1/mall/events",
+    door=doors.MALL,
+    refuses=[
+        Invalid,
+        NotFound,
+        OrderNotKnown,
+        giving.PaymentNotKnown,
+        service.OrderOver,
+        service.MallOrderTaken,
+        service.OrderNamed,
+        members.MemberBlocked,
+        Busy,
+    ],
 )
 def take_event(call: Call, body: MallEvent) -> EventTaken:
     """Something happened in the mall; told again, or out of order, it leads to the same."""
+    if body.type == "member.linked":
+        return _linked(call, body)
     order = _order_of(body.order_id, body.mall_order_id)
+    if order is None and body.type in _OF_MONEY:
+        raise OrderNotKnown(order_id=body.order_id, mall_order_id=body.mall_order_id)
     takes = _TAKES.get(body.type)
     if order is None or takes is None:
         return EventTaken(id=body.id, handled=False, order=None, now=call.now)
     takes(order, body, call.now)
     order = service.show(order.order_id)
     return EventTaken(id=body.id, handled=True, order=order_answer(order, now=call.now), now=call.now)
+
+
+def _linked(call: Call, event: MallEvent) -> EventTaken:
+    """Whom the mall knows by several names is one member here."""
+    if event.member is None:
+        raise Invalid(field="member", reason="member.linked needs member")
+    members.referred(event.member, now=call.now)
+    return EventTaken(id=event.id, handled=True, order=None, now=call.now)
 
 
 def _order_of(order_id: str | None, mall_order_id: str | None) -> Order | None:
@@ -59,23 +94,20 @@ def _paid(order: Order, event: MallEvent, now: int) -> None:
 
 
 def _refunded(order: Order, event: MallEvent, now: int) -> None:
-    """Ours is confirmed; the mall's own is followed, in full or in part."""
+    """Ours is confirmed; the mall's own is followed: all of a payment, or a part."""
     if event.refund_id and event.refund_id.startswith("rfd_"):
         service.confirm_refund(service.find_refund(order.order_id, event.refund_id), now=now)
         return
-    cause = f"mall#{event.refund_id or event.id}"
-    if order.state == "refunded" or service.refund_known(order.order_id, cause):
-        return  # told again: half of an order must not take the other half with it
-    if event.amount_fen is None or event.amount_fen == order.refundable_fen:
-        service.refund(order.order_id, back=Back(reason="mall", done=True), now=now)
-        return
-    service.told_partly_refunded(order, amount_fen=event.amount_fen, cause=cause, now=now)
+    number = event.refund_id or event.id
+    given = Given(number=number, amount_fen=event.amount_fen, payment_id=event.payment_id)
+    giving.follow(order, given, now=now)
 
 
 def _cancelled(order: Order, event: MallEvent, now: int) -> None:
     service.cancel(order, now=now)
 
 
+_OF_MONEY = ("order.paid", "order.refunded")
 _TAKES: dict[str, Callable[[Order, MallEvent, int], None]] = {
     "order.created": _created,
     "order.paid": _paid,
@@ -94,13 +126,40 @@ _TAKES: dict[str, Callable[[Order, MallEvent, int], None]] = {
 
 @api.post("/v1/mall/reconciliations", door=doors.MALL, refuses=[Invalid])
 def reconcile(call: Call, body: Reconcile) -> Reconciled:
-    """Compare a day of the mall's books with ours: every difference is listed, none is repaired."""
-    found = [difference for line in body.orders for difference in _differences(line)]
+    """Compare a day of the mall's books with ours: every difference is listed, none is repaired.
+
+    Of more than 200 orders send slices, sorted by order_id: each says ``after`` which it begins, ``until`` which
+    it goes; one without them is the whole day. What came here on that day and is not in it is ``missing_there``.
+    """
+    known = [(line, _order_of(line.order_id, line.mall_order_id)) for line in body.orders]
+    found = [difference for line, order in known for difference in _differences(line, order)]
+    found += _missing_there(body, {order.order_id for _, order in known if order is not None})
     return Reconciled(day=body.day, compared=len(body.orders), differences=found, now=call.now)
 
 
-def _differences(line: MallLine) -> list[Difference]:
-    order = _order_of(line.order_id, line.mall_order_id)
+def _missing_there(body: Reconcile, known: set[str]) -> list[Difference]:
+    try:
+        paid = service.paid_on(body.day)
+    except ValueError as no_day:
+        raise Invalid(field="day", reason="there is no such day") from no_day
+    return [
+        Difference(
+            order_id=order.order_id,
+            mall_order_id=order.mall_order_id,
+            what="missing_there",
+            theirs=None,
+            ours=service.came_fen(order),
+        )
+        for order in paid
+        if order.gateway == "mall" and order.order_id not in known and _within(body, order.order_id)
+    ]
+
+
+def _within(body: Reconcile, order_id: str) -> bool:
+    return (body.after is None or order_id > body.after) and (body.until is None or order_id <= body.until)
+
+
+def _differences(line: MallLine, order: Order | None) -> list[Difference]:
     if order is None:
         return [_difference(line, "unknown_here", line.paid_fen, None)]
     payments, refunds = service.money_of(order.order_id)

@@ -6,7 +6,8 @@ Payment    ORDER#<ord_>       PAYMENT#<payment>    pay (once for a payment)     
 Refund     ORDER#<ord_>       REFUND#<cause>       pay, the room that sells      send_refund, operators
 MallName   MALLORDER#<id>     META                 order.created                 look-ups, the mall's events
 
-due: refund#k from the first moment, gone once confirmed; stuck after ten failures; stuck#mismatch: a payment
+due: refund#k from the first moment, gone once confirmed; stuck after ten failures; stuck#twice: the mall
+gave by itself what it had been asked for. stuck#mismatch: a payment
 of a wrong amount, at once. A payment that was taken: unfinished#k some days after it, to look whether its order was
 completed; then gone, or stuck#unfinished. The order's own slot stays free for what its facts owe.
 owner: Order: <mbr_>#orders, newest first. rank: Order once money came for it: ORDERS#<cmp_>#<k> by its time.
@@ -64,6 +65,7 @@ class Order(Row, discriminator="order"):
     prepay_id = UnicodeAttribute(null=True)
     prepay_closed = BooleanAttribute(null=True)
     payment_id = UnicodeAttribute(null=True)
+    paid_fen = IntAttribute(null=True)
     paid_at = IntAttribute(null=True)
     refundable_fen = IntAttribute(null=True)
     refunded_fen = IntAttribute(null=True)
@@ -104,7 +106,10 @@ class MallName(Row, discriminator="mall_order"):
 
 
 class Refund(Row, discriminator="refund"):
-    """Money owed back: ``due`` → ``sent`` → ``done``. ``whole`` ends the order."""
+    """Money owed back: ``due`` → ``sent`` → ``done``. ``whole`` ends the order.
+
+    ``number`` is the mall's own, under which it gave it back unasked.
+    """
 
     FACTS = {(None, "done"): "refund.done", ("due", "done"): "refund.done", ("sent", "done"): "refund.done"}
 
@@ -116,6 +121,7 @@ class Refund(Row, discriminator="refund"):
     whole = BooleanAttribute()
     created_at = IntAttribute()
     done_at = IntAttribute(null=True)
+    number = UnicodeAttribute(null=True)
 
     @staticmethod
     def key(order_id: str, cause: str) -> Key:

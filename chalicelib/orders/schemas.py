@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from chalicelib.core.http import Listing
-from chalicelib.members.schemas import Reason
+from chalicelib.members.schemas import MemberRef, Reason
 
 OrderId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
 Amount = Annotated[int, msgspec.Meta(ge=1, le=10_000_000_00)]
@@ -69,6 +69,7 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened in the mall; fields beyond these are taken and not looked at.
 
     ``goods_fen`` is what was paid for the goods alone: freight, coupons and points of the mall are told apart.
+    ``payment_id`` of a refund says of which payment it was. ``member`` names whom ``member.linked`` is about.
     ``at`` is when it happened, so that an after-sale is closed even when its opening is told last.
     """
 
@@ -80,6 +81,7 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     goods_fen: Amount | None = None
     refund_id: OrderId | None = None
     amount_fen: Amount | None = None
+    member: MemberRef | None = None
     at: Annotated[int, msgspec.Meta(ge=0, le=10_000_000_000)] | None = None
 
 
@@ -102,10 +104,12 @@ class MallLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reconcile(msgspec.Struct, frozen=True, kw_only=True):
-    """A day of the mall's books."""
+    """A day of the mall's books, or the slice of it ``after`` one order_id and ``until`` another."""
 
     day: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$(?!\n)")]
     orders: Annotated[list[MallLine], msgspec.Meta(max_length=200)]
+    after: OrderId | None = None
+    until: OrderId | None = None
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):

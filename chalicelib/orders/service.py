@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -11,7 +12,7 @@ from pynamodb.expressions.update import Action
 from chalicelib.core import config, due, ids, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
-from chalicelib.core.errors import Conflict, Invalid, NotFound
+from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.table import Refusal, Row, Write
 from chalicelib.core.telemetry import logger
 from chalicelib.operators import service as operators
@@ -23,6 +24,7 @@ from chalicelib.orders.models import Refund as Refund  # noqa: PLC0414
 
 REFUND_JOB = "refund"
 MISMATCH_JOB = "mismatch"
+TWICE_JOB = "twice"
 UNFINISHED_JOB = "unfinished"
 CONFIRMED_WITHIN_S = DAY
 CONFIRMED_AT_LATEST_S = 7 * DAY
@@ -46,6 +48,20 @@ class MallOrderTaken(Conflict):
     advice = "A bug in the mall: one of its orders is one of ours."
 
 
+class OrderNamed(Conflict):
+    """The order has another number of the mall's; ``details.mall_order_id`` says which."""
+
+    code = "order_named"
+    en = "This order has another number in the mall."
+    zh = "该订单已绑定另一个商城订单号。"
+    advice = "A bug in the mall: one of our orders is one of its."
+
+    @classmethod
+    def by(cls, row: Any) -> "OrderNamed":
+        """What the row says."""
+        return cls(mall_order_id=row and row.mall_order_id)
+
+
 class PaymentKnown(Exception):
     """This payment was dealt with before."""
 
@@ -60,10 +76,14 @@ class PrepayOpen(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Back:
-    """Why money goes back; ``done``: the mall has given it back already, so nobody is asked for it."""
+    """Why money goes back; ``done``: the mall has given it back already, so nobody is asked for it.
+
+    ``number``: the mall's own number of it.
+    """
 
     reason: str
     done: bool = False
+    number: str | None = None
 
 
 Settle = Callable[[Order, Paid, int], None]
@@ -155,6 +175,36 @@ def of_turnover(refund: Refund) -> bool:
     return payment is not None and payment.state == "taken"
 
 
+def paid_on(day: str) -> list[Order]:
+    """The orders that took a payment on this day of the brand, by when it was told here.
+
+    They are found by the look that each is due for ``unfinished_days`` after it, so it costs what the day had; a
+    day that is longer ago has none any more.
+
+    Raises:
+        ValueError: there is no such day.
+    """
+    settings = config.settings()
+    begins = datetime.fromisoformat(day).replace(tzinfo=settings.zone)
+    first, last = (int((begins + timedelta(days=n)).timestamp()) - n for n in (0, 1))
+    looks = Row.due_at.between(first + settings.unfinished_days * DAY, last + settings.unfinished_days * DAY)
+    found: list[str] = []
+    for k in range(settings.due_shards):
+        after = None
+        while True:
+            condition = (Row.due_shard == f"{UNFINISHED_JOB}#{k}") & looks
+            entries, after = table.index("due", condition, limit=500, after=after)
+            found += [entry["pk"].removeprefix("ORDER#") for entry in entries]
+            if after is None:
+                break
+    return those(sorted(found))
+
+
+def came_fen(order: Order) -> int:
+    """What was paid for a paid order: what it owes, unless a person accepted another amount."""
+    return int(order.amount_fen if order.paid_fen is None else order.paid_fen)
+
+
 # --- writes for the rooms that sell -------------------------------------------------------------------------
 
 
@@ -166,6 +216,7 @@ def taken(order: Order, paid: Paid, *, before: str, refuse: Refusal, now: int, *
     actions = [
         Order.state.set("paid"),
         Order.payment_id.set(paid.payment_id),
+        Order.paid_fen.set(paid.amount_fen),
         Order.paid_at.set(now),
         Order.refundable_fen.set(paid.amount_fen),
         *_on_the_books(order, now=now),
@@ -274,6 +325,7 @@ def owed_back(
         whole=whole,
         created_at=now,
         done_at=now if back.done else None,
+        number=back.number,
         **({} if back.done else due.slot(job=REFUND_JOB, pk=pk, at=now)),
     )
     return table.create(row, refuse=lambda _: PaymentKnown())
@@ -332,27 +384,26 @@ def begin_payment(order: Order, *, base_url: str, now: int, entropy: bytes) -> d
     if order.state != "pending":
         raise OrderOver(state=order.state)
     gateway = gateways.of(order.gateway)
-    prepay_id = ids.ulid("pay", now=now, entropy=entropy)
-    if gateway.begins:
-        prepay_id = order.prepay_id or _begun(order, prepay_id)
+    prepay_id = order.prepay_id or ids.ulid("pay", now=now, entropy=entropy)
+    if gateway.begins and order.prepay_id is None:
+        try:
+            _begin(order, prepay_id)
+        except _Begun as begun:
+            if begun.row is None:
+                raise OrderOver(state=None) from begun
+            return begin_payment(begun.row, base_url=base_url, now=now, entropy=entropy)
     return gateway.begin(order.order_id, payment_id=prepay_id, base_url=base_url)
 
 
-def _begun(order: Order, prepay_id: str) -> str:
-    """Note what was begun, so that it is closed before the order is let go."""
-    first = (Order.state == "pending") & Order.prepay_id.does_not_exist()
+def _begin(order: Order, prepay_id: str) -> None:
+    """Note what is begun, so that it is closed, where it was begun, before the order is let go."""
+    first = (Order.state == "pending") & Order.prepay_id.does_not_exist() & (Order.gateway == order.gateway)
     key = Order.key(order.order_id)
-    try:
-        table.apply(table.update(Order, key, Order.prepay_id.set(prepay_id), when=first, refuse=_Begun))
-    except _Begun as begun:
-        if begun.row is None or begun.row.state != "pending" or begun.row.prepay_id is None:
-            raise OrderOver(state=begun.row and begun.row.state) from begun
-        return str(begun.row.prepay_id)
-    return prepay_id
+    table.apply(table.update(Order, key, Order.prepay_id.set(prepay_id), when=first, refuse=_Begun))
 
 
 class _Begun(Exception):
-    """A payment was begun before, or the order is over; ``row`` says which."""
+    """A payment was begun before, the mall takes the money, or the order is over; ``row`` says which."""
 
     def __init__(self, row: Order | None) -> None:
         super().__init__(row.order_id if row else "gone")
@@ -481,13 +532,17 @@ def send_refund(entry: due.Entry, now: int) -> None:
         raise gateways.NotRefunded("it was taken on, and never confirmed")
     later = due.moved(job=REFUND_JOB, pk=entry.pk, at=now + CONFIRMED_WITHIN_S)
     unmoved = Refund.due_at == entry.due_at
-    _quietly(
-        [
-            table.update(
-                Refund, (entry.pk, entry.sk), Refund.state.set("sent"), *later, when=unmoved, refuse=_Done
-            )
-        ]
-    )
+    key = (entry.pk, entry.sk)
+    sent = table.update(Refund, key, Refund.state.set("sent"), *later, when=unmoved, refuse=_Done)
+    if not _quietly([sent]):
+        _asked_in_vain(key, now=now)
+
+
+def _asked_in_vain(key: table.Key, *, now: int) -> None:
+    """The mall was being asked as it gave the money back by itself: it may have given it twice."""
+    refund = table.get(Refund, key)
+    if refund is not None and refund.state == "done" and refund.number is not None:
+        seen_twice(refund, number=refund.number, now=now)
 
 
 class _Done(Exception):
@@ -497,6 +552,34 @@ class _Done(Exception):
 def confirm_refund(refund: Refund, *, now: int) -> None:
     """The money is back; told again, nothing changes."""
     _quietly(confirmed(refund, now=now, refuse=_Done))
+
+
+def confirm_given(refund: Refund, *, number: str, now: int) -> None:
+    """The mall gave back by itself what it has not been asked for yet.
+
+    Raises:
+        Busy: it is asked, or has confirmed it, meanwhile.
+    """
+    done, refunded = confirmed(refund, now=now, refuse=Busy)
+    unasked = replace(done, actions=(*done.actions, Refund.number.set(number)))
+    table.transact([unasked.also(Refund.state == "due"), refunded])
+
+
+def seen_twice(refund: Refund, *, number: str, now: int) -> None:
+    """The mall gave back by itself what it was asked for: it is confirmed, and a person looks at it.
+
+    Raises:
+        Busy: it is confirmed meanwhile.
+    """
+    why = f"{number} was given by the mall itself, {refund.refund_id} was asked of it"
+    seen = (Refund.number.set(number), *due.handed_over(TWICE_JOB, at=now, why=why))
+    if refund.state == "done":
+        is_done = Refund.state == "done"
+        table.apply(table.update(Refund, (refund.pk, refund.sk), *seen, when=is_done, refuse=Busy))
+        return
+    done, refunded = confirmed(refund, now=now, refuse=Busy)
+    actions = (Refund.state.set("done"), Refund.done_at.set(now), *seen)
+    table.transact([replace(done, actions=actions), refunded])
 
 
 def confirmed(refund: Refund, *, now: int, refuse: Refusal) -> list[Write]:
@@ -543,11 +626,6 @@ def find_refund(order_id: str, refund_id: str) -> Refund:
     return found
 
 
-def refund_known(order_id: str, cause: str) -> bool:
-    """Whether there is a refund for this cause."""
-    return table.get(Refund, Refund.key(order_id, cause)) is not None
-
-
 def refund(order_id: str, *, back: Back, now: int) -> None:
     """Give a paid order back, with what it holds; given back already, nothing changes.
 
@@ -585,7 +663,9 @@ def refund_for(order_id: str, *, reason: str, by: Operator, now: int) -> None:
 # --- what the mall says of an order -------------------------------------------------------------------------
 
 
-def told_partly_refunded(order: Order, *, amount_fen: int, cause: str, now: int) -> None:
+def told_partly_refunded(
+    order: Order, *, amount_fen: int, cause: str, now: int, number: str | None = None
+) -> None:
     """The mall gave a part back by itself; told again under the same cause, nothing changes.
 
     Raises:
@@ -593,7 +673,7 @@ def told_partly_refunded(order: Order, *, amount_fen: int, cause: str, now: int)
     """
     if order.state in ("pending", "cancelled"):
         raise OrderOver(state=order.state)
-    back = Back(reason="mall", done=True)
+    back = Back(reason="mall", done=True, number=number)
     too_much = Invalid(field="amount_fen", reason="more than is left", left=order.refundable_fen)
     writes = reduced(order, by_fen=amount_fen, cause=cause, back=back, refuse=lambda _: too_much, now=now)
     try:
@@ -643,22 +723,23 @@ def aftersale(order_id: str, *, is_open: bool, at: int | None) -> None:
 def named(order_id: str, *, mall_order_id: str) -> None:
     """The mall says which of its orders this one is: it takes the money from then on, unless it came already.
 
-    Named already, nothing changes.
+    Named already, nothing changes. What a phone began to pay elsewhere stays there.
 
     Raises:
-        MallOrderTaken: its number names another order.
+        MallOrderTaken: its number names another order. OrderNamed: the order has another number.
     """
     holder = find_for_mall(mall_order_id)
     if holder is not None:
         return _same(holder.order_id, order_id)
     name = table.create(MallName(*MallName.key(mall_order_id), order_id=order_id))
     named_so, nameless = Order.mall_order_id.set(mall_order_id), Order.mall_order_id.does_not_exist()
-    unpaid = nameless & (Order.state == "pending")
+    unpaid = nameless & (Order.state == "pending") & Order.prepay_id.does_not_exist()
     key = Order.key(order_id)
     takes_over = table.update(Order, key, named_so, Order.gateway.set("mall"), when=unpaid, refuse=_Done)
     try:
         if not _quietly([name, takes_over]):
-            _quietly([name, table.update(Order, key, named_so, when=nameless, refuse=_Done)])
+            known = table.update(Order, key, named_so, when=nameless, refuse=OrderNamed.by)
+            table.transact([name, known])
     except table.Taken as first:
         _same(first.row.order_id, order_id)
 

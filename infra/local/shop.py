@@ -29,6 +29,7 @@ class Refund:
     amount_fen: int
     asked: bool
     reason: str
+    payment_id: str
 
 
 @dataclass(kw_only=True)
@@ -58,6 +59,11 @@ class ShopOrder:
     def refunded_fen(self) -> int:
         """All that went back."""
         return sum(refund.amount_fen for refund in self.refunds.values())
+
+    def left_fen(self, payment_id: str) -> int:
+        """What of this payment has not gone back."""
+        back = sum(refund.amount_fen for refund in self.refunds.values() if refund.payment_id == payment_id)
+        return self.payments.get(payment_id, 0) - back
 
     @property
     def names(self) -> dict[str, str]:
@@ -100,7 +106,7 @@ class Shop:
         named["mall_order_id"] = number
         answer = self._ask("POST", "/v1/mall/events", named, what="order.created")["order"]
         if answer["gateway"] != "mall":
-            raise Refused(409, "paid_elsewhere", "this order is paid already, and not here")
+            raise Refused(409, "paid_elsewhere", "this order is paid, or begun to be, and not here")
         return self._seated(self._kept(order), answer)
 
     def ask_for_seat(self, *, campaign_id: str, buyer: str, **wanted: Any) -> ShopOrder:
@@ -144,14 +150,17 @@ class Shop:
         """The shop gives money back by itself, all of it or a part: an after-sale is opened, and closed."""
         with self._lock:
             order = self._order(number, "paid", "shipped", "completed", but_done="refunded")
-            left_fen = order.paid_fen - order.refunded_fen
+            payment_id = next(
+                (one for one in order.payments if order.left_fen(one)), next(iter(order.payments))
+            )
+            left_fen = order.left_fen(payment_id)
             fen = left_fen if amount_fen is None else amount_fen
             if not 0 < fen <= left_fen:
                 raise Refused(409, "nothing_left", f"{left_fen} fen are left of this order")
             refund_id = f"{number}-R{len(order.refunds) + 1}"
-            self._give_back(order, refund_id, fen, asked=False, reason="aftersale")
+            self._give_back(order, refund_id, fen, asked=False, reason="aftersale", payment_id=payment_id)
         self._tell(order, "aftersale.opened")
-        self._tell(order, "order.refunded", refund_id=refund_id, amount_fen=fen)
+        self._tell(order, "order.refunded", refund_id=refund_id, amount_fen=fen, payment_id=payment_id)
         self._tell(order, "aftersale.closed")
         return order
 
@@ -197,10 +206,10 @@ class Shop:
         return order
 
     def _give_back(
-        self, order: ShopOrder, refund_id: str, amount_fen: int, *, asked: bool, reason: str
+        self, order: ShopOrder, refund_id: str, amount_fen: int, *, asked: bool, reason: str, payment_id: str
     ) -> None:
         order.refunds[refund_id] = Refund(
-            refund_id=refund_id, amount_fen=amount_fen, asked=asked, reason=reason
+            refund_id=refund_id, amount_fen=amount_fen, asked=asked, reason=reason, payment_id=payment_id
         )
         if order.refunded_fen == order.paid_fen:
             order.state = "refunded"
@@ -227,8 +236,10 @@ class Shop:
             fresh = data["refund_id"] not in order.refunds
             if fresh:
                 # What the shop gave back by itself meanwhile is not given twice.
-                amount_fen = min(data["amount_fen"], order.paid_fen - order.refunded_fen)
-                self._give_back(order, data["refund_id"], amount_fen, asked=True, reason=data["reason"])
+                about = data.get("payment_id") or next(iter(order.payments), "")
+                fen = min(data["amount_fen"], order.left_fen(about))
+                told = {"asked": True, "reason": data["reason"], "payment_id": about}
+                self._give_back(order, data["refund_id"], fen, **told)
         self._tell(order, "order.refunded", refund_id=data["refund_id"], amount_fen=data["amount_fen"])
         return True
 
@@ -236,7 +247,7 @@ class Shop:
 
     def _tell(self, order: ShopOrder, event_type: str, **told: Any) -> None:
         """Owe Liebian an event, whose id comes from what happened and is the same however often it is told."""
-        about = told.get("payment_id") or told.get("refund_id") or order.number
+        about = told.get("refund_id") or told.get("payment_id") or order.number
         event_id = f"evt-{about}-{event_type.partition('.')[2]}"
         if event_type.startswith("aftersale"):
             event_id = f"evt-{order.number}-{len(order.refunds)}-{event_type}"
@@ -303,14 +314,20 @@ class Shop:
     def reconcile(self) -> Json:
         """Send the day's books to Liebian; what comes back is every difference."""
         with self._lock:
-            found = [order for order in self._orders.values() if order.order_id]
+            found = sorted(
+                (order for order in self._orders.values() if order.order_id), key=lambda order: order.order_id
+            )
             lines = [
                 {**order.names, "paid_fen": order.paid_fen, "refunded_fen": order.refunded_fen}
                 for order in found
             ]
         answer: Json = {"compared": 0, "differences": []}
-        for at in range(0, len(lines), LINES_AT_ONCE):
+        for at in range(0, max(1, len(lines)), LINES_AT_ONCE):
             body = {"day": time.strftime("%Y-%m-%d"), "orders": lines[at : at + LINES_AT_ONCE]}
+            if at > 0:
+                body["after"] = found[at - 1].order_id
+            if at + LINES_AT_ONCE < len(found):
+                body["until"] = found[at + LINES_AT_ONCE - 1].order_id
             part = self._ask("POST", "/v1/mall/reconciliations", body, what="the books")
             answer["compared"] += part["compared"]
             answer["differences"] += part["differences"]

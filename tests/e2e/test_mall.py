@@ -156,20 +156,30 @@ def test_phone_first_the_mall_charges_what_our_server_says_and_gives_back_when_a
     campaign = both.campaign(group_lifetime_s=2)
     phone = both.phone(a_word("p"))
     order = phone("POST", f"/v1/groupbuys/{campaign}/groups", {}, status=201)["order"]
-    begun = phone("POST", f"/v1/orders/{order['order_id']}/payments", {})
 
     checked_out = [
         both.mall("POST", "/checkouts", {"order_id": order["order_id"]}, status=201) for _ in range(2)
     ]
+    begun = phone("POST", f"/v1/orders/{order['order_id']}/payments", {})
     both.opened(checked_out[0])
 
     # Once the mall has taken it on, it is paid there and nowhere else.
     assert {one["number"] for one in checked_out} == {checked_out[0]["number"]}
     assert checked_out[0]["amount_fen"] == PRICE
-    both.ask("POST", begun["pay_url"], {}, status=404)
+    assert (begun["gateway"], begun["pay_url"]) == ("mall", None)
     both.becomes(checked_out[0], state="refunded", gateway="mall", refunded_fen=PRICE)
     assert refunds(both, checked_out[0]) == [(True, PRICE)]
     assert both.books(checked_out[0])["group"] == "expired"
+
+
+def test_what_a_phone_began_to_pay_elsewhere_the_mall_does_not_charge(both: Both) -> None:
+    phone = both.phone(a_word("p"))
+    order = phone("POST", f"/v1/groupbuys/{both.campaign()}/groups", {}, status=201)["order"]
+    phone("POST", f"/v1/orders/{order['order_id']}/payments", {})
+
+    refused = both.mall("POST", "/checkouts", {"order_id": order["order_id"]}, status=409)
+
+    assert refused["error"]["code"] == "paid_elsewhere"
 
 
 def test_who_cancels_and_who_pays_twice(both: Both) -> None:

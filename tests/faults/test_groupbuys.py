@@ -731,6 +731,47 @@ def test_the_mall_s_own_refund_is_followed_once(theatre: Theatre) -> None:
     theatre.proves(told, scene=an_open_group, effect=effect)
 
 
+def test_what_the_mall_gave_by_itself_confirms_what_it_was_asked_for_once(
+    theatre: Theatre, mall: Mall
+) -> None:
+    def asked() -> Scene:
+        there = owed_by_the_mall()
+        works("refund")(there)
+        return there
+
+    def effect(books: Books) -> None:
+        there_is(orders={"refunded": 1}, refunds={"done": 1})(books)
+        (refund,) = books.refunds
+        assert (refund["number"], refund["due_shard"]) == ("R9", "stuck#twice")
+        assert next(iter(books.orders.values()))["refunded_fen"] == PRICE
+
+    theatre.proves(gives_back("R9"), scene=asked, effect=effect, rests=False, gateway="mall")
+
+
+def gives_back(number: str, payment_id: str | None = None) -> Play:
+    """The mall gave a payment back by itself, and says so."""
+
+    def told(scene: Scene) -> None:
+        about: dict[str, Any] = {"order_id": scene.order_id, "refund_id": number, "payment_id": payment_id}
+        orders_mall.take_event(a_call(), MallEvent(id="evt_1", type="order.refunded", **about))
+
+    return told
+
+
+def test_a_wrong_amount_that_the_mall_gave_back_is_settled_once(theatre: Theatre) -> None:
+    def wrong() -> Scene:
+        there = a_joiner()
+        orders.pay(there.order_id, Paid(payment_id="wx_wrong", amount_fen=8000), now=NOW)
+        return there
+
+    def effect(books: Books) -> None:
+        (payment,) = [one for one in books.payments if one["payment_id"] == "wx_wrong"]
+        (refund,) = books.refunds
+        assert (payment["state"], refund["state"], refund["amount_fen"]) == ("returned", "done", 8000)
+
+    theatre.proves(gives_back("R9", "wx_wrong"), scene=wrong, effect=effect)
+
+
 def test_the_mall_takes_a_seat_once(theatre: Theatre) -> None:
     def seats(scene: Scene) -> None:
         body = seats_mall.TakeSeat(member=MemberRef(external_id="c-1"), mall_order_id="M1")

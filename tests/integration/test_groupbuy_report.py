@@ -9,6 +9,7 @@ from chalicelib.core import config, due, table
 from chalicelib.core.clock import DAY, HOUR, MINUTE
 from chalicelib.groupbuys import admin, answers, campaigns, closing, ending, reporting
 from chalicelib.groupbuys.models import Campaign
+from chalicelib.operators import stuck
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Back, Order
 from chalicelib.sharing import visits
@@ -81,6 +82,18 @@ def test_parts_that_the_mall_gives_back_count_each_once_and_the_rest_with_the_wh
     back(head)
 
     assert told(store, campaign)[TODAY]["refunded_fen"] == PRICE
+
+
+def test_turnover_is_what_came_where_a_person_accepted_another_amount(store: Store) -> None:
+    campaign = a_campaign(sizes={2: PRICE})
+    order = pay(take(open_paid_group(campaign)), "pay_wrong", amount_fen=PRICE - 900)
+    (wrong,) = orders.money_of(order.order_id)[0]
+    stuck_id = stuck.id_of("mismatch", wrong)
+    stuck.settle(stuck_id=stuck_id, how="accepted", reason="by phone", by=OWNER, now=NOW)
+
+    assert told(store, campaign)[TODAY]["turnover_fen"] == 2 * PRICE - 900
+    back(orders.show(order.order_id))
+    assert told(store, campaign)[TODAY]["refunded_fen"] == PRICE - 900
 
 
 def test_a_second_payment_is_neither_turnover_nor_a_refund(store: Store) -> None:

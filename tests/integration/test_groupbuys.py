@@ -31,6 +31,7 @@ The ten bugs of the field (research/malls.md 3, 1-10), and the tests that they a
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -60,8 +61,9 @@ from chalicelib.groupbuys.service import (
     OrderInTheWay,
     SkuSoldOut,
 )
+from chalicelib.members import service as members
 from chalicelib.members.schemas import MemberRef
-from chalicelib.orders import gateways
+from chalicelib.orders import gateways, giving
 from chalicelib.orders import mall as orders_mall
 from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
@@ -81,6 +83,7 @@ from tests.groupbuys import (
     run_jobs,
     take,
 )
+from tests.harness.counter import counting
 from tests.harness.rows import rows
 from tests.harness.wire import Call, Params, wrapped
 
@@ -1200,6 +1203,18 @@ def test_a_late_payment_goes_back_at_once_where_the_campaign_says_so() -> None:
     assert room(group) == ("open", 2, 2)
 
 
+def test_a_late_payment_takes_over_a_newer_order_also_where_late_payments_go_back() -> None:
+    group = open_paid_group(a_campaign(late_payment="refund"))
+    late = a_late_order(group)
+    newer = take(group, buying(late.member_id))
+
+    paid = pay(late)
+
+    assert (paid.state, state(newer)) == ("paid", ["cancelled"])
+    assert seated(group)[late.member_id] == (late.order_id, "confirmed")
+    assert (room(group), part(paid)) == (("open", 1, 1), (1, 0))
+
+
 def test_a_late_payment_that_is_reported_again_changes_nothing() -> None:
     group = open_paid_group(a_campaign())
     kept, returned = a_late_order(group), a_late_order(group)
@@ -1649,13 +1664,25 @@ def test_the_mall_gives_a_seat_back_once_and_not_when_it_is_paid() -> None:
         seats_mall.give_seat_back(a_call(), "M9")
 
 
+def test_the_mall_gives_a_seat_back_by_the_number_that_it_gave_to_an_order_of_the_phone_s() -> None:
+    order = opened(a_campaign()).order
+    tell("order.created", order.order_id, mall_order_id="M7")
+
+    given = [seats_mall.give_seat_back(a_call(), "M7").state for _ in range(2)]
+
+    assert (given, state(orders.show(order.order_id))) == (["cancelled"] * 2, ["cancelled"])
+
+
 def test_the_mall_reads_what_to_charge_and_names_an_order_that_the_phone_made_first() -> None:
     config.override(payment_gateway="mall")
     order = opened(a_campaign(gateway="mall")).order
 
     tell("order.created", order.order_id, mall_order_id="M7")
-    tell("order.created", order.order_id, mall_order_id="M8")
+    with pytest.raises(orders.OrderNamed) as refused:
+        tell("order.created", order.order_id, mall_order_id="M8")
 
+    assert refused.value.details == {"mall_order_id": "M7"}
+    assert orders.find_for_mall("M8") is None
     shown = orders_mall.show(a_call(), order.order_id)
     assert (shown.amount_fen, shown.mall_order_id, shown.gateway) == (PRICE, "M7", "mall")
 
@@ -1680,9 +1707,9 @@ def test_an_event_about_nothing_known_here_is_taken_and_changes_nothing(store: S
     a_mall_order(campaign)
     before = sorted(map(str, rows(store.client, "truth")))
 
-    taken = [tell("order.paid", "ord_none", payment_id="x", goods_fen=1), tell("product.off_shelf")]
+    taken = [tell("order.shipped", "ord_none"), tell("product.off_shelf"), tell("member.deleted")]
 
-    assert [one.handled for one in taken] == [False, False]
+    assert [one.handled for one in taken] == [False] * 3
     assert sorted(map(str, rows(store.client, "truth"))) == before
 
 
@@ -1831,6 +1858,190 @@ def test_a_part_that_goes_back_before_the_payment_is_told_is_told_again() -> Non
     assert tell("order.refunded", order_id, refund_id="R1", amount_fen=900).order.refunded_fen == 900
 
 
+def test_money_for_an_order_that_was_not_named_yet_is_told_again_and_seats_its_buyer() -> None:
+    order = opened(a_campaign(gateway="mall")).order
+    paid: dict[str, Any] = {"mall_order_id": "M7", "payment_id": "wx_1", "goods_fen": PRICE}
+
+    refunded: dict[str, Any] = {"mall_order_id": "M7", "refund_id": "R1"}
+    for kind, what in (("order.paid", paid), ("order.refunded", refunded)):
+        with pytest.raises(orders_mall.OrderNotKnown):
+            tell(kind, **what)
+    tell("order.created", order.order_id, mall_order_id="M7")
+
+    assert tell("order.paid", **paid).order.state == "paid"
+
+
+def test_what_a_phone_began_to_pay_stays_where_it_is_closed_when_the_mall_names_the_order() -> None:
+    order = opened(a_campaign()).order
+    begun = orders_routes.begin_payment(as_member(order.member_id), order.order_id)
+
+    named = tell("order.created", order.order_id, mall_order_id="M7").order
+    again = orders_routes.begin_payment(as_member(order.member_id), order.order_id)
+
+    assert (named.gateway, again.pay_url) == ("sandbox", begun.pay_url)
+    assert tell("order.cancelled", mall_order_id="M7").order.state == "cancelled"
+    assert orders.show(order.order_id).prepay_closed
+
+
+def test_a_payment_that_begins_while_the_mall_names_the_order_is_begun_in_the_mall() -> None:
+    order = opened(a_campaign()).order
+
+    with once_before("UpdateItem", lambda: tell("order.created", order.order_id, mall_order_id="M7")):
+        orders_routes.begin_payment(as_member(order.member_id), order.order_id)
+
+    row = orders.show(order.order_id)
+    assert row.gateway == "mall"
+    assert row.prepay_id is None
+
+
+def test_whom_the_mall_links_is_one_member_by_all_their_names() -> None:
+    told = [tell("member.linked", member=MemberRef(external_id="c-9", unionid="u-9")) for _ in range(2)]
+
+    assert [one.handled for one in told] == [True, True]
+    names = (MemberRef(external_id="c-9"), MemberRef(unionid="u-9"))
+    assert len({members.referred(name, now=NOW).member_id for name in names}) == 1
+    with pytest.raises(Invalid):
+        tell("member.linked")
+
+
+# --- what the mall gave back by itself ----------------------------------------------------------------------
+
+
+def given(order: Order, number: str = "R9", fen: int | None = PRICE, **what: Any) -> Any:
+    """The mall gave money back by itself, and says so."""
+    return tell("order.refunded", order.order_id, refund_id=number, amount_fen=fen, **what).order
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, order: Order, do: Callable[[], object] = lambda: None) -> int:
+    """The job asks the mall for what is owed, and this happens meanwhile; how often it was asked."""
+    bodies: list[str] = []
+
+    def post(body: str, *, delivery_id: str, now: int) -> None:
+        bodies.append(body)
+        do()
+
+    monkeypatch.setattr("chalicelib.core.deliveries.post", post)
+    works("refund", now=NOW)
+    return len(bodies)
+
+
+def waits_twice() -> list[str]:
+    """The orders whose refunds the mall may have given twice."""
+    there = table.Row.due_shard == due.stuck_shard(orders.TWICE_JOB)
+    return [one["pk"].removeprefix("ORDER#") for one in table.index("due", there, limit=10)[0]]
+
+
+@pytest.mark.parametrize("fen", [PRICE, None])
+def test_what_is_owed_is_confirmed_by_the_mall_s_own_refund_and_asked_of_nobody(
+    monkeypatch: pytest.MonkeyPatch, fen: int | None
+) -> None:
+    order = a_mall_order(a_campaign())
+    orders.refund(order.order_id, back=BACK, now=NOW)
+
+    ends = [given(order, fen=fen) for _ in range(2)]
+
+    assert [(one.state, one.refunded_fen) for one in ends] == [("refunded", PRICE)] * 2
+    assert asked(monkeypatch, order) == 0
+    assert waits_twice() == []
+
+
+def test_another_amount_than_what_is_owed_is_refused_and_confirms_nothing() -> None:
+    order = a_mall_order(a_campaign())
+    orders.refund(order.order_id, back=BACK, now=NOW)
+
+    with pytest.raises(Invalid):
+        given(order, fen=900)
+
+    assert state(order) == ["refunding"]
+
+
+def test_what_the_mall_gave_by_itself_though_it_was_asked_is_confirmed_and_seen_by_a_person(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order = a_mall_order(a_campaign())
+    orders.refund(order.order_id, back=BACK, now=NOW)
+    assert asked(monkeypatch, order) == 1
+
+    ends = [given(order) for _ in range(2)]
+    (refund,) = orders.money_of(order.order_id)[1]
+    tell("order.refunded", order.order_id, refund_id=refund.refund_id)
+
+    assert [(one.state, one.refunded_fen) for one in ends] == [("refunded", PRICE)] * 2
+    assert waits_twice() == [order.order_id]
+
+
+def test_what_the_mall_gave_by_itself_while_it_was_asked_is_seen_by_a_person(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order = a_mall_order(a_campaign())
+    orders.refund(order.order_id, back=BACK, now=NOW)
+
+    assert asked(monkeypatch, order, lambda: given(order)) == 1
+
+    assert (state(order), waits_twice()) == (["refunded"], [order.order_id])
+
+
+def test_the_mall_s_own_refund_that_loses_to_the_end_of_the_group_confirms_what_is_owed_by_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order = a_mall_order(a_campaign())
+
+    with once_before(
+        "TransactWriteItems", lambda: ending.end(order.group_id, back=ending.EXPIRED, now=NOW + LIFETIME)
+    ):
+        assert given(order).state == "refunded"
+
+    assert (len(refunds(order)), asked(monkeypatch, order), waits_twice()) == (1, 0, [])
+
+
+def test_a_payment_too_much_that_the_mall_gives_back_by_itself_leaves_the_good_one_and_its_seat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order = a_mall_order(a_campaign())
+    tell("order.paid", order.order_id, payment_id="wx_2", goods_fen=PRICE)
+
+    with pytest.raises(Invalid) as unsaid:
+        given(order)
+    ends = [given(order, payment_id="wx_2") for _ in range(2)]
+
+    assert unsaid.value.details["field"] == "payment_id"
+    assert [(one.state, one.refunded_fen) for one in ends] == [("paid", PRICE)] * 2
+    assert asked(monkeypatch, order) == 0
+    assert given(order, "R10", payment_id="wx_M1").state == "refunded"
+
+
+@pytest.mark.parametrize("then", ["pending", "cancelled", "paid"])
+def test_a_wrong_amount_that_the_mall_gives_back_is_settled_and_no_part_of_the_right_one(then: str) -> None:
+    order_id = mall_seat(a_campaign(), "M1").body.order.order_id
+    tell("order.paid", order_id, payment_id="wx_wrong", goods_fen=8000)
+    if then == "cancelled":
+        tell("order.cancelled", order_id)
+    if then == "paid":
+        tell("order.paid", order_id, payment_id="wx_right", goods_fen=PRICE)
+    order = orders.show(order_id)
+
+    with pytest.raises(Invalid):
+        given(order, fen=900, payment_id="wx_wrong")
+    ends = [given(order, fen=8000, payment_id="wx_wrong") for _ in range(2)]
+
+    assert [(one.state, one.refunded_fen) for one in ends] == [(then, 8000)] * 2
+    (wrong,) = [row for row in orders.money_of(order_id)[0] if row.payment_id == "wx_wrong"]
+    assert wrong.state == "returned"
+    assert wrong.due_shard is None
+    assert orders.show(order_id).refundable_fen == (PRICE if then == "paid" else None)
+
+
+def test_what_goes_back_before_its_payment_is_told_is_told_again() -> None:
+    order_id = mall_seat(a_campaign(), "M1").body.order.order_id
+    order = orders.show(order_id)
+    with pytest.raises(giving.PaymentNotKnown):
+        given(order, payment_id="wx_1")
+    tell("order.paid", order_id, payment_id="wx_wrong", goods_fen=8000)
+    with pytest.raises(giving.PaymentNotKnown):
+        given(order)  # of the right one, that is under way
+    assert given(order, "R8", 8000).refunded_fen == 8000
+
+
 def test_the_mall_hears_once_that_a_group_opened_filled_or_ended(store: Store) -> None:
     config.override(mall_webhook_url="http://127.0.0.1:1")
     campaign = a_campaign(sizes={2: PRICE})
@@ -1900,6 +2111,7 @@ def test_the_day_s_books_are_compared_and_every_difference_is_listed() -> None:
     books = orders_mall.reconcile(a_call(), Reconcile(day=TODAY, orders=lines))
 
     assert short == orders.id_for_mall("M1")
+    assert refused_for_no_day() == {"field": "day", "reason": "there is no such day"}
     assert (books.compared, books.differences) == (
         4,
         [
@@ -1908,3 +2120,45 @@ def test_the_day_s_books_are_compared_and_every_difference_is_listed() -> None:
             Difference(order_id=None, mall_order_id="M9", what="unknown_here", theirs=100, ours=None),
         ],
     )
+
+
+def refused_for_no_day() -> dict[str, Any]:
+    with pytest.raises(Invalid) as refused:
+        orders_mall.reconcile(a_call(), Reconcile(day="2026-02-31", orders=[]))
+    return refused.value.details
+
+
+def test_what_came_here_on_the_day_and_is_not_in_the_mall_s_books_is_listed() -> None:
+    campaign = a_campaign()
+    mine = sorted((a_mall_order(campaign, f"M{n}") for n in range(3)), key=lambda order: order.order_id)
+    open_paid_group(campaign)  # its money came by another gateway
+    told = [MallLine(order_id=mine[1].order_id, paid_fen=PRICE)]
+
+    def missing(day: str = TODAY, **slice_: str) -> list[str | None]:
+        found = orders_mall.reconcile(a_call(), Reconcile(day=day, orders=told, **slice_)).differences
+        assert {(one.what, one.theirs, one.ours) for one in found} <= {("missing_there", None, PRICE)}
+        return [one.order_id for one in found]
+
+    first, middle, last = (order.order_id for order in mine)
+    assert missing() == [first, last]
+    assert (missing(until=first), missing(after=first, until=middle), missing(after=middle)) == (
+        [first],
+        [],
+        [last],
+    )
+    assert missing("2026-01-02") == []
+    with counting(table.client()) as spent:
+        orders_mall.reconcile(a_call(), Reconcile(day="2026-01-02", orders=[]))
+    assert spent.operations == {"Query": config.settings().due_shards}
+
+
+def test_a_day_begins_and_ends_with_the_brand_s_own() -> None:
+    campaign = a_campaign(starts_at=NOW - 9 * DAY, ends_at=NOW + 9 * DAY)
+    zone = config.settings().zone
+    midnight = int(datetime.fromisoformat("2026-01-02").replace(tzinfo=zone).timestamp())
+    for number, at in enumerate((midnight - 1, midnight)):
+        order_id = mall_seat(campaign, f"M{number}", who=f"c-{number}").body.order.order_id
+        tell("order.paid", order_id, payment_id=f"wx_{number}", goods_fen=PRICE, now=at)
+
+    days = [[order.mall_order_id for order in orders.paid_on(day)] for day in ("2026-01-01", "2026-01-02")]
+    assert days == [["M0"], ["M1"]]

@@ -11,15 +11,17 @@ import pytest
 
 from chalicelib.core import due, table
 from chalicelib.core.clock import DAY
-from chalicelib.core.errors import Invalid
-from chalicelib.groupbuys import campaigns, ending, service
+from chalicelib.core.errors import Busy, Invalid
+from chalicelib.groupbuys import campaigns, ending, service, settling
 from chalicelib.groupbuys.models import Campaign, Group
 from chalicelib.groupbuys.service import Buying, LimitReached, OrderInTheWay, SkuSoldOut
-from chalicelib.orders import gateways
+from chalicelib.operators import stuck
+from chalicelib.orders import gateways, giving
 from chalicelib.orders import service as orders
+from chalicelib.orders.giving import Given
 from chalicelib.orders.service import Back, Order
 from infra.local.clients import Store
-from tests.factories import NOW
+from tests.factories import NOW, OWNER, a_word
 from tests.groupbuys import (
     a_campaign,
     broken,
@@ -368,6 +370,24 @@ def test_one_order_of_the_mall_is_brought_by_two_members_at_once(joins: bool) ->
         brings(one)
 
 
+def test_a_payment_whose_group_keeps_changing_keeps_its_seat_and_is_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    group = open_paid_group(a_campaign(sizes={4: 8900}), payers=2)
+    order, third = take(group), take(group)
+    monkeypatch.setattr(settling, "ROUNDS", 1)
+
+    # It is the last by the time it is sent, and was sent as another: there is no round left to send it as the last.
+    with before_write(1, lambda: pay(third)), pytest.raises(Busy):
+        pay(order, "pay-1")
+
+    assert [
+        seat.state for seat in service.with_seats(group.group_id)[1] if seat.order_id == order.order_id
+    ] == ["held"]
+    monkeypatch.undo()
+    assert (pay(order, "pay-1").state, state(group)) == ("paid", "filled")
+
+
 # --- late payments meet -------------------------------------------------------------------------------------
 
 
@@ -675,3 +695,117 @@ def test_a_refund_is_confirmed_before_the_gateway_has_answered(monkeypatch: pyte
     ran = due.run(job=orders.REFUND_JOB, worker="w", now=NOW, seconds=30)
 
     assert (ran.failed, orders.show(order.order_id).state) == (0, "refunded")
+
+
+# --- what the mall gives back by itself meets ----------------------------------------------------------------
+
+
+def gives(order: Order, number: str = "R9", payment_id: str | None = None) -> None:
+    """The mall gave a payment back by itself, and says so."""
+    given = Given(number=number, amount_fen=None, payment_id=payment_id)
+    giving.follow(orders.show(order.order_id), given, now=NOW)
+
+
+def asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job asks the mall for what is owed, and the mall takes it on."""
+    monkeypatch.setattr("chalicelib.core.deliveries.post", lambda body, **_: None)
+    assert due.run(job=orders.REFUND_JOB, worker=a_word("w"), now=NOW, seconds=30).failed == 0
+
+
+def seen_twice(order: Order) -> bool:
+    """Whether a person is to look whether it went back twice."""
+    shard = due.stuck_shard(orders.TWICE_JOB)
+    return any(row.due_shard == shard for row in orders.money_of(order.order_id)[1])
+
+
+def owed_by_the_mall() -> Order:
+    order = orders_of(open_paid_group(a_campaign(sizes={2: 8900}, gateway="mall"), payers=2))[1]
+    refund(order)
+    return order
+
+
+def a_wrong_amount() -> Order:
+    return pay(take(open_paid_group(a_campaign(gateway="mall"))), "pay-wrong", amount_fen=8000)
+
+
+def test_what_the_mall_gives_is_asked_of_it_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = owed_by_the_mall()
+
+    with before_write(1, lambda: asks(monkeypatch)), pytest.raises(Busy):
+        gives(order)
+    assert orders.show(order.order_id).state == "refunding"
+    gives(order)
+
+    assert (orders.show(order.order_id).refunded_fen, seen_twice(order)) == (8900, True)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_what_the_mall_gives_is_told_by_two_at_once(monkeypatch: pytest.MonkeyPatch, sent: bool) -> None:
+    order = owed_by_the_mall()
+    if sent:
+        asks(monkeypatch)
+
+    with before_write(1, lambda: gives(order)), pytest.raises(Busy):
+        gives(order)
+    gives(order)
+
+    assert (orders.show(order.order_id).refunded_fen, seen_twice(order)) == (8900, sent)
+
+
+def test_a_wrong_amount_is_given_back_by_the_mall_while_a_person_decides() -> None:
+    order = a_wrong_amount()
+    (wrong,) = orders.money_of(order.order_id)[0]
+    decide: dict[str, Any] = {
+        "stuck_id": stuck.id_of("mismatch", wrong),
+        "reason": "by phone",
+        "by": OWNER,
+        "now": NOW,
+    }
+
+    with before_write(1, lambda: stuck.settle(how="refund", **decide)), pytest.raises(Busy):
+        gives(order, payment_id="pay-wrong")
+    gives(order, payment_id="pay-wrong")
+
+    assert (orders.show(order.order_id).refunded_fen, seen_twice(order)) == (8000, False)
+    assert [row.state for row in orders.money_of(order.order_id)[1]] == ["done"]
+
+
+def test_a_wrong_amount_is_accepted_while_the_mall_gives_it_back() -> None:
+    order = a_wrong_amount()
+    (wrong,) = orders.money_of(order.order_id)[0]
+    decide: dict[str, Any] = {
+        "stuck_id": stuck.id_of("mismatch", wrong),
+        "reason": "by phone",
+        "by": OWNER,
+        "now": NOW,
+    }
+
+    with before_write(1, lambda: stuck.settle(how="accepted", **decide)), pytest.raises(Busy):
+        gives(order, payment_id="pay-wrong")
+    assert orders.show(order.order_id).state == "paid"
+    gives(order, payment_id="pay-wrong")
+
+    assert (orders.show(order.order_id).state, orders.show(order.order_id).refunded_fen) == ("refunded", 8000)
+
+
+def test_an_order_is_named_by_two_numbers_at_once() -> None:
+    order = opened(a_campaign()).order
+
+    def name(number: str) -> None:
+        orders.named(order.order_id, mall_order_id=number)
+
+    with before_write(1, lambda: name("M1")), pytest.raises(orders.OrderNamed):
+        name("M2")
+
+    assert orders.show(order.order_id).mall_order_id == "M1"
+    assert orders.find_for_mall("M2") is None
+
+
+def test_a_payment_is_begun_elsewhere_while_the_mall_names_the_order() -> None:
+    order = opened(a_campaign()).order
+
+    with before_write(1, lambda: orders.begin_payment(order, base_url="", now=NOW, entropy=bytes(10))):
+        orders.named(order.order_id, mall_order_id="M1")
+
+    row = orders.show(order.order_id)
+    assert (row.mall_order_id, row.gateway) == ("M1", "sandbox")

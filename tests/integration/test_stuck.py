@@ -202,20 +202,23 @@ def test_an_accepted_amount_of_an_order_that_another_payment_paid_goes_back(stor
     assert broken(store, order.campaign_id) == []
 
 
-def test_a_ladders_difference_is_never_more_than_what_was_accepted(store: Store) -> None:
-    ladder = {2: PRICE, 3: PRICE - 1000}
-    order = a_mismatch(500, sizes=ladder, mode="ladder")
+@pytest.mark.parametrize(
+    ("fen", "back"),
+    [(500, []), (PRICE - 1000, []), (PRICE - 999, [1]), (PRICE - 1, [999]), (PRICE + 1, [1001])],
+)
+def test_who_paid_a_ladder_by_an_accepted_amount_has_paid_no_more_than_its_final_price(
+    store: Store, fen: int, back: list[int]
+) -> None:
+    order = a_mismatch(fen, sizes={2: PRICE, 3: PRICE - 1000}, mode="ladder")
     settle(only_id(order), "accepted")
-    group = service.find(order.group_id)
-    pay(take(group))
+    head = orders_of(service.find(order.group_id))[0]
+    third = pay(take(service.find(order.group_id)))
 
     run_jobs(store)
 
-    assert sorted(row.amount_fen for one in orders_of(group) for row in orders.money_of(one.order_id)[1]) == [
-        500,
-        1000,
-        1000,
-    ]
+    given = [[row.amount_fen for row in orders.money_of(one.order_id)[1]] for one in (head, order, third)]
+    assert given == [[1000], back, [1000]]
+    assert broken(store, order.campaign_id, at_rest=True) == []
 
 
 def test_a_wrong_amount_is_not_tried_again_nor_cancelled_nor_settled_without_saying_how() -> None:

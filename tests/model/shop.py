@@ -390,7 +390,7 @@ def _late(shop: Shop, wish: Wish) -> Iterator[Shop]:
     """Their own newer seat, a seat of their group, another group's, or back."""
     bill = shop.bills[wish.order]
     elsewhere = shop.rules.late_payment == "elsewhere"
-    newer = _newer(shop, bill) if elsewhere else None
+    newer = _newer(shop, bill)
     if newer:
         yield _taken_over(copy.deepcopy(shop), wish, newer)
     if newer and not shop.blurred:

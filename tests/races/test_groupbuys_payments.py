@@ -4,14 +4,20 @@ It meets itself, a second payment, the end of its group, the end of its hold, it
 order, and other late payments for the last seats.
 """
 
+import functools
 from collections.abc import Callable
 
 import pytest
 
+from chalicelib.core import config
 from chalicelib.groupbuys import service
 from chalicelib.groupbuys.models import Campaign, Group
+from chalicelib.orders import giving
+from chalicelib.orders import service as orders
+from chalicelib.orders.giving import Given
 from chalicelib.orders.service import Order
 from tests.groupbuys import (
+    AFTERWARDS,
     a_campaign,
     books_of,
     broken,
@@ -24,6 +30,7 @@ from tests.groupbuys import (
     naively,
     open_paid_group,
     opened,
+    orders_of,
     paying,
     releasing,
     take,
@@ -195,3 +202,26 @@ def test_late_payers_and_joiners_for_the_last_seats(arena: Arena, reserve: str) 
     assert {service.find(group.group_id).state for group in groups} == {"filled"}
     check(arena, campaign)
     assert len(arena.rows("order", state="paid")) == 8
+
+
+# --- given back by the mall ---------------------------------------------------------------------------------
+
+
+@rounds(ROUGH, STORM)
+def test_the_mall_s_own_refunds_against_the_ends_of_their_groups(arena: Arena) -> None:
+    config.override(payment_gateway="mall")
+    campaign = a_campaign(gateway="mall", stock=3 * CROWD)
+    groups = [open_paid_group(campaign) for _ in range(CROWD // 2)]
+    paid = [orders_of(group)[0] for group in groups]
+
+    def told(order: Order) -> None:
+        given = Given(number=f"R-{order.order_id}", amount_fen=order.amount_fen, payment_id=None)
+        giving.follow(orders.show(order.order_id), given, now=AFTERWARDS)
+
+    gives = [functools.partial(told, order) for order in paid]
+    arena.race(*gives, *[ending_it(group) for group in groups]).expect(won=CROWD)
+
+    assert states(arena, campaign) == {"refunded"}
+    refunds = books_of(arena, campaign.campaign_id).refunds
+    assert [(one["state"], one.get("due_shard")) for one in refunds] == [("done", None)] * len(groups)
+    check(arena, campaign)
