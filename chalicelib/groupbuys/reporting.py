@@ -10,7 +10,9 @@ read: thousands of groups that end in one minute would meet in one row. The day'
 Visitors are those who opened links to the campaign's groups, once an hour each; a closed day's are added up when
 the report is first read after it, and kept. A new member became one since the campaign began, and counts with
 their first payment. Turnover is what orders took and refunds what they gave back, whole or in part: a second
-payment, or one that found no place, was never taken, and its way back is no loss.
+payment, or one that found no place, was never taken, and its way back is no loss. Only group.filled,
+group.expired and the payment of a group's head are owed, for the mall is told by them; of all else a stream that is
+down for longer than it remembers loses the count, and no money.
 """
 
 from collections.abc import Mapping, Sequence

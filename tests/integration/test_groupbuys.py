@@ -68,7 +68,7 @@ from chalicelib.orders import service as orders
 from chalicelib.orders.schemas import Difference, MallEvent, MallLine, Reconcile
 from chalicelib.orders.service import Back, Order, OrderOver
 from infra.local.clients import Store
-from tests.factories import NOW, OWNER, TODAY, a_call, a_word, reacted
+from tests.factories import NOW, OWNER, TODAY, a_call, a_word, caught_up, reacted
 from tests.groupbuys import (
     a_buyer,
     a_campaign,
@@ -1854,6 +1854,19 @@ def test_the_mall_hears_once_that_a_group_opened_filled_or_ended(store: Store) -
     )
     (filled,) = (one["data"] for one in told if one["type"] == "group.filled")
     assert (filled["campaign_id"], filled["size"], filled["members"]) == (campaign.campaign_id, 2, 2)
+
+
+def test_the_mall_hears_of_a_group_that_opened_while_the_stream_was_down_for_days(store: Store) -> None:
+    config.override(mall_webhook_url="http://127.0.0.1:1")
+    group = open_paid_group(a_campaign(), payers=2)
+
+    for _ in range(2):
+        caught_up(now=NOW + 2 * DAY)
+
+    (told,) = (json.loads(row["body"]) for row in rows(store.client, "truth", kind="delivery"))
+    assert (told["type"], told["data"]["group_id"]) == ("group.opened", group.group_id)
+    assert told["data"]["expires_at"] == group.expires_at
+    assert not [row for row in rows(store.client, "truth", kind="order") if "due_at" in row]
 
 
 def test_the_mall_is_asked_for_each_refund_under_one_number_until_it_confirms(
