@@ -5,6 +5,7 @@ Where a figure differs from design 9 it is asserted as it is, and the test says 
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -108,6 +109,24 @@ def test_opening_when_only_joining_is_left_adds_a_look_at_the_stock_and_at_the_g
 
     assert spent.operations == WRITE + Counter(BatchGetItem=2, Query=1)
     assert spent.writes == units(8 + 2)
+
+
+def test_opening_when_too_little_was_left_a_moment_ago_looks_at_no_shards(store: Store) -> None:
+    campaign = a_campaign(stock=3)
+    open_paid_group(campaign)
+
+    wants = buying()
+
+    def refused(now: int) -> None:
+        with pytest.raises(OnlyJoining):
+            opened(campaign, wants, now=now)
+
+    refused(NOW)
+    spent, later = (costs(partial(refused, NOW + passed)) for passed in (1, 2))
+
+    # The groups that can be joined, as they are now; two seconds later the shards are looked at again.
+    assert spent.operations == WRITE + Counter(BatchGetItem=1, Query=1)
+    assert later.operations == WRITE + Counter(BatchGetItem=2, Query=1)
 
 
 def test_opening_from_another_shard_adds_a_look_at_all_of_them_and_a_second_try(
