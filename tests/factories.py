@@ -4,7 +4,7 @@ import uuid
 from collections import Counter
 from typing import Any
 
-from chalicelib.core import cache, doors, due, facts, ids
+from chalicelib.core import cache, doors, due, facts, ids, table
 from chalicelib.core.doors import Operator
 from chalicelib.core.http import Call
 from chalicelib.members import rules as member_rules
@@ -18,6 +18,8 @@ from chalicelib.sharing.schemas import MintLink, TargetRef
 from chalicelib.sharing.visits import Visit
 from tests.harness.rows import rows, stream_records
 from tests.harness.streams import event
+from tests.harness.wire import Call as StoreCall
+from tests.harness.wire import Params, wrapped
 
 NOW = 1_767_232_800
 """10:00 on 1 January 2026 in Shanghai; nothing in the tests reads the clock."""
@@ -184,3 +186,17 @@ def caught_up(*, now: int) -> None:
     """What is owed was reacted to by its job, as if there were no stream; nothing may fail."""
     ran = due.run(job=facts.JOB, worker="caught-up", now=now + facts.OWED_AFTER_S, seconds=30)
     assert not ran.failed
+
+
+def dying_at(call: int) -> Any:
+    """While it is worn, the process dies at the store's ``call``-th call."""
+    made = 0
+
+    def layer(below: StoreCall, asked: str, params: Params) -> Params:
+        nonlocal made
+        made += 1
+        if made == call:
+            raise KeyboardInterrupt
+        return below(asked, params)
+
+    return wrapped(table.client(), layer)

@@ -21,7 +21,6 @@ from pynamodb.expressions.update import Action
 
 from chalicelib.core import due, table
 from chalicelib.core.clock import DAY, MINUTE
-from chalicelib.core.errors import Busy
 from chalicelib.core.table import IntAttribute, Row, Write
 from chalicelib.core.telemetry import logger
 
@@ -202,10 +201,9 @@ def _take(record: dict[str, Any], *, now: int) -> None:
         return
     try:
         dispatch(fact, now=now)
-    except Busy:
-        raise
     except Exception:
-        # It waits for its job, with pauses, and holds up nobody else's records meanwhile.
+        # It waits for its job, with pauses, and holds up nobody else's records meanwhile, contended or not. A store
+        # out of reach takes no letter either, and then the record comes again.
         if not fact.owed:
             _keep(fact, now=now)
 

@@ -196,7 +196,8 @@ def _as_csv(view: Callable[..., Any], path: str) -> Callable[..., Document]:
         page, kind = view(**arguments), get_type_hints(view, include_extras=True)["return"]
         text = sheets.csv_of(sheets.columns_of(kind), page.items, zone=config.settings().zone)
         shown = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"}
-        following = {"X-Next": page.next} if page.next else {}
+        cursor = getattr(page, "next", None)
+        following = {"X-Next": cursor} if cursor else {}
         return Document(text, "text/csv; charset=utf-8", tuple({**shown, **following}.items()))
 
     as_csv.__name__ = f"{view.__name__}_csv"

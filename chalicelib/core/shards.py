@@ -5,12 +5,16 @@ from several: going on from shard to shard would strand units.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 SHARDS_A_TAKE = 90
 """Shards that one taking may touch, so that it and its way back fit a transaction."""
 SOLD_OUT_FOR_S = 2
 """How long a process remembers that nothing is left, before it looks again."""
+
+DAY_ROWS = 8
+"""Rows over which a day's counts are spread: one would be shared by every transaction that counts."""
 
 
 def shard_for(key: str, shards: int) -> int:
@@ -47,3 +51,23 @@ def some_of(taken: list[list[int]], units: int) -> list[list[int]]:
             back.append([k, part])
         units -= part
     return back
+
+
+def day_row(day: str, *, cause: str) -> str:
+    """The sort key of the row in which what happened to the row ``cause`` counts on this day."""
+    return f"DAY#{day}#{shard_for(cause, DAY_ROWS)}"
+
+
+def day_of(row: Any) -> str:
+    """The day of a row ``DAY#<day>`` or of one of its shards."""
+    return str(row.sk.split("#")[1])
+
+
+def by_day(rows: Iterable[Any], names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The rows of each day, ``DAY#<day>`` and its shards, added up under these names."""
+    days: dict[str, dict[str, int]] = {}
+    for row in rows:
+        counts = days.setdefault(day_of(row), dict.fromkeys(names, 0))
+        for name in names:
+            counts[name] += getattr(row, name) or 0
+    return days

@@ -15,7 +15,7 @@ import msgspec
 from chalicelib.core import ids, shards, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
-from chalicelib.core.errors import Busy, Conflict, Gone, Invalid, NotFound
+from chalicelib.core.errors import Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.coupons import rules
 from chalicelib.coupons.models import Invite, Plan, Stock, Template, Terms
@@ -266,12 +266,21 @@ def make(given: MakeTemplate, making: Making) -> Template:
     template.created_at, template.fingerprint = making.now, fingerprint_of(given)
     if table.get(Template, Template.key(template_id)) is None:
         # What a making that broke off has left is made again by the repeat, row by row. Not for a template that is
-        # there: the key of another body must not bring it shards.
+        # there, and by the body that began it: another body must not bring it shards.
+        _begun(template, making)
         for write in [table.create(_terms_row(template)), *_new_stock(template, given.stock)]:
             _once(write)
     made = made_once(template, making.recorded("coupon.made", template_id, after=_told(template)))
     _forget(template_id)
     return made
+
+
+def _begun(template: Template, making: Making) -> None:
+    key = making.idempotency_key
+    try:
+        operators.begun(template.template_id, template.fingerprint, by=making.by, idempotency_key=key)
+    except IdempotencyMismatch as other:
+        raise RequestDiffers(**other.details) from other
 
 
 def _forget(template_id: str) -> None:

@@ -45,7 +45,7 @@ class AdminCampaigns(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
-@api.get("/v1/admin/groupbuys", door=doors.ANY_OPERATOR)
+@api.get("/v1/admin/groupbuys", door=doors.ANY_OPERATOR, csv=True)
 def list_campaigns(call: Call) -> AdminCampaigns:
     """All campaigns with what is left of their stock."""
     return AdminCampaigns(items=[_campaign(row, call) for row in campaigns.everything()], now=call.now)
@@ -121,6 +121,7 @@ def add_stock(call: Call, campaign_id: str, body: AddStock) -> StockLeft:
     "/v1/admin/groupbuys/{campaign_id}/report",
     door=doors.operators("marketing", "finance"),
     refuses=[NotFound],
+    csv=True,
 )
 def show_report(call: Call, campaign_id: str) -> Report:
     """What came of a campaign, day by day."""

@@ -7,22 +7,26 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.errors import NotFound
 from chalicelib.core.http import Call
 from chalicelib.core.money import yuan
+from chalicelib.core.table import Raw
 from chalicelib.groupbuys import campaigns, service
 from chalicelib.groupbuys.models import Campaign, Group, Seat
 from chalicelib.groupbuys.schemas import (
     CampaignAnswer,
     GroupAnswer,
     JoinableGroup,
+    MyGroup,
     Price,
     ProductGroupbuy,
     SeatAnswer,
+    Share,
     SkuAnswer,
 )
 from chalicelib.orders import service as orders
 from chalicelib.orders.answers import order_answer
 from chalicelib.sharing import answers as sharing_answers
 from chalicelib.sharing import rules as sharing
-from chalicelib.sharing.schemas import Sharer
+from chalicelib.sharing import service as links
+from chalicelib.sharing.schemas import MintLink, Sharer, TargetRef
 
 POLL_AFTER_S = 5
 
@@ -72,7 +76,8 @@ def group_answer(group_id: str, call: Call) -> GroupAnswer:
     campaign = campaigns.find(group.campaign_id, now=call.now)
     session = call.caller.session
     mine = next((seat for seat in seats if session and seat.member_id == session.member_id), None)
-    refusal = service.why_not(group, now=call.now)
+    reader = session.member_id if session is not None and mine is None else None
+    refusal = service.why_not_you(group, campaign, reader, now=call.now)
     order = orders.find(mine.order_id) if mine else None
     others = service.joinable(group.campaign_id, limit=service.OFFERED + 1, now=call.now)
     return GroupAnswer(
@@ -87,15 +92,25 @@ def group_answer(group_id: str, call: Call) -> GroupAnswer:
         prices_fen=group.prices,
         steps=group.steps,
         campaign=campaign_answer(campaign, call),
-        seats=_seats(seats, call),
+        seats=_seats(group, seats, call),
         my_order=order_answer(order, now=call.now) if order else None,
         can_join=refusal is None and mine is None,
         cannot_join_because=_because(refusal, mine),
         joinable=[joinable(row, call) for row in others if row.group_id != group_id][: service.OFFERED],
         share_target={"kind": "group", "id": group.group_id},
+        share=_share(mine, call) if mine is not None and group.state == "open" else None,
         poll_after_s=POLL_AFTER_S if group.state in ("opening", "open", "expiring") else None,
         now=call.now,
     )
+
+
+def _share(mine: Seat, call: Call) -> Share | None:
+    """Only who has a seat shares a group in earnest; a link for everybody who looks would fill their lists."""
+    wanted = MintLink(target=TargetRef(kind="group", id=mine.group_id), channel="wechat")
+    link = links.link_for(sharer_id=mine.member_id, wanted=wanted, now=call.now)
+    if link is None:
+        return None
+    return Share(code=link.code, card=links.card(link, now=call.now, lang=call.lang, open_names=True))
 
 
 def _because(refusal: Exception | None, mine: Seat | None) -> str | None:
@@ -104,18 +119,43 @@ def _because(refusal: Exception | None, mine: Seat | None) -> str | None:
     return getattr(refusal, "code", None) if refusal is not None else None
 
 
-def _seats(seats: Sequence[Seat], call: Call) -> list[SeatAnswer]:
+def _seats(group: Group, seats: Sequence[Seat], call: Call) -> list[SeatAnswer]:
     session = call.caller.session
     return [
         SeatAnswer(
             member=person(seat.member_id, call),
             head=seat.head,
-            state=seat.state or "",
+            state=service.state_of(seat, group),
             mine=session is not None and seat.member_id == session.member_id,
             joined_at=seat.joined_at,
         )
         for seat in seats
     ]
+
+
+def my_groups(member_id: str, *, limit: int, after: Raw | None, now: int) -> tuple[list[MyGroup], Raw | None]:
+    """A page of the member's groups, newest first; the first has what the list does not show yet."""
+    page = service.mine(member_id, limit=limit, after=after)
+    known = {seat.group_id for seat in page.rows}
+    lately = service.lately(member_id, now=now) if after is None else []
+    fresh = [one for one in lately if one.group_id not in known]
+    had = [(one.group_id, one.order_id, one.head, one.created_at) for one in fresh]
+    had += [(seat.group_id, seat.order_id, seat.head, seat.joined_at) for seat in page.rows]
+    groups = service.those([group_id for group_id, *_ in had]) if had else {}
+    return [_my_group(groups[one[0]], *one[1:]) for one in had if one[0] in groups], page.next_key
+
+
+def _my_group(group: Group, order_id: str, head: bool, joined_at: int) -> MyGroup:
+    return MyGroup(
+        group_id=group.group_id,
+        state=group.state or "",
+        size=group.size,
+        missing=group.missing,
+        expires_at=group.expires_at,
+        order_id=order_id,
+        head=head,
+        joined_at=joined_at,
+    )
 
 
 def person(member_id: str, call: Call) -> Sharer:

@@ -13,7 +13,7 @@ from chalicelib.core import ids, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
-from chalicelib.core.shards import evenly
+from chalicelib.core.shards import SOLD_OUT_FOR_S, evenly
 from chalicelib.core.table import Write
 from chalicelib.groupbuys import rules
 from chalicelib.groupbuys.models import Campaign, Stock
@@ -52,6 +52,8 @@ class CampaignPaused(Conflict):
 
 _campaigns: Cache[Campaign] = Cache()
 _lists: Cache[list[Campaign]] = Cache()
+short_of: Cache[dict[int, int]] = Cache(for_s=SOLD_OUT_FOR_S)
+"""What was left in the shards of (campaign, SKU) when it was too little for somebody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +136,22 @@ def stock_refusal(row: Stock | None, *, now: int, window: bool) -> Exception | N
 
 
 def visible(*, product_id: str | None = None, now: int) -> list[Campaign]:
-    """Campaigns that can be seen, of this product if one is named, newest first; at most 30 seconds old."""
-    rows = _lists.get("all", now=now, load=everything)
-    seen = [row for row in rows if row.visible_from <= now < row.ends_at and row.state != "closed"]
+    """Campaigns that can be seen, of this product if one is named, newest first; at most 30 seconds old.
+
+    One whose time is over is seen for as long as a group that its last head opened may be joined.
+    """
+    rows = [row for row in recent(now=now) if row.state != "closed"]
+    seen = [row for row in rows if row.visible_from <= now < _last_group_ends_at(row)]
     return [row for row in seen if product_id in (None, row.product["id"])]
+
+
+def _last_group_ends_at(row: Campaign) -> int:
+    return int(row.ends_at + row.open_hold_s + row.group_lifetime_s)
+
+
+def recent(*, now: int) -> list[Campaign]:
+    """All campaigns, newest first, at most 30 seconds old."""
+    return _lists.get("all", now=now, load=everything)
 
 
 def everything() -> list[Campaign]:
@@ -167,12 +181,16 @@ def make(
         Invalid: something about it is wrong. IdempotencyMismatch: the key came with another body.
     """
     rules.valid_campaign(given)
-    fingerprint = hashlib.sha256(msgspec.json.encode(asked or given, order="sorted")).hexdigest()
+    fingerprint = _fingerprint(asked or given)
     campaign = row_of(_id_for(making), given, fingerprint=fingerprint, now=making.now)
     campaign.copied_from = copied_from
     audit = _audit("groupbuy.made", None, campaign, making)
     try:
         _new(campaign)
+        # By all its terms, for the original of a copy may have changed since its making broke off.
+        operators.begun(
+            campaign.campaign_id, _fingerprint(given), by=making.by, idempotency_key=making.idempotency_key
+        )
         # The stock of a campaign whose making broke off is made by the repeat.
         _make_stock(campaign, given)
         table.transact([table.create(campaign), audit])
@@ -182,6 +200,10 @@ def make(
         campaign = first.row
     changed(campaign.campaign_id)
     return campaign
+
+
+def _fingerprint(body: Any) -> str:
+    return hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest()
 
 
 def _new(campaign: Campaign) -> None:
@@ -416,6 +438,7 @@ def add_stock(campaign_id: str, *, sku_id: str, units: int, making: Making) -> d
     )
     with suppress(operators.Repeated):
         table.transact([*once, change, audit])
+    short_of.forget((campaign_id, sku_id))
     return stock_left(campaign, sku_id)
 
 

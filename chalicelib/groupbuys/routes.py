@@ -117,23 +117,8 @@ def list_mine(call: Call, query: MyGroupsQuery) -> Items[MyGroup]:
     """My groups, newest first."""
     where = f"groups#{call.member_id}"
     after = cursors.unseal(query.after, where=where, now=call.now)
-    page = service.mine(call.member_id, limit=query.limit, after=after)
-    items = [_mine(seat.group_id, seat.order_id, seat.head, seat.joined_at) for seat in page.rows]
-    return Items(items=items, next=cursors.seal(page.next_key, where=where, now=call.now), now=call.now)
-
-
-def _mine(group_id: str, order_id: str, head: bool, joined_at: int) -> MyGroup:
-    group = service.find(group_id)
-    return MyGroup(
-        group_id=group_id,
-        state=group.state or "",
-        size=group.size,
-        missing=group.missing,
-        expires_at=group.expires_at,
-        order_id=order_id,
-        head=head,
-        joined_at=joined_at,
-    )
+    items, following = answers.my_groups(call.member_id, limit=query.limit, after=after, now=call.now)
+    return Items(items=items, next=cursors.seal(following, where=where, now=call.now), now=call.now)
 
 
 def _buying(call: Call, body: OpenGroup | JoinGroup) -> service.Buying:

@@ -89,6 +89,8 @@ def valid_campaign(given: Any) -> None:
     """
     if given.ends_at <= given.starts_at:
         raise Invalid(field="ends_at", reason="it must be after starts_at")
+    if given.visible_from is not None and given.visible_from >= given.ends_at:
+        raise Invalid(field="visible_from", reason="it must be before ends_at")
     ids = [sku.sku_id for sku in given.product.skus]
     if len(set(ids)) != len(ids):
         raise Invalid(field="product.skus", reason="a sku_id stands twice")

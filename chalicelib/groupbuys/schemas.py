@@ -7,7 +7,7 @@ import msgspec
 from chalicelib.core.http import Listing
 from chalicelib.members.schemas import HttpsUrl, Id
 from chalicelib.orders.schemas import OrderAnswer
-from chalicelib.sharing.schemas import CardText, Epoch, LinkCode, Sharer
+from chalicelib.sharing.schemas import CardAnswer, CardText, Epoch, LinkCode, Sharer
 
 Fen = Annotated[int, msgspec.Meta(ge=1, le=10_000_000_00)]
 Units = Annotated[int, msgspec.Meta(ge=1, le=1000)]
@@ -160,8 +160,18 @@ class JoinableGroup(msgspec.Struct, frozen=True, kw_only=True):
     head: Sharer
 
 
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """What the share button hands over: the reader's own link to the group, and its card."""
+
+    code: str
+    card: CardAnswer
+
+
 class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A group's page in one call; ``real_members`` is how many people it was filled with."""
+    """A group's page in one call; ``real_members`` is how many people it was filled with.
+
+    ``share`` is there for who has a seat and did not switch their link off; others mint one for ``share_target``.
+    """
 
     group_id: str
     state: str
@@ -180,6 +190,7 @@ class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     cannot_join_because: str | None
     joinable: list[JoinableGroup]
     share_target: dict[str, str]
+    share: Share | None
     poll_after_s: int | None
     now: int
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.core import due, ids, table
+from chalicelib.core.clock import MINUTE
 from chalicelib.core.config import settings
 from chalicelib.core.errors import Busy, Conflict, Gone, Invalid, NotFound
 from chalicelib.core.table import Refusal, Row, Write
@@ -20,6 +21,7 @@ RELEASE_JOB = "release"
 EXPIRE_JOB = "expire"
 ROUNDS = 12
 OFFERED = 3
+CAMPAIGNS_LOOKED_AT = 100
 
 
 class GroupFull(Conflict):
@@ -206,7 +208,7 @@ def _opened_already(campaign_id: str, buying: Buying, refused: Conflict | Gone, 
         return answer
     offer: dict[str, Any] = {"joinable": offered(campaign_id, now=now)}
     if isinstance(refused, LimitReached):
-        offer["mine"] = _in_campaign(campaign_id, buying)
+        offer["mine"] = in_campaign(campaign_id, buying.member_id)
         own = {one["group_id"] for one in offer["mine"]}
         offer["joinable"] = [one for one in offer["joinable"] if one["group_id"] not in own]
     raise type(refused)(**refused.details, **offer) from refused
@@ -398,6 +400,14 @@ def why_not(group: Group | None, *, now: int) -> Exception | None:
     return GroupFull() if group.free < 1 else None
 
 
+def why_not_you(group: Group, campaign: Campaign, member_id: str | None, *, now: int) -> Exception | None:
+    """Why this member cannot join, or nobody can; None when they can. A stranger is asked when they sign in."""
+    refusal = why_not(group, now=now)
+    if refusal is None and member_id is not None and group.new_members_only:
+        return None if is_new(member_id, campaign) else NotNewMember()
+    return refusal
+
+
 def _seated_already(
     group: Group, buying: Buying, refused: Conflict | Gone, *, campaign: Campaign, now: int
 ) -> Seated:
@@ -406,7 +416,9 @@ def _seated_already(
     if seat is not None:
         return Seated(group=group, order=orders.show(seat.order_id), new=False)
     if isinstance(refused, LimitReached):
-        raise LimitReached(**refused.details, mine=_in_campaign(campaign.campaign_id, buying)) from refused
+        raise LimitReached(
+            **refused.details, mine=in_campaign(campaign.campaign_id, buying.member_id)
+        ) from refused
     anybody = isinstance(refused, NotNewMember)
     offer = {
         "joinable": offered(campaign.campaign_id, anybody=anybody, now=now),
@@ -415,15 +427,25 @@ def _seated_already(
     raise type(refused)(**offer) from refused
 
 
-def _in_campaign(campaign_id: str, buying: Buying) -> list[dict[str, str]]:
+def in_campaign(campaign_id: str, member_id: str) -> list[dict[str, str]]:
     """The member's own seats in a campaign, newest first, as a refusal shows them."""
-    seats = [
-        row for row in mine(buying.member_id, limit=50, after=None).rows if row.campaign_id == campaign_id
-    ]
+    rows = mine(member_id, limit=50, after=None).rows
+    seats = [row for row in rows if row.campaign_id == campaign_id][:OFFERED]
+    groups = those([row.group_id for row in seats]) if seats else {}
     return [
-        {"group_id": row.group_id, "order_id": row.order_id, "state": row.state or ""}
-        for row in seats[:OFFERED]
+        {
+            "group_id": row.group_id,
+            "order_id": row.order_id,
+            "state": state_of(row, groups.get(row.group_id)),
+        }
+        for row in seats
     ]
+
+
+def state_of(seat: Seat, group: Group | None) -> str:
+    """A seat's state as people see it: a group that expired owes all who paid their money, in the same write."""
+    given_back = seat.state == "confirmed" and group is not None and group.state == "expired"
+    return "refunded" if given_back else seat.state or ""
 
 
 def _joining(
@@ -586,23 +608,30 @@ def stock_taken(taken: rules.Taken, *, campaign_id: str, now: int, window: bool)
 
 
 def stock_back(taken: Sequence[rules.Taken], *, campaign_id: str) -> list[Write]:
-    """Units go back to the shards that they came from."""
+    """Units go back to the shards that they came from; this process remembers no more that there were too few."""
+    back = rules.added_up(taken)
+    for sku_id, _ in back:
+        campaigns.short_of.forget((campaign_id, sku_id))
     return [
         table.update(Stock, Stock.key(campaign_id, sku_id, k), Stock.left.add(units), refuse=NotFound)
-        for (sku_id, k), units in rules.added_up(taken).items()
+        for (sku_id, k), units in back.items()
     ]
 
 
 def _elsewhere(campaign: Campaign, sku_id: str, units: int, *, head: bool, now: int) -> rules.Taken:
-    """Where else the units can come from, by one consistent look at all shards.
+    """Where else the units can come from, by one consistent look at all shards; too little is remembered for 2 s.
 
     Raises:
         OnlyJoining: nowhere, but there are open groups. SkuSoldOut: nowhere.
     """
-    left = campaigns.stock_left(campaign, sku_id)
-    plan = rules.spread(left, units)
-    if plan is not None:
-        return [[sku_id, k, part] for k, part in plan]
+    name = (campaign.campaign_id, sku_id)
+    left = campaigns.short_of.peek(name, now=now)
+    if left is None or rules.spread(left, units) is not None:
+        left = campaigns.stock_left(campaign, sku_id)
+        plan = rules.spread(left, units)
+        if plan is not None:
+            return [[sku_id, k, part] for k, part in plan]
+        campaigns.short_of.put(name, left, now=now)
     raise _short(campaign, sku_id, left, head=head, now=now)
 
 
@@ -684,7 +713,20 @@ def mine(member_id: str, *, limit: int, after: table.Raw | None) -> table.Page:
     return table.owned(f"{member_id}#groups", limit=limit, after=after)
 
 
+def lately(member_id: str, *, now: int) -> list[Order]:
+    """The member's newest order in each campaign that is seen, if it was made this minute and holds a seat, newest
+    first: read consistently, for the index of their list may lag behind what they just did."""
+    running = campaigns.visible(now=now)[:CAMPAIGNS_LOOKED_AT]
+    parts = (
+        table.get_many([(Part, Part.key(row.campaign_id, member_id)) for row in running]) if running else []
+    )
+    found = orders.those([part.order_id for part in parts if part is not None and part.order_id])
+    seated = [order for order in found if order.state in ("pending", "paid")]
+    fresh = [order for order in seated if order.created_at > now - MINUTE]
+    return sorted(fresh, key=lambda order: order.created_at, reverse=True)
+
+
 def those(group_ids: Sequence[str]) -> dict[str, Group]:
-    """The groups of these ids as they are now, those that there are; at most a hundred."""
-    rows = table.get_many([(Group, Group.key(group_id)) for group_id in dict.fromkeys(group_ids)])
+    """The groups of these ids as they are now, those that there are."""
+    rows = table.get_all([(Group, Group.key(group_id)) for group_id in dict.fromkeys(group_ids)])
     return {row.group_id: row for row in rows if row is not None}

@@ -1,5 +1,6 @@
 """The rules of operators: their keys, and the audit trail."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -109,6 +110,18 @@ def said_once(*what: Any, by: Operator, idempotency_key: str | None) -> list[Wri
         return IdempotencyMismatch(field="Idempotency-Key", reason="used for another body")
 
     return [table.create(Said(*Said.key(by.key_id, idempotency_key), what=told), refuse=refuse)]
+
+
+def begun(made_id: str, fingerprint: str, *, by: Operator, idempotency_key: str | None) -> None:
+    """Note with which body something is made before its parts are: only it makes whole what broke off.
+
+    Raises:
+        IdempotencyMismatch: it was begun with another.
+    """
+    if idempotency_key:
+        (note,) = said_once("made", made_id, fingerprint, by=by, idempotency_key=made_id)
+        with suppress(Repeated):
+            table.apply(note)
 
 
 def trail(*, month: str, limit: int, after: table.Raw | None) -> Page:

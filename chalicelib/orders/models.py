@@ -9,7 +9,8 @@ MallName   MALLORDER#<id>     META                 order.created                
 due: refund#k from the first moment, gone once confirmed; stuck after ten failures; stuck#twice: the mall
 gave by itself what it had been asked for. stuck#mismatch: a payment
 of a wrong amount, at once. A payment that was taken: unfinished#k some days after it, to look whether its order was
-completed; then gone, or stuck#unfinished. The order's own slot stays free for what its facts owe.
+completed; then gone, or stuck#unfinished. The order's own slot is for what its facts owe: react#k when it opened
+a group and was paid.
 owner: Order: <mbr_>#orders, newest first. rank: Order once money came for it: ORDERS#<cmp_>#<k> by its time.
 A cause is a payment's number, so that a payment is refunded once.
 

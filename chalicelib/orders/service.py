@@ -9,7 +9,7 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from chalicelib.core import config, due, ids, table
+from chalicelib.core import config, due, facts, ids, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
@@ -211,8 +211,10 @@ def came_fen(order: Order) -> int:
 def taken(order: Order, paid: Paid, *, before: str, refuse: Refusal, now: int, **moved: Any) -> list[Write]:
     """A payment is taken: the order was ``before`` (pending or cancelled) and is paid.
 
-    ``moved`` are attributes of the order that a late payment changes, such as its group.
+    ``moved`` are attributes of the order that a late payment changes, such as its group. An order that opens its
+    group owes its fact: the mall is told of the group by it, whose own slot says when the group ends.
     """
+    opens = moved.get("head", order.head)
     actions = [
         Order.state.set("paid"),
         Order.payment_id.set(paid.payment_id),
@@ -221,6 +223,7 @@ def taken(order: Order, paid: Paid, *, before: str, refuse: Refusal, now: int, *
         Order.refundable_fen.set(paid.amount_fen),
         *_on_the_books(order, now=now),
         *(getattr(Order, name).set(value) for name, value in moved.items()),
+        *(facts.owing("order.paid", pk=order.pk, now=now) if opens else ()),
     ]
     was = Order.state == before
     return [

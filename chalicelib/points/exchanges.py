@@ -249,7 +249,7 @@ def add(given: AddExchange, *, by: Operator, idempotency_key: str | None, now: i
         **told,
     )
     try:
-        _made(row, given.stock, by=by, now=now)
+        _made(row, given.stock, by=by, idempotency_key=idempotency_key, now=now)
     except table.Taken as first:
         if first.row.fingerprint != fingerprint:
             raise IdempotencyMismatch(field="Idempotency-Key", reason="used for another body") from first
@@ -257,11 +257,12 @@ def add(given: AddExchange, *, by: Operator, idempotency_key: str | None, now: i
     return row
 
 
-def _made(row: Exchange, stock: int, *, by: Operator, now: int) -> None:
+def _made(row: Exchange, stock: int, *, by: Operator, idempotency_key: str | None, now: int) -> None:
     """Its stock first, each shard once, so that a making that broke off is made whole by the repeat."""
     there = table.get(Exchange, Exchange.key(row.exchange_id))
     if there is not None:
         raise table.Taken(there)
+    operators.begun(row.exchange_id, row.fingerprint, by=by, idempotency_key=idempotency_key)
     for k, left in enumerate(shards.evenly(stock, row.stock_shards)):
         shard = ExchangeStock(
             *ExchangeStock.key(row.exchange_id, k),

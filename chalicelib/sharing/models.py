@@ -2,7 +2,7 @@
 
     entity    pk                          sk               written by            read by
     Link      LINK#<code>                 META             mint, switch off      everything (remembered 30 s)
-    LinkDay   LINK#<code>                 DAY#<day>        reactions, fold       funnel
+    LinkDay   LINK#<code>                 DAY#<day>[#<k>]  reactions, fold       funnel
     Hour *    VISITS#<code>#<level>.<k>   H#<hour>#<b>     visit                 funnel, fold
     VisitUse  VISIT#<vis_>                META             bind                  bind (a visit binds one member)
     Binding   MEMBER#<mbr_>               BINDING          bind, move            bind (walk), funnel, door answers
@@ -51,7 +51,8 @@ class Link(Row, discriminator="link"):
 
 
 class LinkDay(Row, discriminator="link_day"):
-    """What came of a link on one day; ``opened`` is set once, when the day is closed."""
+    """Some of what came of a link on one day, spread by the row that a fact is of, and added up when it is read;
+    ``opened`` is set once, on the day's own row, when the day is closed."""
 
     opened = IntAttribute(null=True)
     opened_by = JSONAttribute(null=True)
@@ -62,7 +63,7 @@ class LinkDay(Row, discriminator="link_day"):
 
     @staticmethod
     def key(code: str, day: str) -> Key:
-        """One row for a link and a day of the brand's calendar."""
+        """The own row of a link and a day of the brand's calendar; its shards stand behind it."""
         return f"LINK#{code}", f"DAY#{day}"
 
 

@@ -120,6 +120,23 @@ def mint_all(*, sharer_id: str, wanted: Sequence[MintLink], now: int) -> list[Li
     raise Busy
 
 
+def link_for(*, sharer_id: str, wanted: MintLink, now: int) -> Link | None:
+    """The sharer's link, minted when there is none yet: at most 30 seconds old, so that a page that is asked for
+    again and again does not write; None when it was switched off.
+
+    Raises:
+        Invalid: no such kind of target.
+    """
+    known = _links.peek(_row(sharer_id, wanted, attempt=0, now=now).code, now=now)
+    if known is None or known.natural_key != _natural(sharer_id, wanted):
+        try:
+            known, _ = mint(sharer_id=sharer_id, wanted=wanted, now=now)
+        except LinkOff:
+            return None
+        _links.put(known.code, known, now=now)
+    return known if known.state == "on" else None
+
+
 def _collides(row: Link, old: Link | None, batch: Sequence[Link]) -> bool:
     """Whether something else has this code: in the table or, where nothing has it yet, earlier in the batch."""
     holder = old or next(other for other in batch if other.code == row.code)
@@ -133,14 +150,22 @@ def _valid(wanted: MintLink, *, now: int) -> None:
         raise Invalid(field="expires_at", reason="it is in the past")
 
 
+def _parts(sharer_id: str, wanted: MintLink) -> tuple[str, ...]:
+    return sharer_id, wanted.target.kind, wanted.target.id, wanted.channel, wanted.placement
+
+
+def _natural(sharer_id: str, wanted: MintLink) -> str:
+    return "|".join(_parts(sharer_id, wanted))
+
+
 def _row(sharer_id: str, wanted: MintLink, *, attempt: int, now: int) -> Link:
-    natural = (sharer_id, wanted.target.kind, wanted.target.id, wanted.channel, wanted.placement)
+    natural = _parts(sharer_id, wanted)
     key = config.secret("link_key", now=now).encode()
     code = ids.keyed_code(*natural, str(attempt), key=key)
     return Link(
         *Link.key(code),
         code=code,
-        natural_key="|".join(natural),
+        natural_key=_natural(sharer_id, wanted),
         state="on",
         sharer_id=sharer_id,
         target_kind=wanted.target.kind,

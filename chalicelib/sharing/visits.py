@@ -12,6 +12,7 @@ from chalicelib.core import clock, config, facts, ids, session, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.errors import NotFound, Unauthorized
+from chalicelib.core.shards import by_day, day_of, day_row
 from chalicelib.core.table import IntAttribute, Row, Write
 from chalicelib.sharing import rules, service
 from chalicelib.sharing.models import LEVELS, ROW_HOLDS, Hour, Link, LinkDay
@@ -19,6 +20,7 @@ from chalicelib.sharing.schemas import FunnelDay
 
 TOKEN_LASTS_S = 2 * DAY
 ROWS_STAY_S = 400 * DAY
+_STAGES = ("new_members", "bound", "joined", "paid")
 _ARRIVALS = ("chat", "group", "moments", "code", "other")
 
 _full: Cache[bytes] = Cache(for_s=2 * HOUR, size=5000)
@@ -143,14 +145,15 @@ def funnel(*, code: str, sharer_id: str, days: int, now: int) -> list[FunnelDay]
     if link.sharer_id != sharer_id:
         raise NotFound
     wanted = _days_back(days, now=now)
-    sk = LinkDay.sk.between(f"DAY#{wanted[-1]}", f"DAY#{wanted[0]}")
-    kept: dict[str, LinkDay] = {
-        row.sk.removeprefix("DAY#"): row for row in table.query_all(LinkDay, f"LINK#{code}", sk)
-    }
-    unfolded = [day for day in wanted if day not in kept or kept[day].opened is None]
+    sk = LinkDay.sk.between(f"DAY#{wanted[-1]}", f"DAY#{wanted[0]}#~")
+    rows = table.query_all(LinkDay, f"LINK#{code}", sk)
+    folded = {day_of(row): row.opened_by or {} for row in rows if row.opened is not None}
+    unfolded = [day for day in wanted if day not in folded]
     counted = _counted(code, unfolded) if unfolded else {}
     _fold(code, counted, now=now)
-    return [day for day in (_day(day, kept.get(day), counted.get(day)) for day in wanted) if _happened(day)]
+    came, opened_by = by_day(rows, _STAGES), folded | counted
+    found = [_day(day, came.get(day), opened_by.get(day)) for day in wanted]
+    return [day for day in found if _happened(day)]
 
 
 def of_the_whole(name: str, *, days: Sequence[str]) -> dict[str, int]:
@@ -196,17 +199,9 @@ def _try(write: Write) -> Row | None:
         return None
 
 
-def _day(day: str, kept: LinkDay | None, by: dict[str, int] | None) -> FunnelDay:
-    opened_by = by if by is not None else (kept.opened_by if kept else None) or {}
-    return FunnelDay(
-        day=day,
-        opened=sum(opened_by.values()),
-        opened_by=opened_by,
-        new_members=(kept.new_members if kept else None) or 0,
-        bound=(kept.bound if kept else None) or 0,
-        joined=(kept.joined if kept else None) or 0,
-        paid=(kept.paid if kept else None) or 0,
-    )
+def _day(day: str, came: dict[str, int] | None, opened_by: dict[str, int] | None) -> FunnelDay:
+    by = opened_by or {}
+    return FunnelDay(day=day, opened=sum(by.values()), opened_by=by, **(came or dict.fromkeys(_STAGES, 0)))
 
 
 def _happened(day: FunnelDay) -> bool:
@@ -217,30 +212,31 @@ def _happened(day: FunnelDay) -> bool:
 def count_new_member(member: Row, now: int) -> Sequence[Write]:
     """The link that a new member came by counts them on the day they registered."""
     link, at = getattr(member, "came_link", None), getattr(member, "registered_at", now)
-    return [_counted_up(link, LinkDay.new_members, at)] if link else []
+    return [_counted_up(member, link, LinkDay.new_members, at)] if link else []
 
 
 @facts.reaction("binding.made", name="sharing.count_bound")
 def count_bound(binding: Row, now: int) -> Sequence[Write]:
     """The link that bound a member counts them on the day of the binding."""
     link, at = getattr(binding, "link", None), getattr(binding, "bound_at", now)
-    return [_counted_up(link, LinkDay.bound, at)] if link else []
+    return [_counted_up(binding, link, LinkDay.bound, at)] if link else []
 
 
 @facts.reaction("order.created", name="sharing.count_joined")
 def count_joined(order: Row, now: int) -> Sequence[Write]:
     """The link that led to an order counts it on the day it was made."""
     link, at = getattr(order, "link", None), getattr(order, "created_at", now)
-    return [_counted_up(link, LinkDay.joined, at)] if link else []
+    return [_counted_up(order, link, LinkDay.joined, at)] if link else []
 
 
 @facts.reaction("order.paid", name="sharing.count_paid")
 def count_paid(order: Row, now: int) -> Sequence[Write]:
     """The link that led to an order counts its payment on the day it came."""
     link, at = getattr(order, "link", None), getattr(order, "paid_at", now)
-    return [_counted_up(link, LinkDay.paid, at)] if link else []
+    return [_counted_up(order, link, LinkDay.paid, at)] if link else []
 
 
-def _counted_up(link: str, stage: IntAttribute, at: int) -> Write:
+def _counted_up(row: Row, link: str, stage: IntAttribute, at: int) -> Write:
     day = clock.local_day(at, zone=config.settings().zone)
-    return table.upsert(LinkDay, LinkDay.key(link, day), stage.add(1))
+    pk, _ = LinkDay.key(link, day)
+    return table.upsert(LinkDay, (pk, day_row(day, cause=row.pk)), stage.add(1))

@@ -44,7 +44,7 @@ from tests.coupons import (
     told,
     wanted,
 )
-from tests.factories import NOW, OWNER, a_word, caught_up, reacted
+from tests.factories import NOW, OWNER, a_word, caught_up, dying_at, reacted
 from tests.groupbuys import a_buyer, buyers
 from tests.harness.hostile import Hostile
 from tests.harness.rows import rows
@@ -398,6 +398,18 @@ def test_the_same_key_makes_one_template_and_another_body_is_refused() -> None:
     refused(
         templates.RequestDiffers, lambda: templates.make(msgspec.convert(told(stock=9), MakeTemplate), keyed)
     )
+
+
+def test_a_template_whose_making_broke_off_is_made_whole_by_its_own_body_only() -> None:
+    keyed = Making(by=OWNER, now=NOW, idempotency_key=a_word())
+    body, other = (msgspec.convert(told(stock=stock, stock_shards=2), MakeTemplate) for stock in (5, 2))
+    with pytest.raises(KeyboardInterrupt), dying_at(5):
+        templates.make(body, keyed)
+
+    refused(templates.RequestDiffers, lambda: templates.make(other, keyed))
+
+    made = templates.make(body, keyed)
+    assert [row.left for row in templates.stock_of(made).values()] == [3, 2]
 
 
 @pytest.mark.parametrize(

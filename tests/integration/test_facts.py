@@ -455,15 +455,35 @@ def test_a_dead_letter_that_always_fails_is_stuck_until_a_person_retries_it(
     assert (stuck.listed(limit=10)[0], rows(store.client, "truth", kind="dead_letter")) == ([], [])
 
 
-def test_a_store_out_of_reach_fails_the_record_even_of_an_owed_fact(store: Store) -> None:
-    def out_of_reach(lamp: Row, now: int) -> Sequence[Write]:
-        raise Busy
+def busy(*given: Any, **named: Any) -> Any:
+    raise Busy
 
-    facts.reaction("test.lit", name="busy")(out_of_reach)
-    light("LAMP#a")
+
+@pytest.mark.parametrize("owed", [True, False])
+def test_a_reaction_that_met_too_many_others_waits_for_its_job_and_holds_up_no_record(
+    store: Store, owed: bool
+) -> None:
+    facts.reaction("test.lit", name="busy")(busy)
+    light("LAMP#a", owed=owed)
+
+    assert handle(records(store)) == []
+
+    waits = only(store.client, "test_lamp" if owed else "dead_letter")
+    assert (waits["due_ref"], waits["due_at"]) == ("test.lit", NOW + (600 if owed else 60))
+
+
+def test_a_store_out_of_reach_fails_the_record_of_a_fact_that_nothing_else_remembers(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts.reaction("test.lit", name="log")(logging("log"))
+    light("LAMP#a", owed=False)
     (record,) = records(store)
+    with monkeypatch.context() as down:
+        for name in ("get", "transact", "apply"):
+            down.setattr(table, name, busy)
 
-    assert handle([record]) == [record["dynamodb"]["SequenceNumber"]]
+        assert handle([record]) == [record["dynamodb"]["SequenceNumber"]]
+    assert handle([record]) == [] and logged(store, "log") == {"LAMP#a": 1}
 
 
 def test_one_failing_reaction_keeps_no_other_from_happening_and_only_it_is_tried_again(store: Store) -> None:

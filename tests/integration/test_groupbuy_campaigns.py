@@ -13,10 +13,10 @@ from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.groupbuys import campaigns, closing, editing, service
 from chalicelib.groupbuys.campaigns import CampaignOver
 from chalicelib.groupbuys.models import Campaign, Stock
-from chalicelib.groupbuys.schemas import CopyCampaign
+from chalicelib.groupbuys.schemas import CopyCampaign, EditCampaign
 from chalicelib.orders import service as orders
 from infra.local.clients import Store
-from tests.factories import NOW, OWNER, a_word, books
+from tests.factories import NOW, OWNER, a_word, books, dying_at
 from tests.groupbuys import (
     a_campaign,
     broken,
@@ -76,20 +76,6 @@ def works(job: str, *, now: int) -> int:
     ran = due.run(job=job, worker=a_word("w"), now=now, seconds=30)
     assert not ran.failed
     return ran.handled
-
-
-def dying_at(call: int) -> Any:
-    """While it is worn, the process dies at the store's ``call``-th call."""
-    made = 0
-
-    def layer(below: Call, asked: str, params: Params) -> Params:
-        nonlocal made
-        made += 1
-        if made == call:
-            raise KeyboardInterrupt
-        return below(asked, params)
-
-    return wrapped(table.client(), layer)
 
 
 # --- editing ------------------------------------------------------------------------------------------------
@@ -315,6 +301,29 @@ def test_a_copy_asked_for_again_with_its_key_is_the_first_even_when_the_first_wa
     with pytest.raises(IdempotencyMismatch):
         copied(a_campaign(), key="k1")
     assert copied(campaign, key="k2").campaign_id != first.campaign_id
+
+
+def a_body(campaign: Campaign, *, stock: int) -> EditCampaign:
+    """The terms of a campaign, for another one with this stock in three shards."""
+    product = sku_with(campaign, stock=stock)
+    return msgspec.structs.replace(editing.terms(campaign), product=product, stock_shards=3)
+
+
+def left_of(campaign: Campaign) -> list[int]:
+    return [row.left for row in shards(campaign)]
+
+
+@pytest.mark.parametrize("call", [3, 4, 5, 6])
+def test_a_making_that_broke_off_is_made_whole_by_its_own_body_and_by_no_other(call: int) -> None:
+    like = a_campaign()
+    first, other = a_body(like, stock=8), a_body(like, stock=2)
+    with pytest.raises(KeyboardInterrupt), dying_at(call):
+        campaigns.make(first, making(key="k1"))
+
+    for _ in range(2):
+        with pytest.raises(IdempotencyMismatch):
+            campaigns.make(other, making(key="k1"))
+        assert left_of(campaigns.make(first, making(key="k1"))) == [3, 3, 2]
 
 
 def test_a_copy_is_refused_for_what_is_wrong_with_it() -> None:

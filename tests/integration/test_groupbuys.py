@@ -30,6 +30,8 @@ The ten bugs of the field (research/malls.md 3, 1-10), and the tests that they a
 """
 
 import json
+import math
+import random
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -50,7 +52,15 @@ from chalicelib.groupbuys.campaigns import (
     CampaignPaused,
 )
 from chalicelib.groupbuys.models import Campaign, Group, Part, Seat, Stock
-from chalicelib.groupbuys.schemas import EditCampaign, JoinGroup, OpenGroup, Price, Product, Sku
+from chalicelib.groupbuys.schemas import (
+    EditCampaign,
+    JoinGroup,
+    MyGroupsQuery,
+    OpenGroup,
+    Price,
+    Product,
+    Sku,
+)
 from chalicelib.groupbuys.service import (
     GroupExpired,
     GroupFull,
@@ -69,8 +79,9 @@ from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
 from chalicelib.orders.schemas import Difference, MallEvent, MallLine, Reconcile
 from chalicelib.orders.service import Back, Order, OrderOver
+from chalicelib.sharing import service as sharing
 from infra.local.clients import Store
-from tests.factories import NOW, OWNER, TODAY, a_call, a_word, reacted
+from tests.factories import NOW, OWNER, TODAY, a_call, a_word, caught_up, reacted
 from tests.groupbuys import (
     a_buyer,
     a_campaign,
@@ -84,6 +95,7 @@ from tests.groupbuys import (
     take,
 )
 from tests.harness.counter import counting
+from tests.harness.hostile import Hostile
 from tests.harness.rows import rows
 from tests.harness.wire import Call, Params, wrapped
 
@@ -1077,6 +1089,9 @@ def test_old_members_may_head_but_not_join_where_only_newcomers_may() -> None:
         take(group, buying(a_buyer(now=campaign.starts_at - 1)))
 
     assert refused.value.details["can_open"] is True
+    pages = [routes.show_group(as_member(one), group.group_id) for one in (new, a_buyer(now=NOW - 9 * DAY))]
+    assert [(page.can_join, page.cannot_join_because) for page in pages] == [(True, None), (False, "not_new")]
+    assert routes.show_group(a_call(), group.group_id).can_join, "a stranger is asked when they sign in"
     assert take(group, buying(new)).state == "pending"
 
 
@@ -1542,6 +1557,98 @@ def test_a_group_s_page_says_all_there_is_to_say_in_one_call() -> None:
     assert [one.group_id for one in stranger.joinable] == [other.group_id]
     assert [(one.state, one.mine) for one in mine.seats] == [("confirmed", False), ("confirmed", True)]
     assert (mine.free, mine.missing, mine.prices_fen) == (2, 2, {"sku": PRICE})
+
+
+def test_who_has_a_seat_is_handed_their_link_and_its_card_with_the_page_and_it_is_minted_once(
+    store: Store,
+) -> None:
+    group = open_paid_group(a_campaign(sizes={4: PRICE}))
+    bob = take(group)
+
+    share = routes.show_group(as_member(bob.member_id), group.group_id).share
+    with counting(table.client()) as spent:
+        again = routes.show_group(as_member(bob.member_id), group.group_id).share
+
+    assert share is not None and share == again
+    assert f"link={share.code}" in share.card.path and group.group_id in share.card.path
+    assert not {"PutItem", "UpdateItem", "TransactWriteItems"} & set(spent.operations)
+    (link,) = rows(store.client, "truth", kind="link")
+    assert (link["code"], link["sharer_id"]) == (share.code, bob.member_id)
+    for reader in (as_member(a_buyer()), a_call()):
+        assert routes.show_group(reader, group.group_id).share is None
+
+
+def test_a_link_that_its_sharer_took_back_is_not_handed_over_again() -> None:
+    group = open_paid_group(a_campaign())
+    me = as_member(group.head_id)
+    share = routes.show_group(me, group.group_id).share
+    assert share is not None
+    sharing.switch_off(code=share.code, sharer_id=group.head_id)
+
+    assert routes.show_group(me, group.group_id).share is None
+
+
+def test_what_somebody_just_opened_or_joined_is_in_their_list_though_the_index_lags(store: Store) -> None:
+    first, second, other = a_campaign(), a_campaign(), open_paid_group(a_campaign())
+    me = a_buyer()
+    with Hostile(store.client, dice=random.Random(1), index_delay=math.inf):
+        opening = opened(first, buying(me))
+        left = opened(second, buying(me))
+        orders.cancel(left.order, now=NOW)
+        joining = take(other, buying(me), now=NOW + 1)
+        late = routes.list_mine(as_member(me, now=NOW + 2), MyGroupsQuery()).items
+    caught = routes.list_mine(as_member(me, now=NOW + 2), MyGroupsQuery()).items
+
+    told = [(one.group_id, one.order_id, one.head, one.joined_at) for one in late]
+    assert told == [
+        (other.group_id, joining.order_id, False, NOW + 1),
+        (opening.group.group_id, opening.order.order_id, True, NOW),
+    ]
+    assert caught == late
+
+
+def test_a_page_of_my_groups_costs_the_same_however_many_they_are() -> None:
+    me, spent = a_buyer(), []
+    for campaign in (a_campaign(), a_campaign(), a_campaign()):
+        opened(campaign, buying(me))
+        routes.list_mine(as_member(me, now=NOW + HOUR), MyGroupsQuery())
+        with counting(table.client()) as one:
+            routes.list_mine(as_member(me, now=NOW + HOUR), MyGroupsQuery())
+        spent.append(dict(one.operations))
+
+    # The list and its seats, the member's part in each campaign and its order, the groups.
+    assert spent == [{"Query": 1, "BatchGetItem": 4}] * 3
+
+
+def test_who_paid_in_a_group_that_was_not_filled_sees_that_they_are_given_back(store: Store) -> None:
+    group = open_paid_group(a_campaign(per_member_groups=1), payers=2)
+    ending.end(group.group_id, back=ending.EXPIRED, now=NOW)
+
+    page = routes.show_group(a_call(), group.group_id)
+
+    assert [one.state for one in page.seats] == ["refunded", "refunded"]
+    mine = service.in_campaign(group.campaign_id, group.head_id)
+    assert [one["state"] for one in mine] == ["refunded"]
+
+
+def test_a_campaign_is_seen_for_as_long_as_a_group_of_it_may_be_joined() -> None:
+    campaign = a_campaign(ends_at=NOW + HOUR)
+    last = NOW + HOUR + campaign.open_hold_s + campaign.group_lifetime_s
+
+    def seen(now: int) -> list[str]:
+        cache.clear_all()
+        return [one.campaign_id for one in campaigns.visible(now=now)]
+
+    assert campaign.campaign_id in seen(NOW + HOUR)
+    assert campaign.campaign_id in seen(last - 1)
+    assert campaign.campaign_id not in seen(last)
+
+
+def test_a_campaign_that_would_be_seen_only_when_it_is_over_is_refused() -> None:
+    with pytest.raises(Invalid) as refused:
+        campaigns.make(told(visible_from=NOW + DAY), making())
+
+    assert refused.value.details["field"] == "visible_from"
 
 
 def test_opening_and_joining_answer_201_the_first_time_and_200_again() -> None:
@@ -2065,6 +2172,19 @@ def test_the_mall_hears_once_that_a_group_opened_filled_or_ended(store: Store) -
     )
     (filled,) = (one["data"] for one in told if one["type"] == "group.filled")
     assert (filled["campaign_id"], filled["size"], filled["members"]) == (campaign.campaign_id, 2, 2)
+
+
+def test_the_mall_hears_of_a_group_that_opened_while_the_stream_was_down_for_days(store: Store) -> None:
+    config.override(mall_webhook_url="http://127.0.0.1:1")
+    group = open_paid_group(a_campaign(), payers=2)
+
+    for _ in range(2):
+        caught_up(now=NOW + 2 * DAY)
+
+    (told,) = (json.loads(row["body"]) for row in rows(store.client, "truth", kind="delivery"))
+    assert (told["type"], told["data"]["group_id"]) == ("group.opened", group.group_id)
+    assert told["data"]["expires_at"] == group.expires_at
+    assert not [row for row in rows(store.client, "truth", kind="order") if "due_at" in row]
 
 
 def test_the_mall_is_asked_for_each_refund_under_one_number_until_it_confirms(

@@ -40,7 +40,7 @@ from chalicelib.core.errors import Busy
 from chalicelib.coupons import codes, gifts, grants, invites, packs, plans, rules, templates, using
 from chalicelib.coupons import service as coupons
 from chalicelib.coupons.schemas import EditInvite, EditPlan, GrantPart, MakeCodes, MakeTemplate
-from chalicelib.groupbuys import campaigns
+from chalicelib.groupbuys import campaigns, reporting
 from chalicelib.groupbuys import service as groupbuys
 from chalicelib.groupbuys.schemas import EditCampaign
 from chalicelib.members import rules as member_rules
@@ -214,6 +214,7 @@ GET    /v1/admin/deliveries.csv                  owner support finance
 GET    /v1/admin/members/{member_id}/timeline    owner support finance
 GET    /v1/admin/members/{member_id}/timeline.csv  owner support finance
 GET    /v1/admin/groupbuys                       owner marketing support finance store
+GET    /v1/admin/groupbuys.csv                   owner marketing support finance store
 POST   /v1/admin/groupbuys                       owner marketing
 PUT    /v1/admin/groupbuys/{campaign_id}         owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/copy    owner marketing
@@ -222,6 +223,7 @@ POST   /v1/admin/groupbuys/{campaign_id}/resume  owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/close   owner marketing
 POST   /v1/admin/groupbuys/{campaign_id}/stock   owner marketing
 GET    /v1/admin/groupbuys/{campaign_id}/report  owner marketing finance
+GET    /v1/admin/groupbuys/{campaign_id}/report.csv  owner marketing finance
 GET    /v1/admin/orders                          owner support finance
 GET    /v1/admin/orders.csv                      owner support finance
 GET    /v1/admin/checkins                        owner marketing support finance store
@@ -729,6 +731,8 @@ def group_buying(
     paid = Paid(payment_id="pay_0", amount_fen=opened.order.amount_fen)
     orders.pay(opened.order.order_id, paid, now=now)
     joined = groupbuys.join(group_id=opened.group.group_id, buying=one_tin(alice), now=now)
+    for count in reporting.count_joined(joined.order, now):
+        table.apply(count)
     groupbuys.open_group(campaign_id=campaign_id, buying=one_tin(dora, "M-1"), size=None, now=now)
     return {
         "campaign_id": campaign_id,
@@ -1458,9 +1462,11 @@ def test_a_cursor_of_another_list_or_none_is_refused(path: str, world: World) ->
 
 
 LISTS = sorted(route.removesuffix(".csv") for route in DOORS if route.endswith(".csv"))
+WHOLE = [route for route in LISTS if "/groupbuys" in route]
+"""Lists that come in one page, and take no cursor."""
 
 
-@pytest.mark.parametrize("route", LISTS)
+@pytest.mark.parametrize("route", [route for route in LISTS if route not in WHOLE])
 def test_a_list_takes_no_cursor_that_it_did_not_give(route: str, world: World) -> None:
     path = route.split()[1].format(**world.names)
     query = f"?member_id={world.carol}&" if "orders" in path else "?"

@@ -48,7 +48,7 @@ from chalicelib.points.service import NotEnoughPoints
 from chalicelib.sharing.models import Binding
 from infra.local.clients import Store
 from tests.coupons import a_template, claim
-from tests.factories import NOW, OWNER, a_call, a_member, a_word, books, only, reacted
+from tests.factories import NOW, OWNER, a_call, a_member, a_word, books, dying_at, only, reacted
 from tests.harness.counter import Spent, counting
 from tests.points import an_exchange
 
@@ -355,6 +355,18 @@ def test_an_exchange_is_made_once_for_a_key() -> None:
     with pytest.raises(IdempotencyMismatch):
         admin.add_exchange(as_operator(key="k"), msgspec.convert({**body, "stock": 6}, AddExchange))
     assert books(table.client())["points_stock"] == 2
+
+
+def test_an_exchange_whose_making_broke_off_is_made_whole_by_its_own_body_only() -> None:
+    given = {"title": "A card", "points": 10, "goods": "makeup_card", "what": {"count": 1}, "stock": 5}
+    body = {**given, "starts_at": NOW, "ends_at": NOW + DAY, "stock_shards": 2}
+    with pytest.raises(KeyboardInterrupt), dying_at(4):
+        admin.add_exchange(as_operator(key="k"), msgspec.convert(body, AddExchange))
+
+    with pytest.raises(IdempotencyMismatch):
+        admin.add_exchange(as_operator(key="k"), msgspec.convert({**body, "stock": 2}, AddExchange))
+
+    assert admin.add_exchange(as_operator(key="k"), msgspec.convert(body, AddExchange)).body.left == 5
 
 
 @pytest.mark.parametrize(
