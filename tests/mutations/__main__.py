@@ -70,7 +70,8 @@ def main() -> int:
             (kept.by_a_race, trial.noticed_by_a_race),
         ):
             _try(mine, kept, verdicts, noticed)
-            mine = [off for off in mine if verdicts[name_of(off)] is None]
+            left = [off for off in mine if verdicts[name_of(off)] is None]
+            mine = [off for off in left if not reasons.one_of_several(off)]
     if parts > 1:
         return 0
     REPORT.write_text(report.written(kept.terms, kept.verdicts))
