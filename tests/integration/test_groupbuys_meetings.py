@@ -481,6 +481,21 @@ def test_a_late_payment_takes_over_the_last_seat_while_a_refund_makes_it_not_the
     assert state(service.find(late.group_id)) == "open"
 
 
+def test_a_late_payment_takes_over_a_seat_of_which_a_payment_is_begun_meanwhile() -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    late = a_late_payer(campaign)
+    newer = a_newer_seat(campaign, late)
+
+    def begins() -> None:
+        orders.begin_payment(newer, base_url="", now=NOW, entropy=bytes(10))
+
+    with before_write(1, begins):
+        pay(late)
+
+    row = orders.show(newer.order_id)
+    assert row.state == "pending" or row.prepay_closed
+
+
 def test_a_late_payment_takes_over_a_seat_while_its_group_ends() -> None:
     campaign = a_campaign(sizes={4: 8900})
     late = a_late_payer(campaign)

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.mutations.terms import Term, recording, without
 
+REPORT = Path(__file__).parents[2] / "docs" / "proof-groupbuys.md"
 EXAMPLES = 60
 CPU_S = 200.0
 MODULES = ("test_groupbuys_meetings", "test_groupbuys", "test_groupbuy_payments")
