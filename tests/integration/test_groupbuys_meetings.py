@@ -14,7 +14,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Busy, Invalid
 from chalicelib.groupbuys import campaigns, ending, service, settling
 from chalicelib.groupbuys.models import Campaign, Group
-from chalicelib.groupbuys.service import Buying, LimitReached, OrderInTheWay, SkuSoldOut
+from chalicelib.groupbuys.service import Buying, GroupFull, LimitReached, OrderInTheWay, SkuSoldOut
 from chalicelib.operators import stuck
 from chalicelib.orders import gateways, giving
 from chalicelib.orders import service as orders
@@ -292,7 +292,14 @@ def test_opening_meets_the_member_s_becoming_head_at_the_limit_of_groups() -> No
         opened(campaign, buying(heir.member_id))
 
 
-# --- the last units, and the keys of one member, meet -------------------------------------------------------
+# --- the last seats and units, and the keys of one member, meet ---------------------------------------------
+
+
+def test_a_joiner_meets_another_at_the_last_seat() -> None:
+    group = open_paid_group(a_campaign(sizes={2: 8900}))
+
+    with before_write(1, lambda: take(group)), pytest.raises(GroupFull):
+        take(group)
 
 
 def test_an_opener_meets_another_at_the_last_units() -> None:
@@ -480,6 +487,33 @@ def test_a_late_payment_takes_over_a_seat_while_another_s_makes_it_the_last() ->
         pay(late)
 
     assert state(service.find(late.group_id)) == "filled"
+
+
+def test_a_late_payment_takes_over_the_last_seat_while_a_refund_makes_it_not_the_last() -> None:
+    campaign = a_campaign()
+    late = a_late_payer(campaign)
+    payer = pay(take(service.find(late.group_id)))
+    a_newer_seat(campaign, late)
+
+    with before_write(2, lambda: refund(payer)):
+        pay(late)
+
+    assert state(service.find(late.group_id)) == "open"
+
+
+def test_a_late_payment_takes_over_a_seat_of_which_a_payment_is_begun_meanwhile() -> None:
+    campaign = a_campaign(sizes={4: 8900})
+    late = a_late_payer(campaign)
+    newer = a_newer_seat(campaign, late)
+
+    def begins() -> None:
+        orders.begin_payment(newer, base_url="", now=NOW, entropy=bytes(10))
+
+    with before_write(1, begins):
+        pay(late)
+
+    row = orders.show(newer.order_id)
+    assert row.state == "pending" or row.prepay_closed
 
 
 def test_a_late_payment_takes_over_a_seat_while_its_group_ends() -> None:

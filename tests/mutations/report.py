@@ -6,11 +6,15 @@ from tests.mutations import reasons
 from tests.mutations.terms import Term
 
 Verdicts = Mapping[str, str | None]
+NO_REASON, NOBODY = "NO REASON", "NOBODY"
 HEAD = """# What holds up the group-buys
 
 Each comparison in the condition of each write of opening, joining, paying, leaving, ending and refunding was
-switched off alone; the model test, the tests of a known course and the races were run until one of them noticed.
-Made by `make mutations`; the last column says who noticed, or why nobody has to.
+switched off alone; meetings and other tests of a known course, the model, and the races were run until one of them
+noticed. Made by `make mutations`; the last column says who noticed, or why nobody has to.
+
+Of several of which one is enough, each may stay for the others' sake: all of them were switched off together, and
+that was noticed. What has an argument instead was tried with everything but the races.
 
 A term names the function that builds the write, and the one it builds it for.
 """
@@ -34,7 +38,7 @@ def _verdict(term: Term, known: Sequence[Term], verdicts: Verdicts) -> str:
     if reasons.implied(term, known):
         return "implied: a row that is not there has nothing of what is compared beside it"
     noticed = verdicts.get(str(term))
-    return f"**{noticed}**" if noticed else f"nobody: {reasons.why(str(term)) or 'NO REASON'}"
+    return f"**{noticed}**" if noticed else f"nobody: {reasons.why(str(term)) or NO_REASON}"
 
 
 def _together(verdicts: Verdicts) -> Iterator[str]:
@@ -42,7 +46,7 @@ def _together(verdicts: Verdicts) -> Iterator[str]:
     yield ""
     for name, noticed in sorted(verdicts.items()):
         if " + " in name:
-            yield f"- {name}: {noticed or 'NOBODY'}"
+            yield f"- {name}: {noticed or NOBODY}"
 
 
 def without_reason(terms: Sequence[str], verdicts: Verdicts) -> list[str]:

@@ -16,7 +16,7 @@ from tests.harness.rows import rows
 from tests.integration import test_groupbuys as known
 from tests.integration import test_groupbuys_meetings as meetings
 from tests.model.test_groupbuys import at_first_hand
-from tests.mutations import reasons, report
+from tests.mutations import reasons, report, trial
 from tests.mutations.terms import Term, _left, leaves, recording, text, without
 
 COURSES: dict[str, Callable[[], None]] = {
@@ -71,6 +71,24 @@ def _failure_of(test: Callable[[], None]) -> str | None:
 def _broken(store: Store) -> list[str]:
     there = rows(store.client, "truth", kind="groupbuy")
     return [line for row in there for line in broken(store, row["campaign_id"])]
+
+
+def test_the_table_knows_every_term_that_the_meetings_ask_for(store: Store) -> None:
+    known = trial.REPORT.read_text()
+
+    with at_first_hand():
+        asked = {term for _, terms in trial.asked_by(trial.MODULES[0]) for term in terms}
+
+    unknown = [
+        str(term) for term in sorted(asked) if f"| {term.site} | {term.kind} {term.text} |" not in known
+    ]
+    assert unknown == [], "run `make mutations`, which makes the table anew"
+
+
+def test_the_table_has_no_term_without_a_reason() -> None:
+    known = trial.REPORT.read_text()
+
+    assert report.NO_REASON not in known and report.NOBODY not in known
 
 
 # --- the tools ----------------------------------------------------------------------------------------------
