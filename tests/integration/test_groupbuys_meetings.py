@@ -196,13 +196,18 @@ def test_a_group_is_filled_by_those_who_are_there_by_two_at_once() -> None:
     assert campaigns.stock_left(campaign, "sku") == {0: 98}
 
 
-def test_a_member_of_a_full_group_is_refunded_by_two_at_once() -> None:
+def test_a_member_of_a_full_group_is_refunded_while_the_money_of_another_s_refund_goes_out() -> None:
     payer = orders_of(a_full_group())[1]
 
-    with before_write(1, lambda: refund(payer)):
+    def refunds_and_sends() -> None:
+        refund(payer)
+        assert due.run(job=orders.REFUND_JOB, worker="w", now=NOW, seconds=30).handled == 1
+
+    with before_write(1, refunds_and_sends):
         refund(payer)
 
-    assert len(orders.money_of(payer.order_id)[1]) == 1
+    assert orders.show(payer.order_id).state == "refunded"
+    assert [row.state for row in orders.money_of(payer.order_id)[1]] == ["done"]
 
 
 def test_a_part_goes_back_while_the_group_is_ended() -> None:

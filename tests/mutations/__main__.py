@@ -84,7 +84,8 @@ def _try(
     for off in trials:
         name = name_of(off)
         if name not in verdicts:
-            verdicts[name] = noticed(off)
+            alone = {said for term in off if (said := kept.verdicts.get(str(term)))}
+            verdicts[name] = noticed(off, alone)
             print(f"{name}: {verdicts[name]}", flush=True)  # noqa: T201
             kept.keep()
 

@@ -20,7 +20,7 @@ EXAMPLES = 60
 CPU_S = 200.0
 MODULES = ("test_groupbuys_meetings", "test_groupbuys", "test_groupbuy_payments")
 RACES = ("tests/races", "-k", "groupbuys and not harness_sees and not storm")
-Noticed = Callable[[Set[Term]], str | None]
+Noticed = Callable[[Set[Term], Set[str]], str | None]
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def ground() -> Iterator[None]:
     embedded.stop()
 
 
-def noticed_by_the_model(off: Set[Term], *, examples: int = EXAMPLES) -> str | None:
+def noticed_by_the_model(off: Set[Term], but: Set[str]) -> str | None:
     """What the model says of the app without these terms; None: nothing is wrong with it."""
 
     def play() -> None:
@@ -45,7 +45,7 @@ def noticed_by_the_model(off: Set[Term], *, examples: int = EXAMPLES) -> str | N
         from tests.model.test_groupbuys import at_first_hand, played
 
         with without(off), at_first_hand():
-            played(examples=examples, dice=1, phases=[Phase.generate])
+            played(examples=EXAMPLES, dice=1, phases=[Phase.generate])
 
     return _in_a_child(play)
 
@@ -80,18 +80,21 @@ def _in_a_word(error: BaseException) -> str:
     return lines[0] if lines[0] != "not as the model says:" else "not as the model says"
 
 
-def noticed_by_a_meeting(off: Set[Term]) -> str | None:
-    """The first of the meetings of a known course that ends otherwise without these terms."""
-    return _in_a_child(lambda: _coursed(off, MODULES[0]))
+def noticed_by_a_meeting(off: Set[Term], but: Set[str]) -> str | None:
+    """The first of the meetings of a known course that ends otherwise without these terms.
+
+    ``but``: tests that do not count, as they notice one of several alone.
+    """
+    return _in_a_child(lambda: _coursed(off, MODULES[0], but))
 
 
-def noticed_by_a_course(off: Set[Term]) -> str | None:
+def noticed_by_a_course(off: Set[Term], but: Set[str]) -> str | None:
     """The same of all other tests of the rules."""
     others = MODULES[1:]
-    return next(filter(None, (_in_a_child(lambda: _coursed(off, one)) for one in others)), None)  # noqa: B023
+    return next(filter(None, (_in_a_child(lambda: _coursed(off, one, but)) for one in others)), None)  # noqa: B023
 
 
-def _coursed(off: Set[Term], module: str) -> None:
+def _coursed(off: Set[Term], module: str, but: Set[str]) -> None:
     """Raises AssertionError: which of the tests that ask for these terms failed."""
     import pytest
 
@@ -100,7 +103,7 @@ def _coursed(off: Set[Term], module: str) -> None:
     with without(off), at_first_hand():
         for (name, test), asked in asked_by(module):
             try:
-                if off <= asked:
+                if off <= asked and name not in but:
                     _kept_to(test)
             except (Exception, pytest.fail.Exception) as failure:
                 raise AssertionError(name) from failure
@@ -163,7 +166,7 @@ def _marked(test: Any) -> list[Any]:
     return [one for mark in marks if mark.name == "parametrize" for one in mark.args[1]]
 
 
-def noticed_by_a_race(off: Set[Term]) -> str | None:
+def noticed_by_a_race(off: Set[Term], but: Set[str]) -> str | None:
     """The first race that is lost without these terms."""
     return _in_a_child(lambda: _raced(off))
 
