@@ -14,7 +14,7 @@ def running() -> Iterator[Running]:
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def beside_a_mall() -> Iterator[Running]:
     """One stack for the tests that leave nothing in each other's way."""
     with started() as stack:

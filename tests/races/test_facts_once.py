@@ -82,10 +82,11 @@ def check_each_reaction_once(arena: Arena) -> None:
     """Every link's counts are what members and bindings say; the mall was told of each once; nothing is owed."""
     came = Counter(row["came_link"] for row in arena.rows("member") if "came_link" in row)
     bound = Counter(row["link"] for row in arena.rows("binding"))
-    days = {row["pk"].removeprefix("LINK#"): row for row in arena.rows("link_day")}
     for name, truth in (("bound", bound), ("new_members", came)):
-        counted = Counter({code: day.get(name, 0) for code, day in days.items()})
-        assert counted == truth, f"{name}: {sorted(counted.values())} of {sorted(truth.values())}"
+        counted = Counter[str]()
+        for row in arena.rows("link_day"):
+            counted[row["pk"].removeprefix("LINK#")] += row.get(name, 0)
+        assert +counted == truth, f"{name}: {sorted(counted.values())} of {sorted(truth.values())}"
     told = Counter(row["type"] for row in arena.rows("delivery"))
     assert told == {"member.registered": len(arena.rows("member")), "member.bound": sum(bound.values())}
     check_nothing_owed(arena)
