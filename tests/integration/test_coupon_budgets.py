@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib.core import due, shards, table
+from chalicelib.core import due, facts, shards, table
 from chalicelib.coupons import expiring, gifts, packs, plans, quoting, service, templates, using
 from chalicelib.coupons.models import Template
 from chalicelib.coupons.templates import CouponSoldOut
@@ -29,6 +29,12 @@ from tests.groupbuys import a_buyer, buyers
 from tests.harness.counter import counting, item_size
 from tests.harness.wire import plain
 from tests.integration.test_groupbuy_budgets import READ_AND_WRITE, WRITE, costs, units
+
+
+@pytest.fixture(autouse=True)
+def nobody_reacts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The room by itself: a redemption that another reacts to, as rewards does, is owed, one index unit more."""
+    monkeypatch.setattr(facts, "_reactions", {})
 
 
 @pytest.fixture
