@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
+import pytest
 from moto.dynamodb.models import dynamodb_backends
 
 from chalicelib.core import cache, due, facts, table
