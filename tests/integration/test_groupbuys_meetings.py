@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.core import due, table
 from chalicelib.core.clock import DAY
-from chalicelib.core.errors import Busy, Invalid
+from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.groupbuys import campaigns, ending, service, settling
 from chalicelib.groupbuys.models import Campaign, Group
 from chalicelib.groupbuys.service import Buying, GroupFull, LimitReached, OrderInTheWay, SkuSoldOut
@@ -848,3 +848,26 @@ def test_a_payment_is_begun_elsewhere_while_the_mall_names_the_order() -> None:
 
     row = orders.show(order.order_id)
     assert (row.mall_order_id, row.gateway) == ("M1", "sandbox")
+
+
+def test_a_second_payment_s_refund_is_confirmed_while_the_mall_says_that_it_gave_it_by_itself() -> None:
+    order = pay(take(open_paid_group(a_campaign(sizes={4: 8900}))))
+    pay(order, "pay-2")
+    (owed,) = orders.money_of(order.order_id)[1]
+
+    with before_write(1, lambda: orders.confirm_refund(owed, now=NOW)), pytest.raises(Busy):
+        orders.seen_twice(owed, number="R1", now=NOW)
+
+    assert orders.show(order.order_id).refunded_fen == order.amount_fen
+
+
+def test_a_wrong_amount_is_accepted_while_another_person_gives_it_back() -> None:
+    order = take(open_paid_group(a_campaign(sizes={4: 8900})))
+    pay(order, "pay-1", amount_fen=8800)
+    found = only().id
+
+    with before_write(1, lambda: settle(found, "refund")), pytest.raises(NotFound):
+        settle(found, "accepted")
+
+    assert [row.state for row in orders.money_of(order.order_id)[0]] == ["returned"]
+    assert orders.show(order.order_id).state == "pending"

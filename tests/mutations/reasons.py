@@ -131,6 +131,15 @@ _BEGUN = "what was begun of an order never changes, so what was read of it is wh
 REASONS: dict[str, str] = {
     "settling._taking_over → orders.cancelled: Order prepay_id = ?": _BEGUN,
     "ending._letting_go → orders.cancelled: Order prepay_id = ?": _BEGUN,
+    "orders._asked_in_vain → orders.seen_twice: Refund state = done": (
+        "nothing leaves this state, so what was read is what is there"
+    ),
+    "orders.confirm_given → orders.confirmed: Refund state in due or sent": (
+        "the same write is given `state = due` afterwards, where this tool does not look"
+    ),
+    "orders._returned → orders.owed_back: Refund is new": (
+        "the payment stops being a wrong amount in the same transaction, which happens once"
+    ),
     "orders.owed_back: Refund is new": (
         "a person gives a wrong amount back: in the same transaction it stops being stuck, which happens once"
     ),

@@ -24,6 +24,7 @@ from chalicelib.core.table import Write
 
 BUILDERS = ("create", "update", "upsert", "delete", "check")
 ROOMS = (
+    "chalicelib.orders.giving",
     "chalicelib.groupbuys.service",
     "chalicelib.groupbuys.settling",
     "chalicelib.groupbuys.ending",
