@@ -36,6 +36,7 @@ from tests.groupbuys import (
 from tests.harness.rows import rows
 from tests.harness.wire import WRITES, Call, Params, wrapped
 from tests.integration.test_stuck import only, settle
+from tests.model.test_groupbuys import at_first_hand
 
 LATER = NOW + DAY
 SHOP = Back(reason="shop")
@@ -44,9 +45,10 @@ SHOP = Back(reason="shop")
 @pytest.fixture(autouse=True)
 def the_books(store: Store) -> Iterator[None]:
     """Whatever meets, no rule is broken at its end."""
-    yield
-    there = rows(store.client, "truth", kind="groupbuy")
-    assert [line for row in there for line in broken(store, row["campaign_id"])] == []
+    with at_first_hand():
+        yield
+        there = rows(table.client(), "truth", kind="groupbuy")
+        assert [line for row in there for line in broken(table.client(), row["campaign_id"])] == []
 
 
 @contextmanager

@@ -6,6 +6,7 @@ at its end the jobs run, every fact has come, and they hold at rest and held at 
     make soak                          more examples, other ones each time: SOAK_EXAMPLES=5000 SOAK_SEED=7
 """
 
+import functools
 import json
 import os
 import random
@@ -472,8 +473,14 @@ def played(*, examples: int, dice: int, phases: Collection[Phase] = (Phase.gener
 @contextmanager
 def at_first_hand() -> Iterator[None]:
     """The app looks at the embedded store without HTTP in between, and does not wait between two tries."""
-    with _patched(table, "FIRST_WAIT_S", 0.0), _patched(table, "_client", Direct(table.client())):
+    with _patched(table, "FIRST_WAIT_S", 0.0), _patched(table, "_client", _direct()):
         yield
+
+
+@functools.cache
+def _direct() -> Direct:
+    """One for all: making a client takes longer than most tests."""
+    return Direct(table.client())
 
 
 def test_whatever_is_wished_the_rules_hold(store: Store) -> None:
