@@ -93,6 +93,7 @@ class Handler(local.ChaliceRequestHandler):
 def make(app: Chalice, *, host: str, port: int) -> local.LocalDevServer:
     """A server that is bound and not serving yet."""
     config = Config.create(chalice_app=app, project_dir=".")
-    # Only this mixes the thread-local request into the app; its own server is not wanted.
-    local.create_local_server(app, config, "127.0.0.1", 0).server.server_close()
+    # Only this mixes the thread-local request into the app; its own server is not wanted. Mixed twice, it breaks.
+    if not isinstance(app, local.LocalChalice):
+        local.create_local_server(app, config, "127.0.0.1", 0).server.server_close()
     return local.LocalDevServer(app, config, host, port, Handler, Server)
