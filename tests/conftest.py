@@ -38,6 +38,8 @@ os.environ.update(
 
 pytest.register_assert_rewrite("tests.store_contract", "tests.pump_contract")
 
+import app  # noqa: E402, F401 - every test stands in the whole house: who reacts does not hang on what ran before
+
 _no_engine = pytest.StashKey[str]()
 
 
