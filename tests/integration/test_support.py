@@ -18,7 +18,7 @@ from chalicelib.orders import admin, mall
 from chalicelib.orders import service as orders
 from chalicelib.orders.models import MallName
 from chalicelib.orders.schemas import FindOrders, FoundOrder, MallEvent, MallLine, Reconcile
-from chalicelib.orders.service import MallOrderTaken, Order
+from chalicelib.orders.service import MallOrderTaken, Order, OrderNamed
 from chalicelib.support import service as support
 from chalicelib.support.admin import show_timeline
 from chalicelib.support.schemas import Happened
@@ -120,8 +120,10 @@ def test_a_number_of_the_mall_names_one_order(store: Store) -> None:
             told("order.created", order_id=other.order_id, mall_order_id=number)
         assert taken.value.details == {"order_id": holder.order_id}
     told("order.created", order_id=seated.order_id, mall_order_id="M-1")
-    told("order.created", order_id=mine.order_id, mall_order_id="M-9")
+    with pytest.raises(OrderNamed) as named:
+        told("order.created", order_id=mine.order_id, mall_order_id="M-9")
 
+    assert named.value.details == {"mall_order_id": "M-2"}
     assert orders.show(other.order_id).mall_order_id is None
     assert orders.show(mine.order_id).mall_order_id == "M-2"
     assert books(store.client)["mall_order"] == 1
