@@ -591,8 +591,10 @@ def _jobs_of(row: Plain) -> tuple[str | None, ...]:
     kind, state = row["kind"], row["state"]
     if kind == "seat":
         return ("release",) if state == "held" and not row["head"] else (None,)
-    if kind == "order" and row["head"] and "payment_id" in row:
+    if kind == "order" and "payment_id" in row:
         return ("react", None)
+    if kind == "refund" and state == "done" and not row["whole"]:
+        return (None, "react", "stuck#twice")
     known: dict[tuple[str, str], tuple[str | None, ...]] = {
         ("group", "opening"): ("release",),
         ("group", "open"): ("expire",),
