@@ -1,7 +1,8 @@
 """The rules of badges: facts of one name are counted for the member who brought them, and so many are a badge.
 
 A fact is counted once, by its reaction's marker, and only while a badge asks for its name: what happened before
-there was such a badge is not counted.
+there was such a badge is not counted. Somebody who was brought counts when they registered by it, for a visit
+alone never earns anything.
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ WHO = {
     "order.paid": "member_id",
 }
 """By fact, the attribute of its row that names the member for whom it counts."""
+
+BY_A_VISIT = "visit"
+"""The cause of a binding of which its member has done nothing but to open a link."""
 
 _badges: Cache[list[Badge]] = Cache()
 
@@ -63,7 +67,7 @@ def awarded(member_id: str, badge_id: str, *, now: int) -> Write:
 def _count(row: Row, now: int, *, fact: str) -> Sequence[Write]:
     wanted = [badge for badge in everything(now=now) if badge.fact == fact and badge.state == "on"]
     member_id = getattr(row, WHO[fact], None)
-    if not wanted or not member_id:
+    if not wanted or not member_id or getattr(row, "cause", None) == BY_A_VISIT:
         return ()
     counts, awards = of(member_id)
     n = counts.get(fact, 0)
