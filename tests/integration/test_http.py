@@ -134,7 +134,7 @@ PUT    /v1/admin/levels                          owner marketing
 GET    /v1/admin/badges                          owner marketing support finance store
 POST   /v1/admin/badges                          owner marketing
 PUT    /v1/admin/badges/{badge_id}               owner marketing
-GET    /v1/admin/members/{member_id}/points      owner marketing support finance store
+GET    /v1/admin/members/{member_id}/points      owner support finance
 POST   /v1/admin/members/{member_id}/points      owner support
 
 GET    /v1/me                                    member
