@@ -31,6 +31,7 @@ from moto.dynamodb.models import dynamodb_backends
 import app
 from chalicelib.checkins import campaigns as checkins
 from chalicelib.checkins import teams
+from chalicelib.checkins.models import Note
 from chalicelib.checkins.schemas import EditCampaign as EditCheckin
 from chalicelib.core import cache, clock, config, contract, cursors, due, session, table
 from chalicelib.core import http as edge
@@ -233,6 +234,8 @@ POST   /v1/admin/checkins/{campaign_id}/pause    owner marketing
 POST   /v1/admin/checkins/{campaign_id}/resume   owner marketing
 POST   /v1/admin/checkins/{campaign_id}/close    owner marketing
 GET    /v1/admin/checkins/{campaign_id}/report   owner marketing finance
+GET    /v1/admin/checkins/{campaign_id}/members/{member_id}/notes  owner marketing support
+PUT    /v1/admin/checkins/{campaign_id}/members/{member_id}/notes/{date}  owner marketing support
 GET    /v1/admin/orders/{order_id}               owner support finance
 POST   /v1/admin/orders/{order_id}/refund        owner support finance
 GET    /v1/rewards                               anybody
@@ -389,6 +392,10 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/checkins/{campaign_id}/teams": {"title": "Early birds"},
     "POST /v1/admin/checkins": _CHECKIN,
     "PUT /v1/admin/checkins/{campaign_id}": {**_CHECKIN, "title": "Each day"},
+    "PUT /v1/admin/checkins/{campaign_id}/members/{member_id}/notes/{date}": {
+        "state": "hidden",
+        "reason": "spam",
+    },
     "POST /v1/admin/rewards": _REWARD,
     "PUT /v1/admin/rewards/{reward_id}": {**_REWARD, "title": "Bring two"},
     "POST /v1/admin/rewards/{reward_id}/dryrun": {"days": 3},
@@ -810,7 +817,11 @@ def coming_back(carol: members.Member, owner: Operator, *, now: int) -> dict[str
     making = checkins.Making(by=owner, now=now, idempotency_key=None)
     challenge = checkins.make(msgspec.convert(_CHECKIN, EditCheckin), making)
     team, _ = teams.found(challenge, carol.member_id, title="Larks", now=now)
-    return {"checkin_id": challenge.campaign_id, "team_id": team.team_id}
+    note = Note(
+        *Note.key(challenge.campaign_id, carol.member_id, "2026-01-01"), state="visible", created_at=now
+    )
+    table.apply(table.create(note))
+    return {"checkin_id": challenge.campaign_id, "team_id": team.team_id, "date": "2026-01-01"}
 
 
 def one_tin(member: members.Member, mall_order_id: str | None = None) -> groupbuys.Buying:
