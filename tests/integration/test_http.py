@@ -162,6 +162,7 @@ POST   /v1/coupons/codes                         member
 POST   /v1/me/coupons/{coupon_id}/gifts          member
 DELETE /v1/me/coupons/{coupon_id}/gifts          member
 POST   /v1/gifts/{code}/claims                   member
+GET    /v1/me/packs                              member
 POST   /v1/packs                                 member
 POST   /v1/packs/{pack_id}/pieces                member
 POST   /v1/checkins/{campaign_id}                member
@@ -263,6 +264,8 @@ POST   /v1/admin/coupons/{template_id}/grants    owner marketing
 GET    /v1/admin/coupons/{template_id}/grants/{batch}  owner marketing support finance store
 POST   /v1/admin/coupons/{template_id}/codes     owner marketing
 GET    /v1/admin/coupons/{template_id}/codes/{batch}  owner marketing
+POST   /v1/admin/coupons/{template_id}/codes/{batch}/on   owner marketing
+POST   /v1/admin/coupons/{template_id}/codes/{batch}/off  owner marketing
 GET    /v1/admin/packs                           owner marketing support finance store
 POST   /v1/admin/packs                           owner marketing
 POST   /v1/admin/packs/{plan_id}/on              owner marketing
