@@ -31,9 +31,6 @@ WHO = {
 }
 """By fact, the attribute of its row that names the member for whom it counts."""
 
-BY_A_VISIT = "visit"
-"""The cause of a binding of which its member has done nothing but to open a link."""
-
 _badges: Cache[list[Badge]] = Cache()
 
 
@@ -67,7 +64,7 @@ def awarded(member_id: str, badge_id: str, *, now: int) -> Write:
 def _count(row: Row, now: int, *, fact: str) -> Sequence[Write]:
     wanted = [badge for badge in everything(now=now) if badge.fact == fact and badge.state == "on"]
     member_id = getattr(row, WHO[fact], None)
-    if not wanted or not member_id or getattr(row, "cause", None) == BY_A_VISIT:
+    if not wanted or not member_id or not _earned(row, fact):
         return ()
     counts, awards = of(member_id)
     n = counts.get(fact, 0)
@@ -77,6 +74,11 @@ def _count(row: Row, now: int, *, fact: str) -> Sequence[Write]:
     )
     reached = [badge for badge in wanted if badge.threshold <= n + 1 and badge.badge_id not in awards]
     return [one_more, *(awarded(member_id, badge.badge_id, now=now) for badge in reached)]
+
+
+def _earned(row: Row, fact: str) -> bool:
+    """Of a binding: it was made by registering, and not by a visit alone or by an operator."""
+    return fact != "binding.made" or getattr(row, "cause", None) == "registered"
 
 
 for name in WHO:

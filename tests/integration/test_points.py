@@ -544,10 +544,11 @@ def test_so_many_facts_are_a_badge_once(alice: str) -> None:
     assert only(table.client(), "badge_count")["n"] == 3
 
 
-def test_who_was_bound_by_a_visit_alone_counts_for_no_badge(alice: str) -> None:
+def test_who_was_bound_by_a_visit_alone_or_an_operator_counts_for_no_badge(alice: str) -> None:
     admin.add_badge(as_operator(), AddBadge(badge_id="host", title="Host", fact="binding.made", threshold=1))
 
     counted(alice, 1, cause="visit")
+    counted(alice, 2, cause="operator")
 
     (mine,) = routes.list_badges(as_member(alice)).items
     assert (mine.count, mine.awarded_at) == (0, None)
