@@ -128,8 +128,7 @@ def expire_groups(event: CloudWatchEvent) -> None:
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def run_room_jobs(event: CloudWatchEvent) -> None:
     """What the rooms have due besides."""
-    for job in ROOM_JOBS:
-        due.run(job=job, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS / len(ROOM_JOBS))
+    due.run_each(jobs=ROOM_JOBS, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
 
 
 @app.on_dynamodb_record(stream_arn=STREAM, batch_size=100, starting_position="TRIM_HORIZON")

@@ -15,7 +15,8 @@
     Invite    INVITE_PLANS               <cvp_>             operators                   reaction (30 s)
     Brought   BROUGHT#<cvp_>#<mbr_>      META               reaction                    show
     Code      CODE#<code>                META               operators, redeem code      redeem code
-    Codes     CODES#<ctp_>               <batch>            operators                   operators
+    Codes     CODES#<ctp_>               <batch>            operators                   operators, use (30 s)
+    Sharing   PACKS#<mbr_>               <time>#<cpk_>      open                        a member's packs
     Chunk     GRANTS#<ctp_>#<batch>      <part>#<n>         operators, job              job, progress
 
     due    Coupon: coupons#k, ref says for what: remind, expire (while unused), unlock (while locked).
@@ -274,6 +275,17 @@ class Pack(Row, discriminator="pack"):
         return f"PACK#{pack_id}", "META"
 
 
+class Sharing(Row, discriminator="pack_mine"):
+    """A pack in its sharer's list."""
+
+    pack_id = UnicodeAttribute()
+
+    @staticmethod
+    def key(member_id: str, opened_at: int, pack_id: str) -> Key:
+        """A member's packs in the order in which they were opened."""
+        return f"PACKS#{member_id}", f"{opened_at:011d}#{pack_id}"
+
+
 class Piece(Row, discriminator="pack_piece"):
     """The ``n``-th piece of a pack, and who took it; ``new``: they count towards the sharer's own coupon."""
 
@@ -324,7 +336,7 @@ class Brought(Row, discriminator="invited"):
 
 
 class Code(Row, discriminator="coupon_code"):
-    """A claim in print, good for ``left`` members; ``on`` or ``off``."""
+    """A claim in print, good for ``left`` members, while its batch is not ``off``."""
 
     code = UnicodeAttribute()
     template_id = UnicodeAttribute()
@@ -339,7 +351,7 @@ class Code(Row, discriminator="coupon_code"):
 
 
 class Codes(Row, discriminator="coupon_codes"):
-    """How many codes were made in a batch; they follow from its name, so they are not listed here."""
+    """How many codes were made in a batch, ``on`` or ``off``; they follow from its name, so are not listed here."""
 
     batch = UnicodeAttribute()
     made = IntAttribute()

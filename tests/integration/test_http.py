@@ -31,6 +31,7 @@ from moto.dynamodb.models import dynamodb_backends
 import app
 from chalicelib.checkins import campaigns as checkins
 from chalicelib.checkins import teams
+from chalicelib.checkins.models import Note
 from chalicelib.checkins.schemas import EditCampaign as EditCheckin
 from chalicelib.core import cache, clock, config, contract, cursors, due, session, table
 from chalicelib.core import http as edge
@@ -134,7 +135,7 @@ PUT    /v1/admin/levels                          owner marketing
 GET    /v1/admin/badges                          owner marketing support finance store
 POST   /v1/admin/badges                          owner marketing
 PUT    /v1/admin/badges/{badge_id}               owner marketing
-GET    /v1/admin/members/{member_id}/points      owner marketing support finance store
+GET    /v1/admin/members/{member_id}/points      owner support finance
 POST   /v1/admin/members/{member_id}/points      owner support
 
 GET    /v1/me                                    member
@@ -161,6 +162,7 @@ POST   /v1/coupons/codes                         member
 POST   /v1/me/coupons/{coupon_id}/gifts          member
 DELETE /v1/me/coupons/{coupon_id}/gifts          member
 POST   /v1/gifts/{code}/claims                   member
+GET    /v1/me/packs                              member
 POST   /v1/packs                                 member
 POST   /v1/packs/{pack_id}/pieces                member
 POST   /v1/checkins/{campaign_id}                member
@@ -233,6 +235,8 @@ POST   /v1/admin/checkins/{campaign_id}/pause    owner marketing
 POST   /v1/admin/checkins/{campaign_id}/resume   owner marketing
 POST   /v1/admin/checkins/{campaign_id}/close    owner marketing
 GET    /v1/admin/checkins/{campaign_id}/report   owner marketing finance
+GET    /v1/admin/checkins/{campaign_id}/members/{member_id}/notes  owner marketing support
+PUT    /v1/admin/checkins/{campaign_id}/members/{member_id}/notes/{date}  owner marketing support
 GET    /v1/admin/orders/{order_id}               owner support finance
 POST   /v1/admin/orders/{order_id}/refund        owner support finance
 GET    /v1/rewards                               anybody
@@ -260,6 +264,8 @@ POST   /v1/admin/coupons/{template_id}/grants    owner marketing
 GET    /v1/admin/coupons/{template_id}/grants/{batch}  owner marketing support finance store
 POST   /v1/admin/coupons/{template_id}/codes     owner marketing
 GET    /v1/admin/coupons/{template_id}/codes/{batch}  owner marketing
+POST   /v1/admin/coupons/{template_id}/codes/{batch}/on   owner marketing
+POST   /v1/admin/coupons/{template_id}/codes/{batch}/off  owner marketing
 GET    /v1/admin/packs                           owner marketing support finance store
 POST   /v1/admin/packs                           owner marketing
 POST   /v1/admin/packs/{plan_id}/on              owner marketing
@@ -389,6 +395,10 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/checkins/{campaign_id}/teams": {"title": "Early birds"},
     "POST /v1/admin/checkins": _CHECKIN,
     "PUT /v1/admin/checkins/{campaign_id}": {**_CHECKIN, "title": "Each day"},
+    "PUT /v1/admin/checkins/{campaign_id}/members/{member_id}/notes/{date}": {
+        "state": "hidden",
+        "reason": "spam",
+    },
     "POST /v1/admin/rewards": _REWARD,
     "PUT /v1/admin/rewards/{reward_id}": {**_REWARD, "title": "Bring two"},
     "POST /v1/admin/rewards/{reward_id}/dryrun": {"days": 3},
@@ -810,7 +820,11 @@ def coming_back(carol: members.Member, owner: Operator, *, now: int) -> dict[str
     making = checkins.Making(by=owner, now=now, idempotency_key=None)
     challenge = checkins.make(msgspec.convert(_CHECKIN, EditCheckin), making)
     team, _ = teams.found(challenge, carol.member_id, title="Larks", now=now)
-    return {"checkin_id": challenge.campaign_id, "team_id": team.team_id}
+    note = Note(
+        *Note.key(challenge.campaign_id, carol.member_id, "2026-01-01"), state="visible", created_at=now
+    )
+    table.apply(table.create(note))
+    return {"checkin_id": challenge.campaign_id, "team_id": team.team_id, "date": "2026-01-01"}
 
 
 def one_tin(member: members.Member, mall_order_id: str | None = None) -> groupbuys.Buying:
