@@ -163,7 +163,8 @@ def bring(member_id: str, *, by: By, now: int) -> tuple[Binding, bool]:
                 return held, False
             _may_take(held, by, now=now)
         _may_bind_later(member_id, by, held, now=now)
-        held = _settled(held, now=now)
+        if _owes(held, now=now):
+            continue
         row = _row(member_id, by=by, rev=(held.rev + 1 if held else 1), cause=by.how, now=now)
         try:
             above = _walk(member_id, by.promoter_id)
@@ -183,12 +184,15 @@ def _held(member_id: str, *, now: int) -> Binding | None:
     return held
 
 
-def _settled(held: Binding | None, *, now: int) -> Binding | None:
-    """The binding fit to be replaced: what is still owed of it could not be told from the one in its place."""
+def _owes(held: Binding | None, *, now: int) -> bool:
+    """Whether the binding owed something when it was read, which could not be told from the one in its place.
+
+    It has happened now, and the binding is to be judged anew: another may have come in between.
+    """
     if held is None or held.owed_rev is None:
-        return held
+        return False
     facts.catch_up(held, now=now)
-    return table.get(Binding, (held.pk, held.sk))
+    return True
 
 
 def _may_take(held: Binding, by: By, *, now: int) -> None:
@@ -326,9 +330,11 @@ def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, 
     if promoter_id is not None:
         members.show(promoter_id)
     for _ in range(ROUNDS):
-        held = _settled(_held(member_id, now=now), now=now)
+        held = _held(member_id, now=now)
         if _whose(held, now=now) == promoter_id:
             return held
+        if _owes(held, now=now):
+            continue
         try:
             moved = _moved(member_id, held, promoter_id, now=now)
             above = _walk(member_id, promoter_id) if promoter_id else []
