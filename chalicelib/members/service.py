@@ -256,6 +256,12 @@ def whose(proofs: Sequence[str]) -> dict[str, str]:
     return {proof: row.member_id for proof, row in zip(proofs, rows, strict=True) if row is not None}
 
 
+def those(member_ids: Sequence[str]) -> list[Member]:
+    """The members of these ids as they are now, those that there are."""
+    rows = table.get_all([(Member, Member.key(one)) for one in dict.fromkeys(member_ids)])
+    return [row for row in rows if row is not None]
+
+
 def edit(*, member_id: str, nickname: str | None, avatar_url: str | None) -> Member:
     """Change what was given; the same again changes nothing.
 

@@ -3,13 +3,16 @@
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items
-from chalicelib.sharing import attribution, rules, service
+from chalicelib.sharing import answers, attribution, dryruns, orders, policies, refusals, rules, service
 from chalicelib.sharing.models import Binding, Card, Policy, Target
 from chalicelib.sharing.schemas import (
+    AdminAttribution,
     BindingHistory,
     BindingState,
     CardList,
     CardTemplate,
+    DryRun,
+    DryRunPage,
     EditCard,
     EditPolicy,
     EditTarget,
@@ -23,6 +26,7 @@ from chalicelib.sharing.schemas import (
 
 api = Api(__name__)
 _MARKETING = doors.operators("marketing")
+_STATE = ("state", "promoter_id", "link", "visit_id", "policy", "bound_at", "cause", "expires_at")
 _ANY = "~"  # `*` in a path would have to be encoded, and Chalice does not decode
 
 
@@ -72,16 +76,39 @@ def save_target(call: Call, body: EditTarget) -> EditTarget:
 @api.get("/v1/admin/policies", door=doors.ANY_OPERATOR)
 def list_policies(call: Call) -> PolicyList:
     """The versions of the attribution policy, newest first; version 0 is built in."""
-    found = attribution.policies(limit=100)
+    found = policies.newest(limit=100)
     return PolicyList(
-        items=[_policy(row, call) for row in found or [attribution.policy(now=call.now)]], now=call.now
+        items=[_policy(row, call) for row in found or [policies.current(now=call.now)]], now=call.now
     )
 
 
-@api.post("/v1/admin/policies", door=_MARKETING, status=201, refuses=[Busy])
+@api.post("/v1/admin/policies", door=_MARKETING, status=201, refuses=[Invalid, Busy])
 def make_policy(call: Call, body: EditPolicy) -> PolicyAnswer:
     """The next version; bindings keep the version they were made under."""
-    return _policy(attribution.make_policy(body, by=call.operator, now=call.now), call)
+    return _policy(policies.make(body, by=call.operator, now=call.now), call)
+
+
+@api.post(
+    "/v1/admin/policies/dryrun",
+    door=doors.operators("marketing", "finance"),
+    refuses=[Invalid, cursors.CursorInvalid],
+)
+def dry_run(call: Call, body: DryRun) -> DryRunPage:
+    """Whose past orders would have been under another policy; nothing is changed by it."""
+    after = cursors.unseal(body.after, where="dryrun", now=call.now)
+    found, next_key = dryruns.run(body, after=after, now=call.now)
+    return DryRunPage(
+        items=found,
+        changed=sum(one.changed for one in found),
+        next=cursors.seal(next_key, where="dryrun", now=call.now),
+        now=call.now,
+    )
+
+
+@api.get("/v1/admin/attributions/{order_id}", door=doors.ANY_OPERATOR, refuses=[NotFound])
+def show_attribution(call: Call, order_id: str) -> AdminAttribution:
+    """Whose order it is, who else it might have been, and what looks like fraud in it."""
+    return answers.admin_attribution(orders.explained(order_id, now=call.now), now=call.now)
 
 
 @api.post("/v1/admin/links/{code}/off", door=doors.operators("marketing", "support"), refuses=[NotFound])
@@ -102,7 +129,7 @@ def show_binding(call: Call, member_id: str) -> BindingHistory:
 @api.put(
     "/v1/admin/members/{member_id}/binding",
     door=doors.operators("support"),
-    refuses=[NotFound, attribution.SelfReferral, attribution.WouldCircle, attribution.ChainTooLong, Busy],
+    refuses=[NotFound, refusals.SelfReferral, refusals.WouldCircle, refusals.ChainTooLong, Busy],
 )
 def move_binding(call: Call, member_id: str, body: MoveBinding) -> BindingHistory:
     """Give a customer to another promoter, or to nobody; the history keeps what was."""
@@ -114,23 +141,15 @@ def move_binding(call: Call, member_id: str, body: MoveBinding) -> BindingHistor
 
 def _history(member_id: str, call: Call) -> BindingHistory:
     held, past = attribution.history(member_id)
-    states = [BindingState(**row.was, until=row.changed_at) for row in past]
+    told = [{name: row.was.get(name) for name in _STATE} for row in past]
+    states = [BindingState(**was, until=row.changed_at) for was, row in zip(told, past, strict=True)]
     return BindingHistory(
         member_id=member_id, items=[_state(held), *states] if held else states, now=call.now
     )
 
 
 def _state(row: Binding) -> BindingState:
-    return BindingState(
-        state=row.state or "",
-        promoter_id=row.promoter_id,
-        link=row.link,
-        visit_id=row.visit_id,
-        policy=row.policy,
-        bound_at=row.bound_at,
-        cause=row.cause,
-        until=None,
-    )
+    return BindingState(**{name: getattr(row, name) for name in _STATE}, until=None)
 
 
 def _card(row: Card) -> CardTemplate:
@@ -159,5 +178,5 @@ def _target(row: Target) -> EditTarget:
 
 
 def _policy(row: Policy, call: Call) -> PolicyAnswer:
-    made_at = row.made_at or None
-    return PolicyAnswer(version=row.n, mode=row.mode, depth=row.depth, made_at=made_at, now=call.now)
+    told = {**policies.told(row), "signals": policies.limits(row)}
+    return PolicyAnswer(version=row.n, **told, made_at=row.made_at or None, now=call.now)

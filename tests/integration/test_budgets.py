@@ -13,10 +13,10 @@ from chalicelib.core.table import IntAttribute, Row, Write
 from chalicelib.members import service as members
 from chalicelib.sessions import service as sessions
 from chalicelib.sessions.service import CameBy, SignedIn
-from chalicelib.sharing import attribution, routes, visits
+from chalicelib.sharing import attribution, orders, policies, routes, visits
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.models import Link
-from chalicelib.sharing.schemas import MintLink, OpenLink
+from chalicelib.sharing.schemas import EditPolicy, MintLink, OpenLink
 from infra.local.clients import Store
 from tests.factories import (
     NOW,
@@ -34,6 +34,7 @@ from tests.factories import (
     only,
 )
 from tests.harness.counter import Spent, counting
+from tests.integration.test_attribution import an_order
 
 FREE: Counter[str] = Counter()
 BOB = [a_proof("bob"), a_unionid("bob")]
@@ -57,7 +58,7 @@ def link(alice: str) -> Link:
     """A link that this process remembers, as its sharer's profile and the policy."""
     shared = a_link(sharer_id=alice)
     members.profile(alice, now=NOW)
-    attribution.policy(now=NOW)
+    policies.current(now=NOW)
     return shared
 
 
@@ -144,15 +145,17 @@ def test_a_first_login_by_a_visit_adds_four_units_and_no_call(link: Link) -> Non
 
     spent = costs(lambda: sign_in(came_by(visit_token=token)))
 
-    # The binding and the visit's use; the second index unit is the binding's entry in `due`: binding.made is owed.
-    assert (spent.operations, spent.writes) == (FIRST, Counter({"truth": 6 + 4, "truth/due": 2}))
+    # The binding and the visit's use; of the index units one is the binding's in its promoter's list, and one its
+    # entry in `due`: binding.made is owed.
+    writes = Counter({"truth": 6 + 4, "truth/due": 2, "truth/owner": 1})
+    assert (spent.operations, spent.writes) == (FIRST, writes)
 
 
 def test_a_first_login_by_a_link_adds_the_visit_itself(link: Link) -> None:
     spent = costs(lambda: sign_in(came_by(link=link.code)))
 
     assert spent.operations == FIRST + Counter(UpdateItem=1)
-    assert spent.writes == Counter({"truth": 6 + 4, "truth/due": 2, "traffic": 1})
+    assert spent.writes == Counter({"truth": 6 + 4, "truth/due": 2, "truth/owner": 1, "traffic": 1})
 
 
 def test_a_known_login_writes_nothing(store: Store) -> None:
@@ -220,7 +223,7 @@ def test_binding_a_member_of_long_standing_is_three_calls_and_six_units(link: Li
     # The binding, the visit's use, and the check that nobody brought the promoter meanwhile.
     assert (spent.operations, spent.writes) == (
         Counter(GetItem=2, TransactWriteItems=1),
-        Counter({"truth": 6, "truth/due": 1}),
+        Counter({"truth": 6, "truth/due": 1, "truth/owner": 1}),
     )
 
 
@@ -230,7 +233,7 @@ def test_each_promoter_above_adds_a_read_and_a_check_of_two_units(alice: str, li
 
     spent = costs(lambda: attribution.bind(bob, visit=by, now=NOW))
 
-    assert (spent.operations["GetItem"], spent.table_units, spent.index_units) == (3, 8, 1)
+    assert (spent.operations["GetItem"], spent.table_units, spent.index_units) == (3, 8, 2)
 
 
 def test_binding_who_is_bound_is_one_read(link: Link) -> None:
@@ -366,3 +369,59 @@ def test_a_funnel_reads_one_partition_of_visits_while_no_row_was_full(link: Link
     spent = costs(read)
 
     assert (spent.operations, spent.writes) == (Counter(Query=2), FREE)
+
+
+# --- attribution --------------------------------------------------------------------------------------------
+
+
+def test_attributing_an_order_of_nobodys_is_four_calls_and_one_unit(store: Store) -> None:
+    order = an_order(a_member())
+
+    spent = costs(lambda: orders.of_order(order, now=NOW))
+
+    # Is it there; the policies; the buyer's bindings; the snapshot, which is in the list of its day.
+    assert (spent.operations, spent.writes) == (
+        Counter(GetItem=1, Query=2, PutItem=1),
+        Counter({"truth": 1, "truth/rank": 1}),
+    )
+
+
+def test_attributing_a_customers_order_reads_the_promoter_and_what_looks_like_fraud(link: Link) -> None:
+    bob = a_member()
+    attribution.bind(bob, visit=a_visit(link=link), places={"device": "d", "address": "a"}, now=NOW)
+    order = an_order(bob)
+
+    spent = costs(lambda: orders.of_order(order, now=NOW))
+
+    # Besides: the promoter's bindings; the device's month, the promoter's hour and refunds; the address's day.
+    assert (spent.operations, spent.writes) == (
+        Counter(GetItem=2, Query=6, PutItem=1),
+        Counter({"truth": 1, "truth/rank": 1}),
+    )
+    assert costs(lambda: orders.of_order(order, now=NOW)).operations == Counter(GetItem=1)
+
+
+def test_a_visit_that_does_not_bind_is_noted_by_one_write_an_hour(link: Link) -> None:
+    bob, other = a_member(), a_link(sharer_id=a_member())
+    attribution.bind(bob, visit=a_visit(link=link), now=NOW)
+    attribution.binding(bob, now=NOW)
+
+    spent = costs(lambda: attribution.come(bob, visit=a_visit(link=other), now=NOW))
+    again = costs(lambda: attribution.come(bob, visit=a_visit(link=other), now=NOW))
+
+    assert (spent.operations, spent.writes) == (
+        Counter(UpdateItem=1),
+        Counter({"truth": 1, "truth/owner": 1}),
+    )
+    assert not again.operations
+
+
+def test_taking_a_binding_is_one_transaction_of_ten_units(link: Link) -> None:
+    policies.make(EditPolicy(mode="last"), by=OWNER, now=NOW)
+    bob, by = a_member(), a_visit(link=a_link(sharer_id=a_member()))
+    attribution.move(bob, promoter_id=link.sharer_id, reason="x", by=OWNER, now=NOW)
+
+    spent = costs(lambda: attribution.bind(bob, visit=by, now=NOW))
+
+    # The binding, the visit's use, its past, the loser's list, and the check that nobody brought the promoter.
+    assert (spent.operations["TransactWriteItems"], spent.table_units) == (1, 10)
