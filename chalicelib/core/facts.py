@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import due, table
@@ -143,6 +144,16 @@ def owing(fact: str, *, pk: str, now: int) -> list[Action]:
     return [*due.moved(job=JOB, pk=pk, at=now + OWED_AFTER_S, ref=fact), Row.owed_rev.set(Row.rev + 1)]
 
 
+def owed_if_wanted(fact: str, *, pk: str, rev: int, now: int) -> dict[str, Any]:
+    """`owed`, where anybody reacts to it."""
+    return owed(fact, pk=pk, rev=rev, now=now) if wanted(fact) else {}
+
+
+def owing_if_wanted(fact: str, *, pk: str, now: int) -> list[Action]:
+    """`owing`, where anybody reacts to it; else the slot stays as it is."""
+    return owing(fact, pk=pk, now=now) if wanted(fact) else []
+
+
 def moves_money(fact: str) -> bool:
     """Whether a reaction to this fact owes somebody money."""
     return any(one.money for one in _reactions.get(fact, ()))
@@ -242,6 +253,28 @@ def catch_up(row: Row, *, now: int) -> None:
     """Let what is owed of this row happen now, before it is replaced."""
     if row.due_ref in _reactions and row.owed_rev is not None:
         dispatch(Fact(name=row.due_ref, pk=row.pk, sk=row.sk, rev=row.owed_rev, owed=True), now=now)
+
+
+def hand_on(row: Row, *, now: int) -> None:
+    """Let what is owed of this row happen now, before it is replaced; what fails of it waits as a letter."""
+    if row.due_ref in _reactions and row.owed_rev is not None:
+        tell(Fact(name=row.due_ref, pk=row.pk, sk=row.sk, rev=row.owed_rev, owed=True), now=now)
+
+
+def tell(fact: Fact, *, now: int) -> None:
+    """Let every reaction happen now; if one fails, its job goes on with the fact, whatever the row owes."""
+    try:
+        dispatch(fact, now=now)
+    except Exception:
+        _keep(fact, now=now)
+
+
+def unowed(row: Row) -> Condition:
+    """That nothing came to be owed of a row since it was read and handed on."""
+    unowed: Condition = Row.owed_rev.does_not_exist()
+    if row.owed_rev is not None:
+        unowed |= Row.owed_rev == row.owed_rev
+    return unowed
 
 
 def dispatch(fact: Fact, *, now: int) -> None:

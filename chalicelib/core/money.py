@@ -28,6 +28,19 @@ def share_fen(amount_fen: int, *, weights: Sequence[int]) -> list[int]:
     return [*shares, amount_fen - sum(shares)]
 
 
+def share_within_fen(amount_fen: int, *, most: Sequence[int]) -> list[int]:
+    """``amount_fen`` shared in proportion to the ``most`` that each can bear, and none above it.
+
+    The last takes the remainder; what it cannot bear, those before it do. ``amount_fen`` is at most the sum.
+    """
+    shares, over = share_fen(amount_fen, weights=most), 0
+    for at in reversed(range(len(most))):
+        wanted = shares[at] + over
+        shares[at] = min(wanted, most[at])
+        over = wanted - shares[at]
+    return shares
+
+
 def yuan(amount_fen: int) -> str:
     """``8900`` as ``¥89.00``; for people, never for arithmetic."""
     return f"¥{amount_fen // 100}.{amount_fen % 100:02d}"

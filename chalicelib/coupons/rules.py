@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Invalid
-from chalicelib.core.money import part_fen, share_fen
+from chalicelib.core.money import part_fen, share_within_fen
 
 STACK_AT_MOST = 5
 """Coupons that one order may use."""
@@ -151,13 +151,7 @@ def shared(fen: int, amounts: Sequence[int]) -> tuple[int, ...]:
 
     ``fen`` is at most the sum of ``amounts``, and no line gives more than it has.
     """
-    shares = share_fen(fen, weights=amounts)
-    over = 0
-    for at in reversed(range(len(amounts))):
-        wanted = shares[at] + over
-        shares[at] = min(wanted, amounts[at])
-        over = wanted - shares[at]
-    return tuple(shares)
+    return tuple(share_within_fen(fen, most=amounts))
 
 
 # --- several ------------------------------------------------------------------------------------------------

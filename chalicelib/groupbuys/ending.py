@@ -247,7 +247,7 @@ def _that_fit(group: Group, payers: Sequence[Seat]) -> list[Seat]:
 def _refunds(payers: Sequence[Seat], known: Known, *, back: Back, now: int) -> list[Write]:
     writes: list[Write] = []
     for seat in payers:
-        order = known.get(seat.order_id) or _order_of(seat)
+        order = orders.caught_up(known.get(seat.order_id) or _order_of(seat), now=now)
         writes += orders.refunding(order, back=back, refuse=_Moved, now=now)
         writes.append(_part_of(seat))
     return writes
@@ -305,7 +305,7 @@ def refund_paid(order: Order, back: Back, now: int) -> None:
         Busy: the group kept changing.
     """
     for _ in range(ROUNDS):
-        order = orders.show(order.order_id)
+        order = orders.caught_up(orders.show(order.order_id), now=now)
         if order.state not in ("paid", "completed"):
             return
         group, seats = service.with_seats(order.group_id)

@@ -290,4 +290,24 @@ def _taking_over(order: Order, newer: Order, paid: Paid, *, last: bool, now: int
     ]
 
 
-orders.purpose("group", settle=settle, release=release, refund=refund_paid)
+# --- what is bought -----------------------------------------------------------------------------------------
+
+
+def lines(order: Order) -> list[orders.Line]:
+    """The one thing that a group order is of; what differences gave back is no more paid for it."""
+    product = campaigns.as_it_is(order.campaign_id).product
+    return [
+        orders.Line(
+            line_id="1",
+            product_id=product["id"],
+            sku_id=order.sku_id,
+            category_ids=tuple(product.get("category_ids") or ()),
+            quantity=order.quantity,
+            paid_fen=orders.came_fen(order),
+            refunded_fen=orders.back_fen(order),
+            title=order.title,
+        )
+    ]
+
+
+orders.purpose("group", settle=settle, release=release, refund=refund_paid, lines=lines)

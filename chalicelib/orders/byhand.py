@@ -170,7 +170,7 @@ def look_at(entry: due.Entry, now: int) -> None:
 
 def complete(row: Payment, hand: ByHand) -> None:
     """The order is done, though the mall never said so."""
-    done = service.completed(row.order_id, now=hand.now, refuse=_moved)
+    done = service.completed(service.show(row.order_id), now=hand.now, refuse=_moved)
     table.transact([stuck.emptied(row, hand), done, hand.audit])
 
 

@@ -2,6 +2,7 @@
 
 entity     pk                 sk                   written by                    read by
 Order      ORDER#<ord_>       META                 the room that sells, pay      pay, show, the room that sells
+Lines      ORDER#<ord_>       LINES                the mall's orders             lines_of
 Payment    ORDER#<ord_>       PAYMENT#<payment>    pay (once for a payment)      pay, show
 Refund     ORDER#<ord_>       REFUND#<cause>       pay, the room that sells      send_refund, operators
 MallName   MALLORDER#<id>     META                 order.created                 look-ups, the mall's events
@@ -9,8 +10,9 @@ MallName   MALLORDER#<id>     META                 order.created                
 due: refund#k from the first moment, gone once confirmed; stuck after ten failures; stuck#twice: the mall
 gave by itself what it had been asked for. stuck#mismatch: a payment
 of a wrong amount, at once. A payment that was taken: unfinished#k some days after it, to look whether its order was
-completed; then gone, or stuck#unfinished. The order's own slot is for what its facts owe: react#k when it opened
-a group and was paid.
+completed; then gone, or stuck#unfinished. An order's own slot is for what its facts owe, react#k: that the mall
+made it, and that it was paid, completed, or given back; a part that went back is told by its refund, before the
+gateway is asked, or, when the mall gave it by itself, from its own slot.
 owner: Order: <mbr_>#orders, newest first. rank: Order once money came for it: ORDERS#<cmp_>#<k> by its time.
 A cause is a payment's number, so that a payment is refunded once.
 
@@ -25,6 +27,7 @@ from chalicelib.core.table import IntAttribute, Key, Row
 class Order(Row, discriminator="order"):
     """What one member owes or has paid. ``refundable_fen`` is what is paid and in no refund yet.
 
+    What belongs to a group (``campaign_id`` to ``taken``, ``held_until``) the mall's ordinary orders are without.
     ``taken`` is what goes back to the stock when the order is let go unpaid. ``prepay_id`` is what a phone can pay:
     an order that has one is not let go before that is closed at the gateway. ``opened``: it was made to open a
     group, wherever its seat is now.
@@ -50,19 +53,19 @@ class Order(Row, discriminator="order"):
     gateway = UnicodeAttribute()
     mall_order_id = UnicodeAttribute(null=True)
     link = UnicodeAttribute(null=True)
-    campaign_id = UnicodeAttribute()
-    group_id = UnicodeAttribute()
-    sku_id = UnicodeAttribute()
+    campaign_id = UnicodeAttribute(null=True)
+    group_id = UnicodeAttribute(null=True)
+    sku_id = UnicodeAttribute(null=True)
     quantity = IntAttribute()
-    size = IntAttribute()
-    lifetime_s = IntAttribute()
-    head = BooleanAttribute()
+    size = IntAttribute(null=True)
+    lifetime_s = IntAttribute(null=True)
+    head = BooleanAttribute(null=True)
     opened = BooleanAttribute(null=True)
-    taken = JSONAttribute()
+    taken = JSONAttribute(null=True)
     title = UnicodeAttribute()
     amount_fen = IntAttribute()
     created_at = IntAttribute()
-    held_until = IntAttribute()
+    held_until = IntAttribute(null=True)
     prepay_id = UnicodeAttribute(null=True)
     prepay_closed = BooleanAttribute(null=True)
     payment_id = UnicodeAttribute(null=True)
@@ -79,6 +82,17 @@ class Order(Row, discriminator="order"):
     def key(order_id: str) -> Key:
         """Where the order of this id is."""
         return f"ORDER#{order_id}", "META"
+
+
+class Lines(Row, discriminator="order_lines"):
+    """What is in an ordinary order of the mall; apart from the order, whose every write would pay for it."""
+
+    lines = JSONAttribute()
+
+    @staticmethod
+    def key(order_id: str) -> Key:
+        """One row for an order."""
+        return f"ORDER#{order_id}", "LINES"
 
 
 class Payment(Row, discriminator="payment"):
@@ -109,7 +123,8 @@ class MallName(Row, discriminator="mall_order"):
 class Refund(Row, discriminator="refund"):
     """Money owed back: ``due`` → ``sent`` → ``done``. ``whole`` ends the order.
 
-    ``number`` is the mall's own, under which it gave it back unasked.
+    ``number`` is the mall's own, under which it gave it back unasked. ``lines``: what of a part is of which line of
+    the order; ``shared`` if nobody said so and it is in proportion.
     """
 
     FACTS = {(None, "done"): "refund.done", ("due", "done"): "refund.done", ("sent", "done"): "refund.done"}
@@ -123,6 +138,8 @@ class Refund(Row, discriminator="refund"):
     created_at = IntAttribute()
     done_at = IntAttribute(null=True)
     number = UnicodeAttribute(null=True)
+    lines = JSONAttribute(null=True)
+    shared = BooleanAttribute(null=True)
 
     @staticmethod
     def key(order_id: str, cause: str) -> Key:

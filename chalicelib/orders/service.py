@@ -1,7 +1,7 @@
 """The rules of orders: the writes that other rooms build their transactions from, payments, and refunds."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,9 @@ from chalicelib.core.telemetry import logger
 from chalicelib.operators import service as operators
 from chalicelib.orders import gateways
 from chalicelib.orders.gateways import Paid as Paid  # noqa: PLC0414 - other rooms name what they are given
+from chalicelib.orders.lines import Line as Line  # noqa: PLC0414
+from chalicelib.orders.lines import back_fen as back_fen  # noqa: PLC0414
+from chalicelib.orders.lines import came_fen as came_fen  # noqa: PLC0414
 from chalicelib.orders.models import MallName, Payment
 from chalicelib.orders.models import Order as Order  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.orders.models import Refund as Refund  # noqa: PLC0414
@@ -26,6 +29,8 @@ REFUND_JOB = "refund"
 MISMATCH_JOB = "mismatch"
 TWICE_JOB = "twice"
 UNFINISHED_JOB = "unfinished"
+REDUCED = "order.reduced"
+"""The fact that a part of what an order took went back, or is owed back; its reactions are given the refund."""
 CONFIRMED_WITHIN_S = DAY
 CONFIRMED_AT_LATEST_S = 7 * DAY
 
@@ -78,17 +83,21 @@ class PrepayOpen(Exception):
 class Back:
     """Why money goes back; ``done``: the mall has given it back already, so nobody is asked for it.
 
-    ``number``: the mall's own number of it.
+    ``number``: the mall's own number of it. ``lines``: how much of a part is of which line of the order, ``shared``
+    if nobody said so.
     """
 
     reason: str
     done: bool = False
     number: str | None = None
+    lines: Mapping[str, int] | None = None
+    shared: bool = False
 
 
 Settle = Callable[[Order, Paid, int], None]
 Release = Callable[[Order, int], None]
 GiveBack = Callable[[Order, Back, int], None]
+Lines = Callable[[Order], list[Line]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,15 +105,16 @@ class _Purpose:
     settle: Settle
     release: Release
     refund: GiveBack
+    lines: Lines
 
 
 _purposes: dict[str, _Purpose] = {}
 
 
-def purpose(name: str, *, settle: Settle, release: Release, refund: GiveBack) -> None:
+def purpose(name: str, *, settle: Settle, release: Release, refund: GiveBack, lines: Lines) -> None:
     """A room that sells: ``settle`` brings a payment to its place, ``release`` lets an unpaid order go, ``refund``
-    gives a paid one back."""
-    _purposes[name] = _Purpose(settle=settle, release=release, refund=refund)
+    gives a paid one back, and ``lines`` says what is in one."""
+    _purposes[name] = _Purpose(settle=settle, release=release, refund=refund, lines=lines)
 
 
 def id_for_mall(mall_order_id: str) -> str:
@@ -200,9 +210,9 @@ def paid_on(day: str) -> list[Order]:
     return those(sorted(found))
 
 
-def came_fen(order: Order) -> int:
-    """What was paid for a paid order: what it owes, unless a person accepted another amount."""
-    return int(order.amount_fen if order.paid_fen is None else order.paid_fen)
+def lines_of(order: Order) -> list[Line]:
+    """What is in an order: for each line what was paid for it, and what of that is in a refund, given or owed."""
+    return _purposes[order.purpose].lines(order)
 
 
 # --- writes for the rooms that sell -------------------------------------------------------------------------
@@ -211,10 +221,8 @@ def came_fen(order: Order) -> int:
 def taken(order: Order, paid: Paid, *, before: str, refuse: Refusal, now: int, **moved: Any) -> list[Write]:
     """A payment is taken: the order was ``before`` (pending or cancelled) and is paid.
 
-    ``moved`` are attributes of the order that a late payment changes, such as its group. An order that opens its
-    group owes its fact: the mall is told of the group by it, whose own slot says when the group ends.
+    ``moved`` are attributes of the order that a late payment changes, such as its group.
     """
-    opens = moved.get("head", order.head)
     actions = [
         Order.state.set("paid"),
         Order.payment_id.set(paid.payment_id),
@@ -223,7 +231,7 @@ def taken(order: Order, paid: Paid, *, before: str, refuse: Refusal, now: int, *
         Order.refundable_fen.set(paid.amount_fen),
         *_on_the_books(order, now=now),
         *(getattr(Order, name).set(value) for name, value in moved.items()),
-        *(facts.owing("order.paid", pk=order.pk, now=now) if opens else ()),
+        *facts.owing_if_wanted("order.paid", pk=order.pk, now=now),
     ]
     was = Order.state == before
     return [
@@ -242,6 +250,7 @@ def returned(order: Order, paid: Paid, *, reason: str, refuse: Refusal, now: int
         Order.paid_at.set(now),
         Order.refundable_fen.set(0),
         *_on_the_books(order, now=now),
+        *facts.owing_if_wanted("order.refunding", pk=order.pk, now=now),
         when=Order.state == "cancelled",
         refuse=refuse,
     )
@@ -278,14 +287,16 @@ def cancelled(order: Order, *, refuse: Refusal, closed: str | None = None) -> Wr
 
 
 def refunding(order: Order, *, back: Back, refuse: Refusal, now: int) -> list[Write]:
-    """A paid order is given back, all of it that is not in a refund yet."""
+    """A paid order is given back, all of it that is not in a refund yet; what it still owed was `caught_up`."""
     amount_fen = order.refundable_fen or 0
     over = "refunded" if back.done else "refunding"
     actions: list[Action] = [Order.state.set(over), Order.refundable_fen.set(0)]
     if back.done:
         actions.append(Order.refunded_fen.add(amount_fen))
+    actions += facts.owing_if_wanted(f"order.{over}", pk=order.pk, now=now)
     paid = Order.state.is_in("paid", "completed") & (Order.refundable_fen == amount_fen)
-    gone = table.update(Order, Order.key(order.order_id), *actions, when=paid, refuse=refuse)
+    nothing_owed = facts.unowed(order)
+    gone = table.update(Order, Order.key(order.order_id), *actions, when=paid & nothing_owed, refuse=refuse)
     owed = owed_back(order, order.payment_id or "", amount_fen=amount_fen, back=back, whole=True, now=now)
     # A refund that is there already means what the order's own condition means: somebody else was first.
     return [gone, replace(owed, refuse=refuse)]
@@ -329,9 +340,28 @@ def owed_back(
         created_at=now,
         done_at=now if back.done else None,
         number=back.number,
-        **({} if back.done else due.slot(job=REFUND_JOB, pk=pk, at=now)),
+        lines=dict(back.lines) if back.lines else None,
+        shared=back.shared or None,
+        **_due_then(pk, back=back, whole=whole or payment_id is not None, now=now),
     )
     return table.create(row, refuse=lambda _: PaymentKnown())
+
+
+def _due_then(pk: str, *, back: Back, whole: bool, now: int) -> dict[str, Any]:
+    """The gateway is asked at once, and a part told then; a part that is back already is told by its own job."""
+    if not back.done:
+        return due.slot(job=REFUND_JOB, pk=pk, at=now)
+    if whole or not facts.wanted(REDUCED):
+        return {}
+    return {**due.slot(job=facts.JOB, pk=pk, at=now, ref=REDUCED), "owed_rev": 1}
+
+
+def caught_up(order: Order, *, now: int) -> Order:
+    """The order after all that it still owed has happened, or waits as a letter: its slot may be replaced."""
+    if order.owed_rev is None:
+        return order
+    facts.hand_on(order, now=now)
+    return show(order.order_id)
 
 
 def _payment(order: Order, paid: Paid, *, state: str, now: int) -> list[Write]:
@@ -370,6 +400,8 @@ def boards_of(campaign_id: str) -> list[str]:
 
 
 def _on_the_books(order: Order, *, now: int) -> list[Action]:
+    if not order.campaign_id:
+        return []
     boards = boards_of(order.campaign_id)
     board = boards[zlib.crc32(order.order_id.encode()) % len(boards)]
     return [Order.board.set(board), Order.score.set(now)]
@@ -528,6 +560,8 @@ def send_refund(entry: due.Entry, now: int) -> None:
     if refund is None or refund.state == "done":
         return
     order = show(refund.order_id)
+    if refund.state == "due" and _is_part(order, refund):
+        facts.tell(facts.Fact(name=REDUCED, pk=refund.pk, sk=refund.sk, rev=1, owed=False), now=now)
     if gateways.of(order.gateway).refund(order, refund, now=now):
         confirm_refund(refund, now=now)
         return
@@ -539,6 +573,11 @@ def send_refund(entry: due.Entry, now: int) -> None:
     sent = table.update(Refund, key, Refund.state.set("sent"), *later, when=unmoved, refuse=_Done)
     if not _quietly([sent]):
         _asked_in_vain(key, now=now)
+
+
+def _is_part(order: Order, refund: Refund) -> bool:
+    """Whether it is a part of what the order took, which goes on without it."""
+    return not refund.whole and refund.payment_id == order.payment_id
 
 
 def _asked_in_vain(key: table.Key, *, now: int) -> None:
@@ -586,7 +625,9 @@ def seen_twice(refund: Refund, *, number: str, now: int) -> None:
 
 
 def confirmed(refund: Refund, *, now: int, refuse: Refusal) -> list[Write]:
-    """The writes that say of a refund, and of its order, that the money is back."""
+    """The writes that say of a refund, and its order, that the money is back; what this one owed happens first."""
+    if refund.whole:
+        caught_up(show(refund.order_id), now=now)
     done = table.update(
         Refund,
         (refund.pk, refund.sk),
@@ -596,15 +637,17 @@ def confirmed(refund: Refund, *, now: int, refuse: Refusal) -> list[Write]:
         when=Refund.state.is_in("due", "sent"),
         refuse=refuse,
     )
-    return [done, replace(_refunded(refund), refuse=refuse)]
+    return [done, _refunded(refund, refuse=refuse, now=now)]
 
 
-def _refunded(refund: Refund) -> Write:
+def _refunded(refund: Refund, *, refuse: Refusal, now: int) -> Write:
     # A payment that came for nothing never was part of what the order took.
     more = Order.refunded_fen.add(refund.amount_fen)
-    actions = [more, Order.state.set("refunded")] if refund.whole else [more]
-    when = Order.state == "refunding" if refund.whole else None
-    return table.update(Order, Order.key(refund.order_id), *actions, when=when, refuse=_Done)
+    key = Order.key(refund.order_id)
+    if not refund.whole:
+        return table.update(Order, key, more, refuse=refuse)
+    over = [more, Order.state.set("refunded"), *facts.owing_if_wanted("order.refunded", pk=key[0], now=now)]
+    return table.update(Order, key, *over, when=Order.state == "refunding", refuse=refuse)
 
 
 def _quietly(writes: Sequence[Write]) -> bool:
@@ -691,16 +734,19 @@ def complete(order_id: str, *, now: int) -> None:
     Raises:
         OrderOver: it is not paid yet, as far as is known here; said again after the payment, it is taken.
     """
-    state = show(order_id).state
-    if state in ("pending", "cancelled"):
-        raise OrderOver(state=state)
-    _quietly([completed(order_id, now=now, refuse=_Done)])
+    order = show(order_id)
+    if order.state in ("pending", "cancelled"):
+        raise OrderOver(state=order.state)
+    if order.state == "paid":
+        _quietly([completed(order, now=now, refuse=_Done)])
 
 
-def completed(order_id: str, *, now: int, refuse: Refusal) -> Write:
-    """A paid order is done."""
-    actions = (Order.state.set("completed"), Order.completed_at.set(now))
-    return table.update(Order, Order.key(order_id), *actions, when=Order.state == "paid", refuse=refuse)
+def completed(order: Order, *, now: int, refuse: Refusal) -> Write:
+    """A paid order is done; what it still owed of its payment happens first."""
+    caught_up(order, now=now)
+    owing = facts.owing_if_wanted("order.completed", pk=order.pk, now=now)
+    actions = (Order.state.set("completed"), Order.completed_at.set(now), *owing)
+    return table.update(Order, (order.pk, order.sk), *actions, when=Order.state == "paid", refuse=refuse)
 
 
 def shipped(order_id: str, *, now: int) -> None:
