@@ -7,6 +7,7 @@ from chalicelib.core.errors import AppError, Gone, Invalid, NotFound, Unauthoriz
 from chalicelib.members import service as members
 from chalicelib.sharing import attribution, visits
 from chalicelib.sharing import service as sharing
+from chalicelib.sharing.refusals import NotBound
 from chalicelib.sharing.visits import Visit
 
 
@@ -30,7 +31,7 @@ class SignedIn:
     visit_refused: str | None
 
 
-class VisitExpired(attribution.NotBound):
+class VisitExpired(NotBound):
     """The visit is more than two days ago."""
 
     code = "visit_expired"
@@ -84,14 +85,14 @@ def _register(
             came=came,
             also=lambda member_id: attribution.first_binding(member_id, visit=visit, now=now),
         )
-    except attribution.NotBound:
+    except NotBound:
         return members.find_or_register(proofs=proofs, program_id=program_id, now=now)
 
 
 def _bind_later(member: members.Member, visit: Visit, *, now: int) -> AppError | None:
     try:
         attribution.bind(member.member_id, visit=visit, now=now)
-    except attribution.NotBound as not_bound:
+    except NotBound as not_bound:
         held = attribution.binding(member.member_id, now=now)
         return None if held is not None else not_bound
     return None

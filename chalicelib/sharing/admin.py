@@ -3,7 +3,7 @@
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items
-from chalicelib.sharing import attribution, rules, service
+from chalicelib.sharing import attribution, policies, refusals, rules, service
 from chalicelib.sharing.models import Binding, Card, Policy, Target
 from chalicelib.sharing.schemas import (
     BindingHistory,
@@ -72,16 +72,16 @@ def save_target(call: Call, body: EditTarget) -> EditTarget:
 @api.get("/v1/admin/policies", door=doors.ANY_OPERATOR)
 def list_policies(call: Call) -> PolicyList:
     """The versions of the attribution policy, newest first; version 0 is built in."""
-    found = attribution.policies(limit=100)
+    found = policies.newest(limit=100)
     return PolicyList(
-        items=[_policy(row, call) for row in found or [attribution.policy(now=call.now)]], now=call.now
+        items=[_policy(row, call) for row in found or [policies.current(now=call.now)]], now=call.now
     )
 
 
-@api.post("/v1/admin/policies", door=_MARKETING, status=201, refuses=[Busy])
+@api.post("/v1/admin/policies", door=_MARKETING, status=201, refuses=[Invalid, Busy])
 def make_policy(call: Call, body: EditPolicy) -> PolicyAnswer:
     """The next version; bindings keep the version they were made under."""
-    return _policy(attribution.make_policy(body, by=call.operator, now=call.now), call)
+    return _policy(policies.make(body, by=call.operator, now=call.now), call)
 
 
 @api.post("/v1/admin/links/{code}/off", door=doors.operators("marketing", "support"), refuses=[NotFound])
@@ -102,7 +102,7 @@ def show_binding(call: Call, member_id: str) -> BindingHistory:
 @api.put(
     "/v1/admin/members/{member_id}/binding",
     door=doors.operators("support"),
-    refuses=[NotFound, attribution.SelfReferral, attribution.WouldCircle, attribution.ChainTooLong, Busy],
+    refuses=[NotFound, refusals.SelfReferral, refusals.WouldCircle, refusals.ChainTooLong, Busy],
 )
 def move_binding(call: Call, member_id: str, body: MoveBinding) -> BindingHistory:
     """Give a customer to another promoter, or to nobody; the history keeps what was."""
@@ -129,6 +129,7 @@ def _state(row: Binding) -> BindingState:
         policy=row.policy,
         bound_at=row.bound_at,
         cause=row.cause,
+        expires_at=row.expires_at,
         until=None,
     )
 
@@ -159,5 +160,5 @@ def _target(row: Target) -> EditTarget:
 
 
 def _policy(row: Policy, call: Call) -> PolicyAnswer:
-    made_at = row.made_at or None
-    return PolicyAnswer(version=row.n, mode=row.mode, depth=row.depth, made_at=made_at, now=call.now)
+    told = {**policies.told(row), "signals": policies.limits(row)}
+    return PolicyAnswer(version=row.n, **told, made_at=row.made_at or None, now=call.now)

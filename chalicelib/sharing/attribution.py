@@ -2,130 +2,69 @@
 
 A binding is one transaction: the binding's row, the visit that made it (which binds one member only), and a
 check on every binding that was walked to rule out a circle; so a bind that happens at the same time cannot slip
-past. A member who registers in the same transaction can be nobody's promoter yet, and needs no walk.
+past. A member who registers in the same transaction can be nobody's promoter yet, and needs no walk. A binding
+that is taken by a newer visit, or whose window is over, is replaced in the same way, and its past is kept with
+it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.core import deliveries, facts, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
-from chalicelib.core.errors import Busy, Conflict
+from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
 from chalicelib.members import service as members
 from chalicelib.operators import service as operators
-from chalicelib.sharing import rules
+from chalicelib.sharing import policies, touches, windows
+from chalicelib.sharing.history import How
 from chalicelib.sharing.models import Binding as Binding  # noqa: PLC0414 - other rooms react to it
-from chalicelib.sharing.models import Past, Policy, VisitUse
-from chalicelib.sharing.schemas import EditPolicy
+from chalicelib.sharing.models import Past, VisitUse
+from chalicelib.sharing.refusals import (
+    BindingProtected,
+    BoundToAnother,
+    ChainTooLong,
+    NotBound,
+    NotNew,
+    PromoterGone,
+    SelfReferral,
+    VisitUsed,
+    WouldCircle,
+)
 from chalicelib.sharing.visits import Visit
 
 WALK_AT_MOST = 8
 ROUNDS = 10
 
 
-class NotBound(Conflict):
-    """Why a visit did not bind; a sign-in goes on without it, and says the code."""
-
-
-class SelfReferral(NotBound):
-    """Nobody brings themselves."""
-
-    code = "self_referral"
-    en = "You cannot bring yourself."
-    zh = "不能绑定自己。"
-    advice = "Do not offer it on the member's own links."
-
-
-class WouldCircle(NotBound):
-    """The promoter was brought, directly or not, by this very member."""
-
-    code = "would_circle"
-    en = "You brought this person yourself."
-    zh = "对方是你邀请来的，不能互相绑定。"
-    advice = "Say so; nothing else to do."
-
-
-class ChainTooLong(NotBound):
-    """More than eight members stand above the promoter, too many to rule out a circle for an old member."""
-
-    code = "chain_too_long"
-    en = "This is not possible for this link."
-    zh = "该链接暂不支持绑定。"
-    advice = "Nothing to do; new members are bound all the same."
-
-
-class NotNew(NotBound):
-    """The policy binds new members only."""
-
-    code = "not_a_new_member"
-    en = "This is for new members only."
-    zh = "仅限新会员。"
-    advice = "Show the target without the promise for newcomers."
-
-
-class VisitUsed(NotBound):
-    """This visit has bound another member already."""
-
-    code = "visit_used"
-    en = "This visit was used by somebody else."
-    zh = "该访问记录已被使用。"
-    advice = "Open the link again for a visit of one's own."
-
-
-class PromoterGone(NotBound):
-    """The sharer is blocked, or not there any more."""
-
-    code = "promoter_gone"
-    en = "The person who shared this is not here any more."
-    zh = "分享人已不可用。"
-    advice = "Nothing to do."
-
-
-_policy: Cache[Policy] = Cache()
 _bindings: Cache[Binding] = Cache(size=5000)
 """Only bindings that hold are remembered: one that is missing may be made at any moment."""
 
 
-# --- policies -----------------------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class By:
+    """What brings a member to a promoter: a visit of theirs, or their code, typed in."""
+
+    promoter_id: str
+    how: How
+    at: int
+    link: str | None = None
+    visit_id: str | None = None
+    places: Mapping[str, str] | None = None
 
 
-def policy(*, now: int) -> Policy:
-    """The policy in force, at most 30 seconds old: version 0, first touch for ever, until operators say."""
-
-    def load() -> Policy:
-        rows = policies(limit=1)
-        return rows[0] if rows else Policy(*Policy.key(0), n=0, mode="first", depth=1, made_at=0)
-
-    return _policy.get("current", now=now, load=load)
-
-
-def policies(*, limit: int) -> list[Policy]:
-    """The versions, newest first."""
-    return table.query(Policy, "POLICY", limit=limit, newest_first=True).rows
-
-
-def make_policy(given: EditPolicy, *, by: Operator, now: int) -> Policy:
-    """The next version of the policy; bindings keep the version they were made under.
-
-    What is in force already makes no new version.
-
-    Raises:
-        Busy: somebody else made a version at the same moment.
-    """
-    newest = next(iter(policies(limit=1)), None)
-    if newest is not None and (newest.mode, newest.depth) == (given.mode, given.depth):
-        return newest
-    n = newest.n + 1 if newest else 1
-    row = Policy(*Policy.key(n), n=n, mode=given.mode, depth=given.depth, made_at=now)
-    before = newest and {"version": newest.n, "mode": newest.mode, "depth": newest.depth}
-    after = {"version": n, "mode": given.mode, "depth": given.depth}
-    audit = operators.recorded(
-        by=by, action="policy.made", subject=str(n), before=before, after=after, now=now
+def by_visit(visit: Visit, *, places: Mapping[str, str] | None = None) -> By:
+    """Brought by a visit; ``places``: where the member was seen, see `signals`."""
+    return By(
+        promoter_id=visit.link.sharer_id,
+        how="visit",
+        at=visit.at,
+        link=visit.link.code,
+        visit_id=visit.visit_id,
+        places=places,
     )
-    table.transact([table.create(row, refuse=Busy), audit])
-    _policy.clear()
-    return row
 
 
 # --- binding ------------------------------------------------------------------------------------------------
@@ -133,58 +72,133 @@ def make_policy(given: EditPolicy, *, by: Operator, now: int) -> Policy:
 
 def binding(member_id: str, *, now: int) -> Binding | None:
     """The binding that holds; one that was found may be 30 seconds old."""
-    known = _bindings.peek(member_id, now=now)
-    if known is not None:
-        return known
-    found = table.get(Binding, Binding.key(member_id))
-    if found is None or found.state != "bound":
+    known = _bindings.peek(member_id, now=now) or table.get(Binding, Binding.key(member_id))
+    if known is None or not holds(known, now=now):
         return None
-    _bindings.put(member_id, found, now=now)
-    return found
+    if _bindings.peek(member_id, now=now) is None:
+        _bindings.put(member_id, known, now=now)
+    return known
 
 
-def first_binding(member_id: str, *, visit: Visit, now: int) -> list[Write]:
+def holds(held: Binding, *, now: int) -> bool:
+    """Whether it is a binding still: not undone, and its window not over."""
+    return held.state == "bound" and (held.expires_at is None or now < held.expires_at)
+
+
+def first_binding(
+    member_id: str, *, visit: Visit, now: int, places: Mapping[str, str] | None = None
+) -> list[Write]:
     """The writes that bind a member who registers in the same transaction.
 
     Raises:
         PromoterGone: the sharer may not bring anybody. When sent, VisitUsed: the visit bound another.
     """
-    _promoter_there(visit, now=now)
-    row = _row(member_id, visit=visit, rev=1, cause="registered", now=now)
-    return [table.create(row), _used(visit, member_id)]
+    by = by_visit(visit, places=places)
+    _promoter_there(by, now=now)
+    return [table.create(_row(member_id, by=by, rev=1, cause="registered", now=now)), *_used(by, member_id)]
 
 
-def bind(member_id: str, *, visit: Visit, now: int) -> Binding:
-    """Bind a member of long standing by a visit, if the policy does that; bound already, the binding that is.
+def come(member_id: str, *, visit: Visit, now: int, places: Mapping[str, str] | None = None) -> bool:
+    """Whether a signed-in member is somebody's customer after this visit; usually they were before, and it is
+    known."""
+    held, by = binding(member_id, now=now), by_visit(visit, places=places)
+    if held is not None and not _could_be_taken(held, by, now=now):
+        touches.note(member_id, by=by, held=held, reason=_kept(held, by), now=now)
+        return True
+    try:
+        bind(member_id, visit=visit, now=now, places=places)
+    except NotBound:
+        return False
+    return True
+
+
+def bind(member_id: str, *, visit: Visit, now: int, places: Mapping[str, str] | None = None) -> Binding:
+    """Bind a member of long standing by a visit, if the policy does that; bound already, and not to be taken, the
+    binding that is.
 
     Raises:
         NotNew, SelfReferral, WouldCircle, ChainTooLong, VisitUsed, PromoterGone: why not.
     """
+    by = by_visit(visit, places=places)
+    try:
+        return bring(member_id, by=by, now=now)
+    except BoundToAnother as bound:
+        touches.note(member_id, by=by, held=bound.held, reason=bound.code, now=now)
+        return bound.held
+    except NotBound as not_bound:
+        touches.note(member_id, by=by, held=None, reason=not_bound.code, now=now)
+        raise
+
+
+def bring(member_id: str, *, by: By, now: int) -> Binding:
+    """Bind a member to whoever brings them, now, if the policy does that; theirs already, the binding that is.
+
+    Raises:
+        BoundToAnother, BindingProtected, NotNew, SelfReferral, WouldCircle, ChainTooLong, VisitUsed, PromoterGone:
+        why not.
+    """
     for _ in range(ROUNDS):
-        held = table.get(Binding, Binding.key(member_id))
-        if held is not None and held.state == "bound":
-            return held
-        _may_bind_later(member_id, visit, now=now)
-        row = _row(member_id, visit=visit, rev=(held.rev + 1 if held else 1), cause="visit", now=now)
+        held = _held(member_id, now=now)
+        if held is not None and holds(held, now=now):
+            if held.promoter_id == by.promoter_id:
+                return held
+            _may_take(held, by, now=now)
+        _may_bind_later(member_id, by, now=now)
+        held = _settled(held, now=now)
+        row = _row(member_id, by=by, rev=(held.rev + 1 if held else 1), cause=by.how, now=now)
         try:
-            above = _walk(member_id, visit.link.sharer_id)
-            table.transact([_put(row, held), _used(visit, member_id), *above])
-            return row
+            above = _walk(member_id, by.promoter_id)
+            table.transact([_put(row, held), *_used(by, member_id), *_left(row, held, now=now), *above])
         except (table.Taken, _Moved):
             continue  # the member was bound, or somebody above moved, meanwhile: look again
+        _bindings.forget(member_id)
+        return row
     raise Busy
 
 
-def _may_bind_later(member_id: str, visit: Visit, *, now: int) -> None:
-    if visit.link.sharer_id == member_id:
+def _held(member_id: str, *, now: int) -> Binding | None:
+    """The binding as it is, with all counted that renewed it."""
+    held = table.get(Binding, Binding.key(member_id))
+    if held is not None and held.state == "bound" and not holds(held, now=now):
+        return windows.caught_up(held, now=now)
+    return held
+
+
+def _settled(held: Binding | None, *, now: int) -> Binding | None:
+    """The binding fit to be replaced: what is still owed of it could not be told from the one in its place."""
+    if held is None or held.owed_rev is None:
+        return held
+    facts.catch_up(held, now=now)
+    return table.get(Binding, (held.pk, held.sk))
+
+
+def _may_take(held: Binding, by: By, *, now: int) -> None:
+    until = windows.terms_of(held, now=now).protected_until(held.bound_at)
+    if not _could_be_taken(held, by, now=now):
+        raise BoundToAnother(held, since=held.bound_at, until=held.expires_at)
+    if now < until:
+        raise BindingProtected(held, since=held.bound_at, protected_until=until)
+
+
+def _could_be_taken(held: Binding, by: By, *, now: int) -> bool:
+    in_force = policies.terms(policies.current(now=now))
+    return held.promoter_id != by.promoter_id and in_force.takes(windows.terms_of(held, now=now))
+
+
+def _kept(held: Binding, by: By) -> str:
+    return touches.THEIRS if held.promoter_id == by.promoter_id else BoundToAnother.code
+
+
+def _may_bind_later(member_id: str, by: By, *, now: int) -> None:
+    if by.promoter_id == member_id:
         raise SelfReferral
-    if not rules.binds_later(policy(now=now).mode):
+    if not policies.terms(policies.current(now=now)).binds(by.how):
         raise NotNew
-    _promoter_there(visit, now=now)
+    _promoter_there(by, now=now)
 
 
-def _promoter_there(visit: Visit, *, now: int) -> None:
-    sharer = members.profile(visit.link.sharer_id, now=now)
+def _promoter_there(by: By, *, now: int) -> None:
+    sharer = members.profile(by.promoter_id, now=now)
     if sharer is None or not sharer.active:
         raise PromoterGone
 
@@ -194,7 +208,10 @@ class _Moved(Exception):
 
 
 def _walk(member_id: str, promoter_id: str) -> list[Write]:
-    """Up from the promoter to somebody nobody brought: a check on every binding on the way."""
+    """Up from the promoter to somebody nobody brought: a check on every binding on the way.
+
+    One whose window is over counts as well, until another takes its place: a purchase told late may renew it.
+    """
     checks: list[Write] = []
     above: str | None = promoter_id
     while above is not None:
@@ -209,36 +226,64 @@ def _walk(member_id: str, promoter_id: str) -> list[Write]:
     return checks
 
 
-def _row(member_id: str, *, visit: Visit, rev: int, cause: str, now: int) -> Binding:
+def _row(member_id: str, *, by: By, rev: int, cause: str, now: int) -> Binding:
     pk, sk = Binding.key(member_id)
+    policy = policies.current(now=now)
+    owed = facts.owed("binding.made", pk=pk, rev=rev, now=now)
     return Binding(
         pk,
         sk,
         rev=rev,
         state="bound",
         member_id=member_id,
-        promoter_id=visit.link.sharer_id,
-        link=visit.link.code,
-        visit_id=visit.visit_id,
-        policy=policy(now=now).n,
+        promoter_id=by.promoter_id,
+        link=by.link,
+        visit_id=by.visit_id,
+        policy=policy.n,
         bound_at=now,
         cause=cause,
-        **facts.owed("binding.made", pk=pk, rev=rev, now=now),
+        opened_at=by.at,
+        expires_at=policies.terms(policy).expires_at(now),
+        places=dict(by.places) if by.places else None,
+        **owed,
+        **customers(by.promoter_id, member_id, at=now),
     )
 
 
+def customers(promoter_id: str, member_id: str, *, at: int) -> dict[str, Any]:
+    """The attributes that put a binding in its promoter's list."""
+    return table.listed(f"{promoter_id}#customers", at=at, as_=member_id)
+
+
 def _put(row: Binding, held: Binding | None) -> Write:
-    """The binding in place of the unbound one that was read; the past of an unbound one is kept already."""
+    """The binding in place of the one that was read."""
     if held is None:
         return table.create(row)
+    if held.state == "bound":
+        # From bound to bound no state changes, so the stream tells of no fact: its job does, and at once.
+        row.due_at = row.bound_at
     return Write(operation="Put", row=row, when=Binding.rev == held.rev, refuse=lambda _: _Moved())
 
 
-def _used(visit: Visit, member_id: str) -> Write:
-    row = VisitUse(*VisitUse.key(visit.visit_id), member_id=member_id)
+def _left(row: Binding, held: Binding | None, *, now: int) -> list[Write]:
+    """What the binding was that is taken, or whose window is over; the past of one that was undone is kept
+    already."""
+    if held is None or held.state != "bound":
+        return []
+    over = not holds(held, now=now)
+    return [
+        *_past(held, cause="window_over" if over else "taken", now=now),
+        *touches.left(held, to=row.promoter_id, reason="window_over" if over else "taken", now=now),
+    ]
+
+
+def _used(by: By, member_id: str) -> list[Write]:
+    if by.visit_id is None:
+        return []
+    row = VisitUse(*VisitUse.key(by.visit_id), member_id=member_id)
     # The same member may come by the same visit again, say after an operator unbound them.
     mine = VisitUse.pk.does_not_exist() | (VisitUse.member_id == member_id)
-    return Write(operation="Put", row=row, when=mine, refuse=VisitUsed)
+    return [Write(operation="Put", row=row, when=mine, refuse=VisitUsed)]
 
 
 # --- operators ----------------------------------------------------------------------------------------------
@@ -256,12 +301,8 @@ def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, 
     if promoter_id is not None:
         members.show(promoter_id)
     for _ in range(ROUNDS):
-        held = table.get(Binding, Binding.key(member_id))
-        if held is not None:
-            # What is still owed of the binding as it was could not be told from the one that replaces it.
-            facts.catch_up(held, now=now)
-            held = table.get(Binding, Binding.key(member_id))
-        if _whose(held) == promoter_id:
+        held = _settled(_held(member_id, now=now), now=now)
+        if _whose(held, now=now) == promoter_id:
             return held
         try:
             moved = _moved(member_id, held, promoter_id, now=now)
@@ -270,12 +311,13 @@ def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, 
                 by=by,
                 action="binding.moved",
                 subject=member_id,
-                before={"promoter_id": _whose(held)},
+                before={"promoter_id": _whose(held, now=now)},
                 after={"promoter_id": promoter_id, "reason": reason},
                 now=now,
             )
             told = _told_mall(moved, now=now)
-            table.transact([_put(moved, held), *_past(held, cause=reason, now=now), audit, *above, *told])
+            was = [*_past(held, cause=reason, now=now), *_moved_from(held, to=promoter_id, now=now)]
+            table.transact([_put(moved, held), *was, audit, *above, *told])
         except (table.Taken, _Moved):
             continue
         _bindings.forget(member_id)
@@ -283,13 +325,18 @@ def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, 
     raise Busy
 
 
-def _whose(held: Binding | None) -> str | None:
-    return held.promoter_id if held is not None and held.state == "bound" else None
+def _whose(held: Binding | None, *, now: int) -> str | None:
+    return held.promoter_id if held is not None and holds(held, now=now) else None
+
+
+def _moved_from(held: Binding | None, *, to: str | None, now: int) -> list[Write]:
+    return touches.left(held, to=to, reason="moved", now=now) if held and held.state == "bound" else []
 
 
 def _moved(member_id: str, held: Binding | None, promoter_id: str | None, *, now: int) -> Binding:
     pk, sk = Binding.key(member_id)
     rev = held.rev + 1 if held else 1
+    policy = policies.current(now=now)
     return Binding(
         pk,
         sk,
@@ -297,16 +344,18 @@ def _moved(member_id: str, held: Binding | None, promoter_id: str | None, *, now
         state="bound" if promoter_id else "unbound",
         member_id=member_id,
         promoter_id=promoter_id or (held.promoter_id if held else ""),
-        policy=policy(now=now).n,
+        policy=policy.n,
         bound_at=now,
         cause="operator",
+        expires_at=policies.terms(policy).expires_at(now) if promoter_id else None,
+        **(customers(promoter_id, member_id, at=now) if promoter_id else {}),
     )
 
 
 def _past(held: Binding | None, *, cause: str, now: int) -> list[Write]:
     if held is None:
         return []
-    names = ("state", "promoter_id", "link", "visit_id", "policy", "bound_at", "cause")
+    names = ("state", "promoter_id", "link", "visit_id", "policy", "bound_at", "cause", "expires_at")
     was = {name: getattr(held, name) for name in names}
     return [table.create(Past(*Past.key(held.member_id, held.rev), was=was, changed_at=now, cause=cause))]
 

@@ -5,13 +5,19 @@
     LinkDay   LINK#<code>                 DAY#<day>[#<k>]  reactions, fold       funnel
     Hour *    VISITS#<code>#<level>.<k>   H#<hour>#<b>     visit                 funnel, fold
     VisitUse  VISIT#<vis_>                META             bind                  bind (a visit binds one member)
-    Binding   MEMBER#<mbr_>               BINDING          bind, move            bind (walk), funnel, door answers
-    Past      MEMBER#<mbr_>               BINDING#<rev>    move                  operators (history)
-    Policy    POLICY                      V#<n>            operators             bind (the newest, 30 s)
+    Binding   MEMBER#<mbr_>               BINDING          bind, move, renew     bind (walk), of_order, door answers
+    Past      MEMBER#<mbr_>               BINDING#<rev>    move, take            of_order, operators (history)
+    Touch     MEMBER#<mbr_>               BINDING#TOUCH#<promoter>  bind, move   of_order, invitees, dry runs
+    OrderAttribution  ATTRIBUTION#<ord_>  META             of_order (once)       of_order, its promoters, dry runs
+    Invite    INVITE#<code>               META             code_of               bind by a code
+    Policy    POLICY                      V#<n>            operators             bind (the newest, 30 s), of_order
     Card      CARDS                       <kind>#<ch>#<pl> operators             card (all, 30 s)
     Target    TARGETS#<kind>              <id>             operators             card, page (30 s)
 
     owner  Link: <mbr_>#links of its sharer, newest first
+           Binding: <mbr_>#customers of its promoter, by when it was made; Touch, of who was not bound to the
+           promoter or is so no more: <mbr_>#missed, by the first
+    rank   OrderAttribution: ATTRIBUTIONS#<day>#<k> by when its order was made
 
     * on the traffic table; in place of a code also the id of what targets are part of. Facts: binding.made.
 
@@ -21,7 +27,13 @@ more rows: 1, 64, 4,096 and 262,144 of them over 1, 4, 16 and 64 partitions. So 
 without a decision and without counting anybody twice; a process remembers full rows and goes past them.
 """
 
-from pynamodb.attributes import BinarySetAttribute, JSONAttribute, UnicodeAttribute
+from pynamodb.attributes import (
+    BinarySetAttribute,
+    BooleanAttribute,
+    JSONAttribute,
+    NumberSetAttribute,
+    UnicodeAttribute,
+)
 
 from chalicelib.core.table import IntAttribute, Key, Row
 
@@ -116,6 +128,9 @@ class Binding(Row, discriminator="binding"):
     policy = IntAttribute()
     bound_at = IntAttribute()
     cause = UnicodeAttribute()
+    opened_at = IntAttribute(null=True)
+    expires_at = IntAttribute(null=True)
+    places = JSONAttribute(null=True)
 
     @staticmethod
     def key(member_id: str) -> Key:
@@ -136,12 +151,66 @@ class Past(Row, discriminator="past_binding"):
         return f"MEMBER#{member_id}", f"BINDING#{rev:09d}"
 
 
+class Touch(Row, discriminator="binding_touch"):
+    """A member came to a promoter, signed in, and was not bound by it; ``reason``: why not, the last time.
+
+    ``hours`` are those in which they came, as the seconds at which each began; the oldest go when there are many.
+    """
+
+    member_id = UnicodeAttribute()
+    promoter_id = UnicodeAttribute()
+    link = UnicodeAttribute(null=True)
+    visit_id = UnicodeAttribute(null=True)
+    reason = UnicodeAttribute()
+    first_at = IntAttribute()
+    last_at = IntAttribute()
+    hours = NumberSetAttribute(null=True)
+    n = IntAttribute(null=True)
+
+    @staticmethod
+    def key(member_id: str, promoter_id: str) -> Key:
+        """One row for a member and a promoter, beside the member's bindings."""
+        return f"MEMBER#{member_id}", f"BINDING#TOUCH#{promoter_id}"
+
+
+class OrderAttribution(Row, discriminator="attribution"):
+    """Whose order it is: as of the second it was made, written once and never changed.
+
+    ``policy`` is the version in force in that second; ``binding_policy`` the one that the binding was made under.
+    """
+
+    order_id = UnicodeAttribute()
+    member_id = UnicodeAttribute()
+    created_at = IntAttribute()
+    promoter_id = UnicodeAttribute(null=True)
+    level_two_id = UnicodeAttribute(null=True)
+    policy = IntAttribute()
+    binding_policy = IntAttribute(null=True)
+    bound_at = IntAttribute(null=True)
+    link = UnicodeAttribute(null=True)
+    visit_id = UnicodeAttribute(null=True)
+    self_purchase = BooleanAttribute()
+    candidates = JSONAttribute()
+    signals = JSONAttribute()
+    made_at = IntAttribute()
+
+    @staticmethod
+    def key(order_id: str) -> Key:
+        """One row for an order."""
+        return f"ATTRIBUTION#{order_id}", "META"
+
+
 class Policy(Row, discriminator="policy"):
     """One version of the attribution policy; versions are never changed."""
 
     n = IntAttribute()
     mode = UnicodeAttribute()
     depth = IntAttribute()
+    window_days = IntAttribute(null=True)
+    renew_by_purchase = BooleanAttribute(null=True)
+    protect_days = IntAttribute(null=True)
+    self_purchase = BooleanAttribute(null=True)
+    signals = JSONAttribute(null=True)
     made_at = IntAttribute()
 
     @staticmethod

@@ -61,7 +61,9 @@ def open_link(call: Call, code: str, body: OpenLink) -> VisitAnswer:
         visit = visits.record(link=link, visitor=visitor, wx_scene=body.wx_scene, now=call.now)
     session = call.caller.session
     program_id = session.program_id if session else body.program_id
-    bound = _bound(session.member_id, visit, now=call.now) if session and not robot else None
+    bound = None
+    if session and not robot:
+        bound = attribution.come(session.member_id, visit=visit, now=call.now)
     return answers.visit_answer(
         visit, call, wx_scene=body.wx_scene, counted=not robot, program_id=program_id, bound=bound
     )
@@ -148,16 +150,6 @@ def visitor_of(call: Call, key: str | None) -> str:
     if session is not None:
         return session.visitor
     return f"key:{key}" if key else f"at:{call.ip}|{call.user_agent}"
-
-
-def _bound(member_id: str, visit: visits.Visit, *, now: int) -> bool:
-    if attribution.binding(member_id, now=now) is not None:
-        return True
-    try:
-        attribution.bind(member_id, visit=visit, now=now)
-    except attribution.NotBound:
-        return False
-    return True
 
 
 def _state(link: Link, now: int) -> Literal["on", "off", "expired"]:

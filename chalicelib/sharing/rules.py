@@ -1,4 +1,4 @@
-"""Pure rules of sharing: cards from templates, arrivals, who is a robot, when a policy binds."""
+"""Pure rules of sharing: cards from templates, arrivals, who is a robot."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 Channel = Literal["wechat", "moments", "qr", "poster", "link", "qq", "weibo", "sms"]
 Arrived = Literal["chat", "group", "moments", "code", "other"]
-Mode = Literal["first", "new_members"]
+Mode = Literal["first", "first_window", "last", "new_members"]
 
 ANY = "*"
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -130,11 +130,6 @@ _ROBOTS = re.compile(
 def is_robot(user_agent: str) -> bool:
     """Obvious robots and link previewers, by what they call themselves."""
     return bool(_ROBOTS.search(user_agent))
-
-
-def binds_later(mode: str) -> bool:
-    """Whether a policy binds somebody who has been a member before the visit."""
-    return mode == "first"
 
 
 def sum_by(rows: list[dict[str, Any]]) -> dict[str, int]:

@@ -215,11 +215,35 @@ class TargetQuery(Listing, frozen=True, kw_only=True):
     kind: KindName
 
 
+class SignalLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From how many on something looks like fraud, so that a commission is held until an operator has looked.
+
+    Members seen on one device in 30 days; members bound from one address on a day; members bound to one promoter
+    within an hour; orders of a promoter's new customers that were refunded in 30 days.
+    """
+
+    device_members: Annotated[int, msgspec.Meta(ge=2, le=60)] = 3
+    address_members: Annotated[int, msgspec.Meta(ge=2, le=60)] = 20
+    bindings_per_hour: Annotated[int, msgspec.Meta(ge=2, le=100)] = 30
+    refunded_orders: Annotated[int, msgspec.Meta(ge=1, le=60)] = 3
+
+
 class EditPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new version of the policy: who is bound, and how many levels earn (two at most)."""
+    """A new version of the policy: who is bound and for how long, how many levels earn (two at most).
+
+    ``first``: the first who brings a member keeps them; ``first_window``: for ``window_days``, from the last
+    purchase on with ``renew_by_purchase``; ``last``: the newest visit takes the binding, after its
+    ``protect_days``; ``new_members``: only who registers by a link is bound. The last two may have a window as
+    well.
+    """
 
     mode: Mode
+    window_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] | None = None
+    renew_by_purchase: bool = False
+    protect_days: Annotated[int, msgspec.Meta(ge=0, le=3650)] = 0
     depth: Annotated[int, msgspec.Meta(ge=1, le=2)] = 1
+    self_purchase: bool = False
+    signals: SignalLimits = SignalLimits()
 
 
 class PolicyAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,7 +251,12 @@ class PolicyAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int
     mode: str
+    window_days: int | None
+    renew_by_purchase: bool
+    protect_days: int
     depth: int
+    self_purchase: bool
+    signals: SignalLimits
     made_at: int | None
     now: int
 
@@ -265,6 +294,7 @@ class BindingState(msgspec.Struct, frozen=True, kw_only=True):
     policy: int
     bound_at: int
     cause: str
+    expires_at: int | None = None
     until: int | None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from chalicelib.core import cache, table
 from chalicelib.core.errors import NotFound
-from chalicelib.sharing import attribution
+from chalicelib.sharing import policies
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.schemas import EditCard, EditPolicy, EditTarget
 from infra.local.clients import Store
@@ -31,13 +31,13 @@ def with_another_of_each() -> World:
     emptied()
     sharing.save_card(EditCard(target_kind="product", title="Look", tag="a"), by=OWNER, now=NOW)
     sharing.save_target(EditTarget(kind="product", id="tea", title="Tea"), by=OWNER, now=NOW)
-    attribution.make_policy(EditPolicy(mode="first"), by=OWNER, now=NOW)
+    policies.make(EditPolicy(mode="first"), by=OWNER, now=NOW)
     cache.clear_all()
     return World()
 
 
 def make_policy(world: World) -> None:
-    attribution.make_policy(EditPolicy(mode="new_members", depth=2), by=OWNER, now=NOW + 1)
+    policies.make(EditPolicy(mode="new_members", depth=2), by=OWNER, now=NOW + 1)
 
 
 def save_card(world: World) -> None:
@@ -60,9 +60,9 @@ def changes(store: Store, action: str) -> int:
 
 def test_the_policy_in_force_is_the_one_that_was_made_whatever_failed(store: Store) -> None:
     def check(world: World) -> None:
-        held = attribution.policy(now=NOW + 2)
+        held = policies.current(now=NOW + 2)
         assert (held.mode, held.depth) == ("new_members", 2)
-        made = attribution.policies(limit=10)
+        made = policies.newest(limit=10)
         assert [row.n for row in made] == list(range(len(made), 0, -1))
         assert books(store.client)["audit"] == len(made) + 2
 

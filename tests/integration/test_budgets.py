@@ -13,7 +13,7 @@ from chalicelib.core.table import IntAttribute, Row, Write
 from chalicelib.members import service as members
 from chalicelib.sessions import service as sessions
 from chalicelib.sessions.service import CameBy, SignedIn
-from chalicelib.sharing import attribution, routes, visits
+from chalicelib.sharing import attribution, policies, routes, visits
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.models import Link
 from chalicelib.sharing.schemas import MintLink, OpenLink
@@ -57,7 +57,7 @@ def link(alice: str) -> Link:
     """A link that this process remembers, as its sharer's profile and the policy."""
     shared = a_link(sharer_id=alice)
     members.profile(alice, now=NOW)
-    attribution.policy(now=NOW)
+    policies.current(now=NOW)
     return shared
 
 
@@ -144,15 +144,17 @@ def test_a_first_login_by_a_visit_adds_four_units_and_no_call(link: Link) -> Non
 
     spent = costs(lambda: sign_in(came_by(visit_token=token)))
 
-    # The binding and the visit's use; the second index unit is the binding's entry in `due`: binding.made is owed.
-    assert (spent.operations, spent.writes) == (FIRST, Counter({"truth": 6 + 4, "truth/due": 2}))
+    # The binding and the visit's use; of the index units one is the binding's in its promoter's list, and one its
+    # entry in `due`: binding.made is owed.
+    writes = Counter({"truth": 6 + 4, "truth/due": 2, "truth/owner": 1})
+    assert (spent.operations, spent.writes) == (FIRST, writes)
 
 
 def test_a_first_login_by_a_link_adds_the_visit_itself(link: Link) -> None:
     spent = costs(lambda: sign_in(came_by(link=link.code)))
 
     assert spent.operations == FIRST + Counter(UpdateItem=1)
-    assert spent.writes == Counter({"truth": 6 + 4, "truth/due": 2, "traffic": 1})
+    assert spent.writes == Counter({"truth": 6 + 4, "truth/due": 2, "truth/owner": 1, "traffic": 1})
 
 
 def test_a_known_login_writes_nothing(store: Store) -> None:
@@ -220,7 +222,7 @@ def test_binding_a_member_of_long_standing_is_three_calls_and_six_units(link: Li
     # The binding, the visit's use, and the check that nobody brought the promoter meanwhile.
     assert (spent.operations, spent.writes) == (
         Counter(GetItem=2, TransactWriteItems=1),
-        Counter({"truth": 6, "truth/due": 1}),
+        Counter({"truth": 6, "truth/due": 1, "truth/owner": 1}),
     )
 
 
@@ -230,7 +232,7 @@ def test_each_promoter_above_adds_a_read_and_a_check_of_two_units(alice: str, li
 
     spent = costs(lambda: attribution.bind(bob, visit=by, now=NOW))
 
-    assert (spent.operations["GetItem"], spent.table_units, spent.index_units) == (3, 8, 1)
+    assert (spent.operations["GetItem"], spent.table_units, spent.index_units) == (3, 8, 2)
 
 
 def test_binding_who_is_bound_is_one_read(link: Link) -> None:

@@ -13,7 +13,7 @@ from chalicelib.sessions import routes
 from chalicelib.sessions import service as sessions
 from chalicelib.sessions.schemas import SignedIn as Answer
 from chalicelib.sessions.service import CameBy, SignedIn
-from chalicelib.sharing import attribution, visits
+from chalicelib.sharing import policies, visits
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.models import Link
 from chalicelib.sharing.schemas import EditPolicy
@@ -215,7 +215,7 @@ def test_a_member_of_long_standing_is_bound_by_first_touch(link: Link) -> None:
 
 
 def test_under_new_members_an_old_member_signs_in_unbound_and_is_told_why(link: Link) -> None:
-    attribution.make_policy(EditPolicy(mode="new_members"), by=OWNER, now=NOW)
+    policies.make(EditPolicy(mode="new_members"), by=OWNER, now=NOW)
     sign_in()
 
     assert outcome(sign_in(came_by(link=link.code))) == (False, False, "not_a_new_member")

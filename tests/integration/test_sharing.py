@@ -12,7 +12,7 @@ from chalicelib.core.cursors import CursorInvalid
 from chalicelib.core.errors import AppError, Busy, Invalid, NotFound
 from chalicelib.members import service as members
 from chalicelib.members.schemas import HandOver
-from chalicelib.sharing import admin, attribution, models, routes, rules, visits
+from chalicelib.sharing import admin, attribution, models, policies, routes, rules, visits
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.models import Link
 from chalicelib.sharing.schemas import EditCard, EditPolicy, EditTarget, OpenLink, TargetQuery
@@ -655,7 +655,7 @@ def bind(member_id: str, sharer_id: str, *, now: int = NOW) -> models.Binding:
 
 
 def make_policy(mode: Any, *, depth: int = 1, now: int = NOW) -> None:
-    attribution.make_policy(EditPolicy(mode=mode, depth=depth), by=OWNER, now=now)
+    policies.make(EditPolicy(mode=mode, depth=depth), by=OWNER, now=now)
 
 
 def refusal(do: Callable[[], object]) -> str:
@@ -728,7 +728,7 @@ def test_a_binding_keeps_the_version_of_the_policy_it_was_made_under(alice: str)
     held, dave = attribution.binding(bob, now=NOW), attribution.binding(carol, now=NOW)
 
     assert held is not None and dave is not None and (held.policy, dave.policy) == (0, 1)
-    assert [(row.n, row.mode, row.depth) for row in attribution.policies(limit=9)] == [
+    assert [(row.n, row.mode, row.depth) for row in policies.newest(limit=9)] == [
         (2, "new_members", 1),
         (1, "first", 2),
     ]
@@ -741,8 +741,23 @@ def test_versions_of_the_policy_are_never_changed_and_the_trail_has_each(store: 
 
     assert rows(store.client, "truth", kind="policy", n=1) == [before]
     first, second = trail(store, "policy.made")
-    assert first == (None, {"version": 1, "mode": "first", "depth": 2})
-    assert second == (first[1], {"version": 2, "mode": "new_members", "depth": 1})
+    made = {
+        "version": 1,
+        "mode": "first",
+        "window_days": None,
+        "renew_by_purchase": False,
+        "protect_days": 0,
+        "depth": 2,
+        "self_purchase": False,
+        "signals": {
+            "device_members": 3,
+            "address_members": 20,
+            "bindings_per_hour": 30,
+            "refunded_orders": 3,
+        },
+    }
+    assert first == (None, made)
+    assert second == (made, {**made, "version": 2, "mode": "new_members", "depth": 1})
 
 
 def test_two_operators_who_make_a_version_at_once_do_not_make_the_same(store: Store) -> None:

@@ -128,7 +128,8 @@ def test_the_harness_sees_a_circle_when_the_rule_is_a_read(arena: Arena, shop: S
 
     def write(seen: tuple[int, int]) -> Row:
         visit = a_visit(link=shop.links[seen[1]])
-        row = attribution._row(shop.name(seen[0]), visit=visit, rev=1, cause="visit", now=NOW)
+        by = attribution.by_visit(visit)
+        row = attribution._row(shop.name(seen[0]), by=by, rev=1, cause="visit", now=NOW)
         return unconditionally(row)
 
     naive = read_then_write(read, write, parties=2)

@@ -9,7 +9,7 @@ import pytest
 from chalicelib.core.table import Row, Write, get
 from chalicelib.members import service as members
 from chalicelib.sessions import service as sessions
-from chalicelib.sharing import attribution, visits
+from chalicelib.sharing import attribution, policies, visits
 from chalicelib.sharing.models import Binding, VisitUse
 from chalicelib.sharing.schemas import EditPolicy
 from chalicelib.sharing.visits import Visit
@@ -69,7 +69,9 @@ def test_the_harness_sees_two_bound_by_one_visit_when_the_rule_is_a_read(arena: 
         if seen[1] is not None:
             return None
         unconditionally(VisitUse(*VisitUse.key(visit.visit_id), member_id=seen[0]))
-        unconditionally(attribution._row(seen[0], visit=visit, rev=1, cause="visit", now=NOW))
+        unconditionally(
+            attribution._row(seen[0], by=attribution.by_visit(visit), rev=1, cause="visit", now=NOW)
+        )
         return seen[0]
 
     naive = read_then_write(read, write, parties=8)
@@ -95,7 +97,7 @@ def test_of_64_who_sign_in_by_one_visit_one_is_bound(arena: Arena) -> None:
 
 @rounds(ROUGH)
 def test_under_the_policy_of_new_members_the_one_who_is_bound_is_new(arena: Arena) -> None:
-    attribution.make_policy(EditPolicy(mode="new_members", depth=1), by=an_operator(), now=NOW)
+    policies.make(EditPolicy(mode="new_members", depth=1), by=an_operator(), now=NOW)
     proofs, visit = new_and_old(CROWD), a_visit(link=a_link(sharer_id=a_member()))
 
     outcomes = arena.race(*[signing_in(proof, visit) for proof in proofs])
