@@ -129,7 +129,7 @@ def _month(seen: Standing, name: str, plan: Plan, after: History, marked: Marked
     told = dict(old.told or {}) if old else {}
     if rules.month_of(plan.turn) == name:
         made_up |= {plan.turn.day} if plan.makeup else set()
-        told = _told(told, plan, marked)
+        told = _told(told if old is None or old.due_ref else _newest(told), plan, marked)
     known = after.since < first
     return Month(
         *Month.key(seen.campaign.campaign_id, seen.member_id, name),
@@ -145,7 +145,7 @@ def _month(seen: Standing, name: str, plan: Plan, after: History, marked: Marked
 
 
 def _told(told: dict[str, Any], plan: Plan, marked: Marked) -> dict[str, Any]:
-    """What is remembered of the newest answers."""
+    """What is remembered of the answers; all of them while a fact is owed that may not have told of them."""
     answer = {
         "streak": marked.streak,
         "total": marked.total,
@@ -154,7 +154,11 @@ def _told(told: dict[str, Any], plan: Plan, marked: Marked) -> dict[str, Any]:
         "bridged": [one.isoformat() for one in plan.bridged],
         "at": plan.now,
     }
-    return {**dict(sorted(told.items())[-TOLD_AT_MOST:]), plan.turn.isoformat(): answer}
+    return {**told, plan.turn.isoformat(): answer}
+
+
+def _newest(told: dict[str, Any]) -> dict[str, Any]:
+    return dict(sorted(told.items())[-TOLD_AT_MOST:])
 
 
 def _write(old: Month | None, new: Month, plan: Plan) -> Write:

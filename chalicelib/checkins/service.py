@@ -1,8 +1,9 @@
 """The rules of checking in and making up: what is given is computed from rows that the write finds unchanged."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Any
 
 from chalicelib.checkins import campaigns, giving, marking, rules, standings
 from chalicelib.checkins.marking import Makeup, Marked, Plan, Said
@@ -74,6 +75,21 @@ def happened(row: Month) -> Happened:
         total=row.before + len(row.days or ()),
         days=tuple(sorted(f"{row.month}-{int(day):02d}" for day in row.days or ())),
     )
+
+
+def untold(row: Month) -> list[Happened]:
+    """The check-ins of a row that a reaction may not have heard of: the last, and while an older fact is owed, all
+    that are remembered."""
+    told: dict[str, Any] = row.told or {}
+    made_up = row.made_up or set()
+    behind = row.owed_rev is not None and row.owed_rev < row.rev
+    days = [day for day in sorted(told) if int(day[-2:]) not in made_up] if behind else [row.state or ""]
+    mine = happened(row)
+    return [
+        replace(mine, day=day, at=told[day].get("at", 0), streak=told[day]["streak"])
+        for day in days
+        if day in told
+    ]
 
 
 def days_of(campaign_id: str, member_id: str, *, now: int) -> History:

@@ -19,6 +19,7 @@
     Chunk     GRANTS#<ctp_>#<batch>      <part>#<n>         operators, job              job, progress
 
     due    Coupon: coupons#k, ref says for what: remind, expire (while unused), unlock (while locked).
+           Lock: react#k until its return is told ·
            coupon_gifts#k while a gift is open · coupon_packs#k while a pack is · coupon_grants#k until a
            chunk is done
 
@@ -111,8 +112,6 @@ class Coupon(Row, discriminator="coupon"):
         ("waiting", "unused"): "coupon.unlocked",
         ("locked", "redeemed"): "coupon.redeemed",
         ("unused", "redeemed"): "coupon.redeemed",
-        ("redeemed", "unused"): "coupon.returned",
-        ("redeemed", "expired"): "coupon.returned",
         ("unused", "expired"): "coupon.expired",
         ("locked", "expired"): "coupon.expired",
         ("gifting", "expired"): "coupon.expired",
@@ -161,6 +160,8 @@ class Tally(Row, discriminator="coupon_tally"):
 
 class Lock(Row, discriminator="coupon_lock"):
     """The coupons of one order of the mall, and what they save: ``per_coupon`` and ``per_line`` in fen."""
+
+    FACTS = {("redeemed", "returned"): "coupon.returned"}
 
     order_ref = UnicodeAttribute()
     member_id = UnicodeAttribute()

@@ -275,10 +275,13 @@ def _step(
         if held.state != before:
             raise WrongLockState(state=held.state, needed=before)
         coupons = _coupons_of(held, read=read)
+        # The coupons' own slots say when they expire, so that it is the order's lock that tells of their return.
+        owing = facts.owing_if_wanted("coupon.returned", pk=held.pk, now=now) if after == "returned" else []
         moved = table.update(
             Lock,
             (held.pk, held.sk),
             Lock.state.set(after),
+            *owing,
             when=(Lock.state == before) & (Lock.rev == held.rev),
             refuse=lambda _: _Moved(),
         )

@@ -5,10 +5,12 @@ from typing import Any
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items
+from chalicelib.members import service as members
+from chalicelib.members.schemas import MemberRef
 from chalicelib.orders import byhand, service
 from chalicelib.orders.answers import mall_order
-from chalicelib.orders.schemas import AdminOrder, FindOrders, FoundOrder, MoneyRow, RefundOrder
-from chalicelib.orders.service import Order
+from chalicelib.orders.schemas import AdminOrder, FindOrders, FoundOrder, MoneyRow, OrderLine, RefundOrder
+from chalicelib.orders.service import Line, Order
 
 api = Api(__name__)
 unfinished = byhand.look_at  # importing it tells operators what a person can do about an order's money
@@ -23,18 +25,26 @@ unfinished = byhand.look_at  # importing it tells operators what a person can do
 def find(call: Call, query: FindOrders) -> Items[FoundOrder]:
     """The order of this order_id or mall_order_id, or the orders of a member or of a campaign, newest first.
 
-    All of a member's, also those let go unpaid; of a campaign those that money came for.
+    All of a member's, also those let go unpaid, by our own id or as the mall names them; of a campaign those that
+    money came for.
     """
     asked = {name: value for name in _FOUND_BY if (value := getattr(query, name)) is not None}
     if len(asked) != 1:
         raise Invalid(field="order_id", reason="exactly one of these is given", known=list(_FOUND_BY))
     ((name, value),) = asked.items()
+    if name in _NAMED_BY:
+        name, value = "member_id", _member_named(query)
     if name in _LISTED_BY:
         return _listed(call, query, name, value)
     order = service.show(value) if name == "order_id" else service.find_for_mall(value)
     if order is None:
         raise NotFound
     return Items(items=[_found(order)], now=call.now)
+
+
+def _member_named(query: FindOrders) -> str:
+    ref = MemberRef(**{name: getattr(query, name) for name in (*_NAMED_BY, "program_id")})
+    return members.find(proof=members.proofs_of(ref)[0]).member_id
 
 
 def _listed(call: Call, query: FindOrders, name: str, value: str) -> Items[FoundOrder]:
@@ -46,13 +56,14 @@ def _listed(call: Call, query: FindOrders, name: str, value: str) -> Items[Found
 
 
 _LISTED_BY = {"member_id": service.of_member, "campaign_id": service.of_campaign}
-_FOUND_BY = ("order_id", "mall_order_id", "member_id", "campaign_id")
+_NAMED_BY = ("external_id", "unionid", "openid")
+_FOUND_BY = ("order_id", "mall_order_id", "member_id", "campaign_id", *_NAMED_BY)
 
 
 def _found(order: Order) -> FoundOrder:
     told: dict[str, Any] = {name: getattr(order, name) for name in FoundOrder.__struct_fields__}
     counted = {name: told[name] or 0 for name in ("refundable_fen", "refunded_fen")}
-    return FoundOrder(**{**told, **counted})
+    return FoundOrder(**{**told, **counted, "head": bool(order.head)})
 
 
 @api.get("/v1/admin/orders/{order_id}", door=doors.operators("support", "finance"), refuses=[NotFound])
@@ -97,4 +108,9 @@ def _order(order: Order, call: Call) -> AdminOrder:
         )
         for row in refunds
     ]
-    return AdminOrder(**{name: getattr(shown, name) for name in shown.__struct_fields__}, money=money)
+    told = {name: getattr(shown, name) for name in shown.__struct_fields__}
+    return AdminOrder(**told, lines=[_line(line) for line in service.lines_of(order)], money=money)
+
+
+def _line(line: Line) -> OrderLine:
+    return OrderLine(**{name: getattr(line, name) for name in OrderLine.__struct_fields__})

@@ -4,12 +4,13 @@ What is owed here already is confirmed by it, whatever its number; what was aske
 too, and waits for a person, who sees whether the mall has given it twice. A wrong amount is settled as returned.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from chalicelib.core import due, table
 from chalicelib.core.errors import Busy, Conflict, Invalid
 from chalicelib.core.telemetry import logger
-from chalicelib.orders import service
+from chalicelib.orders import ordinary, service
 from chalicelib.orders.models import Order, Payment, Refund
 from chalicelib.orders.service import Back, OrderOver
 
@@ -25,11 +26,15 @@ class PaymentNotKnown(Conflict):
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What the mall says that it gave back: ``number`` is its own; no amount is all of it."""
+    """What the mall says that it gave back: ``number`` is its own; no amount is all of it.
+
+    ``lines``: how much of it is of which line of an ordinary order, if it says so.
+    """
 
     number: str
     amount_fen: int | None
     payment_id: str | None
+    lines: Mapping[str, int] | None = None
 
     @property
     def back(self) -> Back:
@@ -51,7 +56,7 @@ def follow(order: Order, given: Given, *, now: int) -> None:
     if payment.state == "mismatch":
         _returned(order, payment, given, now=now)
     elif payment.payment_id == order.payment_id and order.state in ("paid", "completed"):
-        _taken_back(order, given, now=now)
+        _taken_back(order, refunds, given, now=now)
     else:
         _confirmed(refunds, payment, given, now=now)
 
@@ -71,16 +76,14 @@ def _meant(payments: list[Payment], order: Order, given: Given) -> Payment:
     return found
 
 
-def _taken_back(order: Order, given: Given, *, now: int) -> None:
+def _taken_back(order: Order, refunds: list[Refund], given: Given, *, now: int) -> None:
     """What the order took goes back, all that is left or a part of it."""
     if given.amount_fen not in (None, order.refundable_fen):
-        service.told_partly_refunded(
-            order,
-            amount_fen=given.amount_fen or 0,
-            cause=f"mall#{given.number}",
-            now=now,
-            number=given.number,
-        )
+        fen, back = given.amount_fen or 0, given.back
+        if order.purpose == ordinary.PURPOSE:
+            lines = ordinary.parted(order, refunds, amount_fen=fen, named=given.lines)
+            back = replace(back, lines=lines, shared=given.lines is None)
+        service.told_partly_refunded(order, amount_fen=fen, cause=f"mall#{given.number}", back=back, now=now)
         return
     service.refund(order.order_id, back=given.back, now=now)
     payments, refunds = service.money_of(order.order_id)

@@ -1,12 +1,13 @@
 """HTTP for the mall's servers: orders to charge for, events, and the day's books."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from chalicelib.core import doors
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.http import Api, Call
 from chalicelib.members import service as members
-from chalicelib.orders import giving, service
+from chalicelib.orders import giving, ordinary, service
 from chalicelib.orders.answers import mall_order, order_answer
 from chalicelib.orders.giving import Given
 from chalicelib.orders.schemas import (
@@ -38,6 +39,9 @@ class OrderNotKnown(Conflict):
     advice = "Send it again, with the same id, after order.created of this order was taken."
 
 
+IS_SOLD_WITH = ("product_id", "quantity", "paid_fen")
+
+
 @api.post(
     "/v1/mall/events",
     door=doors.MALL,
@@ -57,7 +61,7 @@ def take_event(call: Call, body: MallEvent) -> EventTaken:
     """Something happened in the mall; told again, or out of order, it leads to the same."""
     if body.type == "member.linked":
         return _linked(call, body)
-    order = _order_of(body.order_id, body.mall_order_id)
+    order = _order_of(body.order_id, body.mall_order_id) or _ordinary(body, now=call.now)
     if order is None and body.type in _OF_MONEY:
         raise OrderNotKnown(order_id=body.order_id, mall_order_id=body.mall_order_id)
     takes = _TAKES.get(body.type)
@@ -76,6 +80,57 @@ def _linked(call: Call, event: MallEvent) -> EventTaken:
     return EventTaken(id=event.id, handled=True, order=None, now=call.now)
 
 
+def _ordinary(event: MallEvent, *, now: int) -> Order | None:
+    """The order that is made of what the mall tells of an ordinary one, if it tells that."""
+    told = _told(event, now=now)
+    return ordinary.made(told, now=now) if told is not None else None
+
+
+def _told(event: MallEvent, *, now: int) -> ordinary.Told | None:
+    """An ordinary order as the mall tells it.
+
+    Raises:
+        Invalid: the lines are not what was sold, or do not add up. MemberBlocked: the shop blocked who bought.
+    """
+    if event.type not in ("order.created", "order.paid") or event.lines is None:
+        return None
+    if event.order_id is not None or event.mall_order_id is None:
+        return None
+    if event.member is None:
+        raise Invalid(field="member", reason="an order with lines needs its member")
+    if event.type == "order.paid":
+        _payment_of(event)
+    sold = _sold(event)
+    return ordinary.Told(
+        mall_order_id=event.mall_order_id,
+        member_id=members.referred(event.member, now=now).member_id,
+        link=event.link,
+        created_at=min(event.created_at or now, now),
+        amount_fen=sum(line["paid_fen"] for line in sold),
+        lines=sold,
+    )
+
+
+def _sold(event: MallEvent) -> list[dict[str, Any]]:
+    lines = event.lines or []
+    _once("lines", [line.line_id for line in lines])
+    for n, line in enumerate(lines):
+        for name in IS_SOLD_WITH:
+            if getattr(line, name) is None:
+                raise Invalid(field=f"lines[{n}].{name}", reason="a line that was sold has it")
+    fen = sum(line.paid_fen or 0 for line in lines)
+    if event.goods_fen != fen:
+        raise Invalid(field="goods_fen", reason="it is the sum of the lines' paid_fen", sum=fen)
+    told = [{name: getattr(line, name) for name in line.__struct_fields__} for line in lines]
+    return [{name: value for name, value in one.items() if value not in (None, [])} for one in told]
+
+
+def _once(field: str, line_ids: Sequence[str]) -> None:
+    for n, line_id in enumerate(line_ids):
+        if line_id in line_ids[:n]:
+            raise Invalid(field=f"{field}[{n}].line_id", reason="it stands twice")
+
+
 def _order_of(order_id: str | None, mall_order_id: str | None) -> Order | None:
     if order_id:
         return service.find(order_id)
@@ -88,9 +143,16 @@ def _created(order: Order, event: MallEvent, now: int) -> None:
 
 
 def _paid(order: Order, event: MallEvent, now: int) -> None:
+    paid = _payment_of(event)
+    if order.purpose == ordinary.PURPOSE and event.lines is not None:
+        ordinary.retold(order, amount_fen=paid.amount_fen, lines=_sold(event))
+    service.pay(order.order_id, paid, now=now)
+
+
+def _payment_of(event: MallEvent) -> Paid:
     if event.payment_id is None or event.goods_fen is None:
         raise Invalid(field="payment_id", reason="order.paid needs payment_id and goods_fen")
-    service.pay(order.order_id, Paid(payment_id=event.payment_id, amount_fen=event.goods_fen), now=now)
+    return Paid(payment_id=event.payment_id, amount_fen=event.goods_fen)
 
 
 def _refunded(order: Order, event: MallEvent, now: int) -> None:
@@ -99,8 +161,26 @@ def _refunded(order: Order, event: MallEvent, now: int) -> None:
         service.confirm_refund(service.find_refund(order.order_id, event.refund_id), now=now)
         return
     number = event.refund_id or event.id
-    given = Given(number=number, amount_fen=event.amount_fen, payment_id=event.payment_id)
+    lines, amount_fen = _back_by_line(order, event), event.amount_fen
+    if lines is not None and amount_fen is None:
+        amount_fen = sum(lines.values())
+    if lines is not None and amount_fen != sum(lines.values()):
+        raise Invalid(
+            field="amount_fen", reason="it is the sum of the lines' amount_fen", sum=sum(lines.values())
+        )
+    given = Given(number=number, amount_fen=amount_fen, payment_id=event.payment_id, lines=lines)
     giving.follow(order, given, now=now)
+
+
+def _back_by_line(order: Order, event: MallEvent) -> dict[str, int] | None:
+    """What of an ordinary order went back, by line, if the mall says so."""
+    if order.purpose != ordinary.PURPOSE or event.lines is None:
+        return None
+    _once("lines", [line.line_id for line in event.lines])
+    for n, line in enumerate(event.lines):
+        if line.amount_fen is None:
+            raise Invalid(field=f"lines[{n}].amount_fen", reason="a line that goes back has it")
+    return {line.line_id: line.amount_fen or 0 for line in event.lines}
 
 
 def _cancelled(order: Order, event: MallEvent, now: int) -> None:
@@ -165,11 +245,15 @@ def _differences(line: MallLine, order: Order | None) -> list[Difference]:
     payments, refunds = service.money_of(order.order_id)
     paid_fen = sum(payment.amount_fen for payment in payments)
     back_fen = sum(refund.amount_fen for refund in refunds if refund.state == "done")
-    pairs = [("paid_fen", line.paid_fen, paid_fen), ("refunded_fen", line.refunded_fen, back_fen)]
+    pairs: list[tuple[str, int | str | None, int | str | None]] = [
+        ("paid_fen", line.paid_fen, paid_fen),
+        ("refunded_fen", line.refunded_fen, back_fen),
+        ("state", line.state or order.state, order.state),
+    ]
     return [_difference(line, what, theirs, ours) for what, theirs, ours in pairs if theirs != ours]
 
 
-def _difference(line: MallLine, what: str, theirs: int | None, ours: int | None) -> Difference:
+def _difference(line: MallLine, what: str, theirs: int | str | None, ours: int | str | None) -> Difference:
     return Difference(
         order_id=line.order_id, mall_order_id=line.mall_order_id, what=what, theirs=theirs, ours=ours
     )

@@ -4,13 +4,14 @@ The mall's own number is the natural key, so whichever event comes first makes t
 Prices are the mall's: what order.paid says of the lines counts, should it differ from what was said before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 from chalicelib.core import facts, table
-from chalicelib.core.errors import Busy
+from chalicelib.core.errors import Busy, Invalid
+from chalicelib.core.money import share_within_fen
 from chalicelib.core.table import Row, Write
 from chalicelib.orders import lines as order_lines
 from chalicelib.orders import service
@@ -40,17 +41,6 @@ class Told:
     amount_fen: int
     lines: Sold
 
-    @property
-    def goods(self) -> dict[str, Any]:
-        """What the order's row says of the lines."""
-        first, *more = self.lines
-        title = first.get("title") or first["product_id"]
-        return {
-            "amount_fen": self.amount_fen,
-            "quantity": sum(line["quantity"] for line in self.lines),
-            "title": f"{title} +{len(more)}" if more else title,
-        }
-
 
 # --- making them --------------------------------------------------------------------------------------------
 
@@ -70,7 +60,7 @@ def made(told: Told, *, now: int) -> Order:
         mall_order_id=told.mall_order_id,
         link=told.link,
         created_at=told.created_at,
-        **told.goods,
+        **_goods(told.amount_fen, told.lines),
         **service.listed(told.member_id, order_id, now=told.created_at),
         **facts.owed_if_wanted("order.created", pk=pk, rev=1, now=now),
     )
@@ -82,16 +72,31 @@ def made(told: Told, *, now: int) -> Order:
     return order
 
 
-def retold(order: Order, told: Told) -> Order:
-    """The order with the lines that its payment names; paid already, it stays as it is."""
+def _goods(amount_fen: int, lines: Sold) -> dict[str, Any]:
+    """What the order's row says of its lines."""
+    first, *more = lines
+    title = first.get("title") or first["product_id"]
+    return {
+        "amount_fen": amount_fen,
+        "quantity": sum(line["quantity"] for line in lines),
+        "title": f"{title} +{len(more)}" if more else title,
+    }
+
+
+def retold(order: Order, *, amount_fen: int, lines: Sold) -> None:
+    """What the payment says of the lines is what was sold; paid already, the order stays as it is.
+
+    Raises:
+        Busy: the order kept changing.
+    """
     key = Lines.key(order.order_id)
     for _ in range(ROUNDS):
         kept = table.get(Lines, key)
-        same = kept is not None and kept.lines == list(told.lines) and order.amount_fen == told.amount_fen
+        same = kept is not None and kept.lines == lines and order.amount_fen == amount_fen
         if kept is None or same or order.state not in ("pending", "cancelled"):
-            return order
-        new = Lines(*key, rev=kept.rev + 1, lines=list(told.lines))
-        goods = [getattr(Order, name).set(value) for name, value in told.goods.items()]
+            return
+        new = Lines(*key, rev=kept.rev + 1, lines=list(lines))
+        goods = [getattr(Order, name).set(value) for name, value in _goods(amount_fen, lines).items()]
         unpaid = Order.state.is_in("pending", "cancelled")
         changed = table.update(Order, (order.pk, order.sk), *goods, when=unpaid, refuse=_Moved)
         replaced = Write(operation="Put", row=new, when=Lines.rev == kept.rev, refuse=lambda _: _Moved())
@@ -164,6 +169,38 @@ def rows_of(order: Order) -> tuple[Sold, list[Refund]]:
 def lines(order: Order) -> list[Line]:
     """What is in an order, with what went back of each line."""
     return order_lines.computed(order, *rows_of(order))
+
+
+def parted(
+    order: Order, refunds: Sequence[Refund], *, amount_fen: int, named: Mapping[str, int] | None
+) -> dict[str, int]:
+    """How much of a part that goes back is of which line: as ``named``, else in proportion to what is left of each.
+
+    What nobody named before gives way to what is named now.
+
+    Raises:
+        Invalid: more is named of a line than is left of it, or there is no such line; or it is too much in all.
+    """
+    left = {line.line_id: line.net_fen for line in lines(order)}
+    if amount_fen > sum(left.values()):
+        raise Invalid(field="amount_fen", reason="more than is left", left=order.refundable_fen)
+    _may_be_named(order, refunds, named or {})
+    back = {line_id: min(fen, left[line_id]) for line_id, fen in (named or {}).items()}
+    rest = {line_id: fen - back.get(line_id, 0) for line_id, fen in left.items()}
+    more = share_within_fen(amount_fen - sum(back.values()), most=list(rest.values()))
+    shares = {line_id: back.get(line_id, 0) + part for line_id, part in zip(rest, more, strict=True)}
+    return {line_id: fen for line_id, fen in shares.items() if fen}
+
+
+def _may_be_named(order: Order, refunds: Sequence[Refund], named: Mapping[str, int]) -> None:
+    before = order_lines.named_fen(order, refunds, also_shared=False)
+    paid = {line.line_id: line.paid_fen for line in lines(order)}
+    for n, (line_id, fen) in enumerate(named.items()):
+        if line_id not in paid:
+            raise Invalid(field=f"lines[{n}].line_id", reason="there is no such line")
+        if fen > paid[line_id] - before[line_id]:
+            left = paid[line_id] - before[line_id]
+            raise Invalid(field=f"lines[{n}].amount_fen", reason="more than is left of this line", left=left)
 
 
 service.purpose(PURPOSE, settle=settle, release=release, refund=refund, lines=lines)

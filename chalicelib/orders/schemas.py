@@ -5,10 +5,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from chalicelib.core.http import Listing
-from chalicelib.members.schemas import MemberRef, Reason
+from chalicelib.members.schemas import Id, MemberRef, Proof, Reason
 
 OrderId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
 Amount = Annotated[int, msgspec.Meta(ge=1, le=10_000_000_00)]
+NoLess = Annotated[int, msgspec.Meta(ge=0, le=10_000_000_00)]
+Epoch = Annotated[int, msgspec.Meta(ge=0, le=10_000_000_000)]
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+LINES_AT_MOST = 100
 EventType = Literal[
     "order.created",
     "order.paid",
@@ -24,18 +28,21 @@ EventType = Literal[
 ]
 
 
+OrderState = Literal["pending", "paid", "completed", "cancelled", "refunding", "refunded"]
+
+
 class OrderAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as its member sees it."""
+    """An order as its member sees it; an ordinary one of the mall has no campaign, no group and no SKU."""
 
     order_id: str
     state: str
     title: str
-    sku_id: str
+    sku_id: str | None
     quantity: int
     amount_fen: int
     refunded_fen: int
-    campaign_id: str
-    group_id: str
+    campaign_id: str | None
+    group_id: str | None
     gateway: str
     held_until: int | None
     paid_at: int | None
@@ -50,7 +57,7 @@ class PaymentBegun(msgspec.Struct, frozen=True, kw_only=True):
     amount_fen: int
     pay_url: str | None
     details: dict[str, Any]
-    held_until: int
+    held_until: int | None
     now: int
 
 
@@ -65,11 +72,27 @@ class MallOrder(OrderAnswer, frozen=True, kw_only=True):
     created_at: int
 
 
+class EventLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of an order: bought, with all but ``amount_fen``; or what of it went back, with that alone."""
+
+    line_id: OrderId
+    product_id: Id | None = None
+    sku_id: Id | None = None
+    category_ids: Annotated[list[Id], msgspec.Meta(max_length=20)] = []
+    title: Title | None = None
+    quantity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    paid_fen: NoLess | None = None
+    amount_fen: Amount | None = None
+
+
 class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened in the mall; fields beyond these are taken and not looked at.
 
+    ``member`` and ``lines`` with a ``mall_order_id`` that is not known make an ordinary order of the mall, with the
+    ``link`` that led to it and ``created_at``, when it was made; ``goods_fen`` is then the sum of the lines.
     ``goods_fen`` is what was paid for the goods alone: freight, coupons and points of the mall are told apart.
-    ``payment_id`` of a refund says of which payment it was. ``member`` names whom ``member.linked`` is about.
+    ``payment_id`` of a refund says of which payment it was, its ``lines`` how much of which line. ``member`` of
+    ``member.linked`` is whom it is about.
     ``at`` is when it happened, so that an after-sale is closed even when its opening is told last.
     """
 
@@ -82,7 +105,10 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     refund_id: OrderId | None = None
     amount_fen: Amount | None = None
     member: MemberRef | None = None
-    at: Annotated[int, msgspec.Meta(ge=0, le=10_000_000_000)] | None = None
+    lines: Annotated[list[EventLine], msgspec.Meta(min_length=1, max_length=LINES_AT_MOST)] | None = None
+    link: Annotated[str, msgspec.Meta(pattern=r"^[2-9A-HJKMNP-Z]{10}$(?!\n)")] | None = None
+    created_at: Epoch | None = None
+    at: Epoch | None = None
 
 
 class EventTaken(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,12 +121,13 @@ class EventTaken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MallLine(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as the mall's books have it."""
+    """An order as the mall's books have it; without ``state``, money alone is compared."""
 
     order_id: OrderId | None = None
     mall_order_id: OrderId | None = None
-    paid_fen: Annotated[int, msgspec.Meta(ge=0, le=10_000_000_00)]
-    refunded_fen: Annotated[int, msgspec.Meta(ge=0, le=10_000_000_00)] = 0
+    paid_fen: NoLess
+    refunded_fen: NoLess = 0
+    state: OrderState | None = None
 
 
 class Reconcile(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,13 +140,13 @@ class Reconcile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the two books differ."""
+    """Where the two books differ: in fen, or, where ``what`` is ``state``, in words."""
 
     order_id: str | None
     mall_order_id: str | None
     what: str
-    theirs: int | None
-    ours: int | None
+    theirs: int | str | None
+    ours: int | str | None
 
 
 class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,19 +175,37 @@ class MoneyRow(msgspec.Struct, frozen=True, kw_only=True):
     at: int
 
 
-class AdminOrder(MallOrder, frozen=True, kw_only=True):
-    """An order with its money, as support sees it."""
+class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing in an order, and what of its money went back."""
 
+    line_id: str
+    product_id: str
+    sku_id: str | None
+    category_ids: tuple[str, ...]
+    title: str | None
+    quantity: int
+    paid_fen: int
+    refunded_fen: int
+
+
+class AdminOrder(MallOrder, frozen=True, kw_only=True):
+    """An order with its lines and its money, as support sees it."""
+
+    lines: list[OrderLine]
     money: list[MoneyRow]
 
 
 class FindOrders(Listing, frozen=True, kw_only=True):
-    """Which orders: exactly one of these is given."""
+    """Which orders: exactly one of these is given, an ``openid`` with its ``program_id``."""
 
     order_id: OrderId | None = None
     mall_order_id: OrderId | None = None
     member_id: OrderId | None = None
     campaign_id: OrderId | None = None
+    external_id: Proof | None = None
+    unionid: Proof | None = None
+    openid: Proof | None = None
+    program_id: Id | None = None
 
 
 class FoundOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,13 +216,13 @@ class FoundOrder(msgspec.Struct, frozen=True, kw_only=True):
     member_id: str
     state: str
     title: str
-    sku_id: str
+    sku_id: str | None
     quantity: int
     amount_fen: int
     refundable_fen: int
     refunded_fen: int
-    campaign_id: str
-    group_id: str
+    campaign_id: str | None
+    group_id: str | None
     head: bool
     gateway: str
     payment_id: str | None

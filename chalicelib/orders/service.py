@@ -710,20 +710,30 @@ def refund_for(order_id: str, *, reason: str, by: Operator, now: int) -> None:
 
 
 def told_partly_refunded(
-    order: Order, *, amount_fen: int, cause: str, now: int, number: str | None = None
+    order: Order, *, amount_fen: int, cause: str, now: int, back: Back = Back(reason="mall", done=True)
 ) -> None:
     """The mall gave a part back by itself; told again under the same cause, nothing changes.
 
     Raises:
-        Invalid: it is more than is left of the order. OrderOver: it is not paid yet, as far as is known here.
+        Invalid: it is more than is left of the order. OrderOver: it is not paid yet, as far as is known here. Busy:
+        more went back since it was computed of which lines it is.
     """
     if order.state in ("pending", "cancelled"):
         raise OrderOver(state=order.state)
-    back = Back(reason="mall", done=True, number=number)
-    too_much = Invalid(field="amount_fen", reason="more than is left", left=order.refundable_fen)
-    writes = reduced(order, by_fen=amount_fen, cause=cause, back=back, refuse=lambda _: too_much, now=now)
+
+    def why(row: Order | None) -> Exception:
+        left = row.refundable_fen if row is not None else 0
+        return (
+            Invalid(field="amount_fen", reason="more than is left", left=left)
+            if left < amount_fen
+            else Busy()
+        )
+
+    less, owed = reduced(order, by_fen=amount_fen, cause=cause, back=back, refuse=why, now=now)
+    if back.lines:
+        less = less.also(Order.refundable_fen == order.refundable_fen)
     try:
-        table.transact([replace(writes[1], natural=True), writes[0]])
+        table.transact([replace(owed, natural=True), less])
     except PaymentKnown:
         logger.info("refund was reported again", order=order.order_id, cause=cause)
 

@@ -13,13 +13,18 @@ from chalicelib.rewards.rules import GiftSpec, Piece
 
 @dataclass(frozen=True, kw_only=True)
 class Giving:
-    """Pieces of one account for one member; ``cause`` is the natural key under which they are given once."""
+    """Pieces of one account for one member; ``cause`` is the natural key under which they are given once.
+
+    Taken back, they may be a ``part`` of all that is there of the account, ``of``; of its own natural key too.
+    """
 
     member_id: str
     pieces: Sequence[Piece]
     cause: str
     reason: str
     now: int
+    part: str = ""
+    of: Sequence[Piece] = ()
 
 
 Writes = Callable[[Giving], list[Write]]

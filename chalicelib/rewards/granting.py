@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
@@ -71,9 +72,25 @@ def source(fact: str, *, on: str, occurrences: Occurrences) -> None:
         facts.errand(fact, name="rewards")(partial(_react, fact))
 
 
-def undone(fact: str, occurrence: Callable[[Row], str]) -> None:
-    """Let ``fact`` take back what the occurrence of its row had earned."""
-    facts.errand(fact, name="rewards.take_back")(lambda row, now: take_back(occurrence(row), now=now))
+def undone(fact: str, occurrences: Callable[[Any], Sequence[str]]) -> None:
+    """Let ``fact`` take back what the occurrences of its row had earned."""
+
+    def run(row: Row, now: int) -> None:
+        for occurrence in occurrences(row):
+            take_back(occurrence, now=now)
+
+    facts.errand(fact, name="rewards.take_back")(run)
+
+
+def lessened(fact: str, occurrence: Callable[[Any], tuple[str, int] | None]) -> None:
+    """Let ``fact`` shrink what the occurrence of its row had earned by the yuan, to what is left of its amount."""
+
+    def run(row: Row, now: int) -> None:
+        found = occurrence(row)
+        if found is not None:
+            shrink(found[0], amount_fen=found[1], now=now)
+
+    facts.errand(fact, name="rewards.shrink")(run)
 
 
 def _react(fact: str, row: Row, now: int) -> None:
@@ -455,6 +472,56 @@ def _ended(grant: Grant, kept: dict[str, str], *, now: int) -> list[Write]:
     for account, some in gifts.accounts([Piece(*piece) for piece in grant.gifts]).items():
         if account not in kept:
             giving = _giving(grant, some, reason="taken_back", now=now)
+            writes += _may_refuse(account, partial(gifts.taken_back, giving))
+    return writes
+
+
+def shrink(occurrence: str, *, amount_fen: int, now: int) -> None:
+    """Take back what an occurrence had earned by the yuan above ``amount_fen``; taken back already, nothing."""
+    for grant in table.query_all(Grant, Grant.key(occurrence, "", "")[0]):
+        _shrink(grant, amount_fen, now=now)
+
+
+def _shrink(found: Grant, amount_fen: int, *, now: int) -> None:
+    grant: Grant | None = found
+    kept: set[str] = set()
+    for _ in range(ROUNDS):
+        if grant is None or grant.state != "given":
+            return
+        had = [Piece(*piece) for piece in grant.gifts]
+        terms = service.version(grant.rule_id, grant.n)
+        left = rules.shrunk(had, terms.give, amount_fen=amount_fen)
+        if left == had:
+            return
+        try:
+            table.transact(_shrinking(grant, had, left, kept, part=str(amount_fen), now=now))
+            return
+        except _GiftRefused as refused:
+            kept.add(refused.args[0])
+        except (_Moved, _GiftMoved):
+            grant = table.get(Grant, (found.pk, found.sk))
+    raise Busy
+
+
+def _shrinking(
+    grant: Grant, had: Sequence[Piece], left: Sequence[Piece], kept: set[str], *, part: str, now: int
+) -> list[Write]:
+    """The grant is of less from now on, and what it is less goes back; an account that refuses is not asked."""
+    now_given = [list(piece) for piece in left]
+    as_read = (Grant.state == "given") & (Grant.rev == grant.rev)
+    listed = Listed.key(grant.member_id, grant.at, grant.grant_id)
+    writes = [
+        table.update(
+            Grant, (grant.pk, grant.sk), Grant.gifts.set(now_given), when=as_read, refuse=lambda _: _Moved()
+        ),
+        table.update(Listed, listed, Listed.gifts.set(now_given), refuse=Busy),
+    ]
+    still = {(piece.kind, piece.id): piece.amount for piece in left}
+    for account, some in gifts.accounts(had).items():
+        less = [one._replace(amount=one.amount - still.get((one.kind, one.id), 0)) for one in some]
+        less = [one for one in less if one.amount]
+        if less and account not in kept:
+            giving = replace(_giving(grant, less, reason="taken_back", now=now), part=part, of=some)
             writes += _may_refuse(account, partial(gifts.taken_back, giving))
     return writes
 

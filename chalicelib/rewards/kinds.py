@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from chalicelib.core import ledger
 from chalicelib.core.errors import Conflict, Invalid, NotFound
@@ -58,10 +59,18 @@ def _unearned(giving: Giving) -> list[Write]:
     writes: list[Write] = []
     for book in ("points", "growth"):
         if _amount(giving.pieces, book):
-            writes += points.reversal(
-                giving.member_id, cause=giving.cause, reason=giving.reason, now=giving.now, book=book
-            )
+            told: dict[str, Any] = {"cause": giving.cause, "reason": giving.reason, "now": giving.now}
+            writes += points.reversal(giving.member_id, book=book, **told, **_in_part(giving, book))
     return writes
+
+
+def _in_part(giving: Giving, book: str) -> dict[str, Any]:
+    """How much of what was posted goes back, in proportion to the pieces: a level may have added to them."""
+    if not giving.part:
+        return {}
+    entry = ledger.find(owner=giving.member_id, book=book, cause=giving.cause)
+    left, had = entry.left if entry is not None else 0, _amount(giving.of, book)
+    return {"amount": left - left * (had - _amount(giving.pieces, book)) // had, "part": giving.part}
 
 
 def _worded(zh: str, en: str) -> Kind:
@@ -96,7 +105,12 @@ def _cards_given(giving: Giving, *, book: str) -> list[Write]:
 
 def _cards_back(giving: Giving, *, book: str) -> list[Write]:
     return ledger.reversal(
-        owner=giving.member_id, book=book, cause=giving.cause, reason=giving.reason, now=giving.now
+        owner=giving.member_id,
+        book=book,
+        cause=giving.cause,
+        reason=giving.reason,
+        now=giving.now,
+        **_in_part(giving, book),
     )
 
 

@@ -13,13 +13,12 @@ from chalicelib.checkins import service as checkins
 from chalicelib.core import table
 from chalicelib.core.errors import NotFound
 from chalicelib.core.table import Row
-from chalicelib.groupbuys import campaigns
 from chalicelib.groupbuys import service as groupbuys
 from chalicelib.members import service as members
 from chalicelib.orders import service as orders
 from chalicelib.points import levels
 from chalicelib.rewards import sources
-from chalicelib.rewards.granting import source, undone
+from chalicelib.rewards.granting import lessened, source, undone
 from chalicelib.rewards.models import First
 from chalicelib.rewards.rules import FactSpec, FactWords
 from chalicelib.rewards.sources import Lookup, Occurrence
@@ -30,7 +29,7 @@ PAID = ("paid", "completed")
 LOOKED_BACK = 100
 """Orders of a member that are looked at to say which was the first."""
 _PERSON = frozenset({"sharer", "upper", "program", "registered_at", "level"})
-_ORDER = _PERSON | {"channel", "amount_fen", "campaign", "product", "first_order"}
+_ORDER = _PERSON | {"channel", "amount_fen", "campaign", "product", "category", "first_order"}
 
 
 # --- what is known of people --------------------------------------------------------------------------------
@@ -168,11 +167,13 @@ def filled(group: Any, now: int) -> Sequence[Occurrence]:
 
 def _order(order: Any, *, at: int, now: int, **known: Any) -> Occurrence:
     fen = order.amount_fen if order.refundable_fen is None else order.refundable_fen
+    lines = cache(partial(orders.lines_of, order))
     about = {
         **person(order.member_id, link=order.link, now=now),
         "amount_fen": fen,
         "campaign": order.campaign_id,
-        "product": lambda: campaigns.find(order.campaign_id, now=now).product["id"],
+        "product": lambda: sorted({line.product_id for line in lines()}),
+        "category": lambda: sorted({one for line in lines() for one in line.category_ids}),
         "first_order": lambda: is_first(order),
     }
     key = f"order#{order.order_id}"
@@ -198,8 +199,16 @@ def _first_of(order: Any) -> str:
     return str(min([order, *all_paid], key=lambda one: (one.paid_at, one.order_id)).order_id)
 
 
-def _order_of(order: Row) -> str:
-    return f"order#{order.pk.removeprefix('ORDER#')}"
+def _order_of(row: Row) -> str:
+    return f"order#{row.pk.removeprefix('ORDER#')}"
+
+
+def _left_of(refund: Row) -> tuple[str, int] | None:
+    """What is left of an order after a part of it went back."""
+    order = orders.find(refund.pk.removeprefix("ORDER#"))
+    if order is None or order.state not in PAID:
+        return None
+    return _order_of(refund), order.refundable_fen or 0
 
 
 sources.describe(
@@ -245,7 +254,8 @@ sources.describe(
     ),
 )
 source("group.filled", on="group.filled", occurrences=filled)
-undone("order.refunded", _order_of)
+undone("order.refunded", lambda order: [_order_of(order)])
+lessened(orders.REDUCED, _left_of)
 
 
 # --- coupons ------------------------------------------------------------------------------------------------
@@ -284,23 +294,23 @@ sources.describe(
     ),
 )
 source("coupon.redeemed", on="coupon.redeemed", occurrences=redeemed)
-undone("coupon.returned", lambda coupon: f"coupon#{coupon.sk}")
+undone("coupon.returned", lambda lock: [f"coupon#{coupon_id}" for coupon_id in lock.coupon_ids])
 
 
 # --- check-ins ----------------------------------------------------------------------------------------------
 
 
 def checked_in(month: Any, now: int) -> Sequence[Occurrence]:
-    """The day that was checked in last, once, at the moment of the check-in.
-
-    A check-in lets the fact of the one before happen first, so every day is the last one once.
-    """
-    told = checkins.happened(month)
-    if told.day not in told.days:
-        return []
-    known = {**person(told.member_id, now=now), "campaign": told.campaign_id}
-    key = f"checkin#{told.campaign_id}#{told.member_id}#{told.day}"
-    return [Occurrence(key=key, actor=told.member_id, at=told.at, known=known)]
+    """The day that was checked in last, and those before it of which nobody may have heard, each at its moment."""
+    return [
+        Occurrence(
+            key=f"checkin#{told.campaign_id}#{told.member_id}#{told.day}",
+            actor=told.member_id,
+            at=told.at,
+            known={**person(told.member_id, now=now), "campaign": told.campaign_id},
+        )
+        for told in checkins.untold(month)
+    ]
 
 
 sources.describe(

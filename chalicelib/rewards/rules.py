@@ -69,6 +69,7 @@ class Where(_Part, frozen=True, kw_only=True):
     min_amount_fen: Annotated[int, msgspec.Meta(ge=1, le=10**11)] | None = None
     campaigns: Ids | None = None
     products: Ids | None = None
+    categories: Ids | None = None
     programs: Ids | None = None
     channels: Ids | None = None
     min_level: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
@@ -313,6 +314,7 @@ NEEDS = {
     "min_amount_fen": "amount_fen",
     "campaigns": "campaign",
     "products": "product",
+    "categories": "category",
     "channels": "channel",
     "invited": "sharer",
     "programs": "program",
@@ -351,7 +353,8 @@ def _holds(name: str, terms: RewardTerms, value: Any) -> bool:
         return bool(value >= (least[name] or 0))
     if name in ("invited", "first_order"):
         return bool(value)
-    return value in getattr(terms.where, name)
+    named = getattr(terms.where, name)
+    return any(one in named for one in value) if isinstance(value, list) else value in named
 
 
 def within(terms: RewardTerms, at: int) -> bool:
@@ -401,6 +404,17 @@ def _amount(gift: RewardGift, *, amount_fen: int, draw: int) -> int:
         return drawn(gift.odds, draw)
     amount = amount_fen * gift.per_yuan // 100 if gift.per_yuan else gift.amount or 1
     return min(amount, gift.at_most or amount)
+
+
+def shrunk(given: Sequence[Piece], gifts: Sequence[RewardGift], *, amount_fen: int) -> list[Piece]:
+    """What is left of what was given, when so much is left of the amount: less of what goes by the yuan."""
+    by_yuan = {(gift.kind, gift.id): gift for gift in gifts if gift.per_yuan}
+    most = {key: _amount(gift, amount_fen=amount_fen, draw=0) for key, gift in by_yuan.items()}
+    kept = [
+        piece._replace(amount=min(piece.amount, most.get((piece.kind, piece.id), piece.amount)))
+        for piece in given
+    ]
+    return [piece for piece in kept if piece.amount > 0]
 
 
 def drawn(odds: Sequence[Chance], draw: int) -> int:
@@ -553,6 +567,7 @@ def _where(where: Where, *, zh: bool) -> list[str]:
         ),
         "campaigns": ("指定活动", "certain campaigns"),
         "products": ("指定商品", "certain products"),
+        "categories": ("指定分类", "certain categories"),
         "programs": ("指定小程序", "certain mini-programs"),
         "channels": ("指定渠道", "certain channels"),
         "min_level": (f"{where.min_level}级及以上会员", f"members of level {where.min_level} or higher"),

@@ -101,6 +101,18 @@ def versions(rule_id: str) -> list[InForce]:
     return list(reversed(found))
 
 
+def version(rule_id: str, n: int) -> RewardTerms:
+    """What a version of a rule says.
+
+    Raises:
+        NotFound: there is no such version.
+    """
+    found = table.get(Version, Version.key(rule_id, n))
+    if found is None:
+        raise NotFound
+    return terms_of(found)
+
+
 def current(*, now: int) -> list[InForce]:
     """The newest version of every rule, on or off; none begins before every process has read it."""
     return _rules.get("all", now=now, load=lambda: [_in_force(row) for row in everything()])

@@ -71,8 +71,8 @@ def _bindings(member_id: str) -> list[Happened]:
 
 
 def _orders(rows: Sequence[Order]) -> list[Happened]:
-    groups = groupbuys.those([order.group_id for order in rows]) if rows else {}
-    return [one for order in rows for one in _order(order, groups.get(order.group_id))]
+    groups = groupbuys.those([order.group_id for order in rows if order.group_id])
+    return [one for order in rows for one in _order(order, groups.get(order.group_id or ""))]
 
 
 def _order(order: Order, group: Any) -> list[Happened]:
@@ -81,7 +81,7 @@ def _order(order: Order, group: Any) -> list[Happened]:
         "title": order.title,
         "amount_fen": order.amount_fen,
         "state": order.state,
-        "head": order.head,
+        "head": bool(order.head),
         "mall_order_id": order.mall_order_id,
     }
     opened, over = _group(order, group) if group is not None else ([], [])
