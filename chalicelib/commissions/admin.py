@@ -1,11 +1,9 @@
 """HTTP for operators: terms, rates, promoters, commissions that are held, and what settling did."""
 
-from typing import Any
-
 import msgspec
 
 from chalicelib.commissions import answers, promoters, rates, runs, service, terms
-from chalicelib.commissions.models import RUN_ROWS, Promoter, Rate, RunLine
+from chalicelib.commissions.models import Promoter, Rate, RunLine
 from chalicelib.commissions.rules import Basis, DistributionTerms, Scope
 from chalicelib.commissions.schemas import (
     AssignPromoter,
@@ -22,7 +20,7 @@ from chalicelib.commissions.schemas import (
     RunLineAnswer,
     SayRate,
     SetTier,
-    TermsAnswer,
+    TermsDone,
     TermsList,
     WithReason,
 )
@@ -47,9 +45,10 @@ def list_terms(call: Call) -> TermsList:
 
 
 @api.post("/v1/admin/distribution", door=_MARKETING, refuses=[Invalid, Busy])
-def make_terms(call: Call, body: DistributionTerms) -> TermsAnswer:
+def make_terms(call: Call, body: DistributionTerms) -> TermsDone:
     """The next version of the terms; what is in force already makes no new one."""
-    return answers.terms_answer(terms.make(body, by=call.operator, now=call.now))
+    row = terms.make(body, by=call.operator, now=call.now)
+    return TermsDone(**msgspec.structs.asdict(answers.terms_answer(row)), now=call.now)
 
 
 @api.get("/v1/admin/rates", door=doors.ANY_OPERATOR)
@@ -227,14 +226,10 @@ def show_run(call: Call, day: str) -> RunAnswer:
 def list_lines(call: Call, day: str, query: Listing) -> Items[RunLineAnswer]:
     """The day's statement: what was settled for whom, and what waits or failed, and why."""
     where = f"settlements#{_day(day)}"
-    after: Any = cursors.unseal(query.after, where=where, now=call.now) or {"shard": 0, "key": None}
-    page = runs.statement(day, shard=after["shard"], limit=query.limit, after=after["key"])
-    following = {"shard": after["shard"], "key": page.next_key}
-    if page.next_key is None:
-        following["shard"] += 1
-    over = following["shard"] == RUN_ROWS
-    cursor = None if over else cursors.seal(following, where=where, now=call.now)
-    return Items(items=[_line(row) for row in page.rows], next=cursor, now=call.now)
+    after = cursors.unseal(query.after, where=where, now=call.now)
+    page = runs.statement(day, limit=query.limit, after=after)
+    following = cursors.seal(page.next_key, where=where, now=call.now)
+    return Items(items=[_line(row) for row in page.rows], next=following, now=call.now)
 
 
 def _day(day: str) -> str:

@@ -1,6 +1,6 @@
 """What people see of promoters, rates and commissions: composed here for all three doors."""
 
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -50,9 +50,9 @@ def promoter(row: Promoter, call: Call) -> PromoterAnswer:
         terms_version=row.terms_version,
         agreed_at=row.agreed_at,
         reason=row.reason,
-        invite_code=link.code if link is not None else None,
-        link=link.code if link is not None else None,
-        link_url=f"{call.base_url}/s/{link.code}" if link is not None else None,
+        invite_code=link,
+        link=link,
+        link_url=f"{call.base_url}/s/{link}" if link is not None else None,
         invitees=counts["invitees"],
         orders=counts["orders"],
         settled_fen=counts["settled_fen"],
@@ -193,7 +193,7 @@ def commission(row: Commission, call: Call) -> CommissionAnswer:
     return CommissionAnswer(**_told(row, call))
 
 
-def _told(row: Commission, call: Call) -> dict[str, object]:
+def _told(row: Commission, call: Call) -> dict[str, Any]:
     profile = members.profile(row.member_id, now=call.now)
     return {
         "commission_id": row.commission_id,
@@ -216,7 +216,7 @@ def explanation(row: Commission, call: Call) -> Explanation:
         row, lines, changes, day=lambda at: clock.local_day(at, zone=zone), lang=call.lang
     )
     return Explanation(
-        **_told(row, call),  # type: ignore[arg-type]
+        **_told(row, call),
         policy_version=row.policy,
         hold_days=row.hold_days,
         lines=[_line(line) for line in lines],

@@ -20,7 +20,6 @@ from chalicelib.operators import service as operators
 from chalicelib.orders.service import Order
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.attribution import Binding
-from chalicelib.sharing.models import Link
 from chalicelib.sharing.schemas import MintLink, TargetRef
 
 COUNTS = ("invitees", "orders", "settled_fen", "spend_fen")
@@ -99,11 +98,12 @@ def listed(state: str, *, limit: int, after: table.Raw | None) -> table.Page:
     return table.owned(f"promoters#{state}", limit=limit, after=after)
 
 
-def own_link(member_id: str, *, now: int) -> Link | None:
-    """A promoter's own link, whose code is also what friends type in; None when it was switched off."""
-    target = TargetRef(kind="page", id=terms.in_force(now=now).landing_page.split("?")[0].lstrip("/"))
+def own_link(member_id: str, *, now: int) -> str | None:
+    """The code of a promoter's own link, which is also what friends type in; None when it was switched off."""
+    target = TargetRef(kind="page", id=terms.in_force(now=now).landing_page)
     wanted = MintLink(target=target, channel="link", placement="promoter")
-    return sharing.link_for(sharer_id=member_id, wanted=wanted, now=now)
+    link = sharing.link_for(sharer_id=member_id, wanted=wanted, now=now)
+    return link.code if link is not None else None
 
 
 # --- becoming one -------------------------------------------------------------------------------------------

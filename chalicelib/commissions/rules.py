@@ -7,14 +7,19 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from chalicelib.core.money import part_fen
-from chalicelib.members.schemas import Id, Name, PagePath
 
 Level = Literal["level1", "level2", "head"]
 Basis = Literal["bps", "fen"]
 LEVELS: dict[str, Level] = {"L1": "level1", "L2": "level2", "H": "head"}
 """What a commission's key calls the levels that rates name."""
+Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+PagePath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-][A-Za-z0-9_./-]{0,127}$(?!\n)")]
 Fen = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
-MuchFen = Annotated[int, msgspec.Meta(ge=1, le=100_000_000_000)]
+MuchId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+PagePath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-][A-Za-z0-9_./-]{0,127}$(?!\n)")]
+Fen = Annotated[int, msgspec.Meta(ge=1, le=100_000_000_000)]
 Tier = Annotated[int, msgspec.Meta(ge=1, le=20)]
 Many = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
 

@@ -81,6 +81,13 @@ def record(day: str) -> Record:
     )
 
 
-def statement(day: str, *, shard: int, limit: int, after: table.Raw | None) -> table.Page:
-    """The lines of one partition of a day."""
-    return table.query(RunLine, RunLine.partition(day, shard), limit=limit, after=after)
+def statement(day: str, *, limit: int, after: table.Raw | None) -> table.Page:
+    """The day's lines, partition by partition."""
+    k, key = (after["k"], after["key"]) if after else (0, None)
+    found: list[RunLine] = []
+    while k < RUN_ROWS and len(found) < limit:
+        page = table.query(RunLine, RunLine.partition(day, k), limit=limit - len(found), after=key)
+        found += page.rows
+        key = page.next_key
+        k += key is None
+    return table.Page(found, {"k": k, "key": key} if k < RUN_ROWS else None)

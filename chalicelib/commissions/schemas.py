@@ -288,6 +288,12 @@ class TermsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     terms: DistributionTerms
 
 
+class TermsDone(TermsAnswer, frozen=True, kw_only=True):
+    """The version in force."""
+
+    now: int
+
+
 class TermsList(msgspec.Struct, frozen=True, kw_only=True):
     """The versions, newest first; version 0 is built in."""
 

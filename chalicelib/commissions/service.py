@@ -313,8 +313,10 @@ def _row(look: _Look, found: Any, level: str, promoter_id: str, lines: list[Line
             **due.slot(job=JOB, pk=promoter_id, at=at, ref=promoter_id),
         }
         told.append(Change(at=look.now, what="due", cause="order.completed", fen=amount_fen))
+    pk, sk = Commission.key(order.order_id, level)
     return Commission(
-        *Commission.key(order.order_id, level),
+        pk,
+        sk,
         commission_id=commission_id,
         order_id=order.order_id,
         level=level,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from chalicelib.commissions import rules, runs, service
 from chalicelib.commissions.models import Commission
 from chalicelib.commissions.rules import Change
-from chalicelib.commissions.service import GIVEN_BACK, JOB, MONEY, Moved
+from chalicelib.commissions.service import GIVEN_BACK, MONEY, Moved
 from chalicelib.core import due, facts, ids, ledger, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Busy
@@ -19,6 +19,7 @@ from chalicelib.core.telemetry import logger
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 
+JOB = service.JOB
 MOST = 98
 """Commissions of a batch: with the entry and the account they fill a transaction."""
 ROUNDS = 10
