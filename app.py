@@ -12,6 +12,10 @@ from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBE
 from chalicelib.checkins import admin as checkins_admin
 from chalicelib.checkins import reminders as checkin_reminders
 from chalicelib.checkins import routes as checkins_routes
+from chalicelib.commissions import admin as commissions_admin
+from chalicelib.commissions import months as commission_months
+from chalicelib.commissions import routes as commissions_routes
+from chalicelib.commissions import settling
 from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, ledger, telemetry
 from chalicelib.coupons import admin as coupons_admin
 from chalicelib.coupons import gifts, grants, packs
@@ -56,6 +60,8 @@ ROOM_JOBS = (
     points_levels.YEAR_JOB,
     points_levels.GIFT_JOB,
     checkin_reminders.JOB,
+    settling.JOB,
+    commission_months.JOB,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
@@ -94,6 +100,8 @@ for room in (
     checkins_admin,
     rewards_routes,
     rewards_admin,
+    commissions_routes,
+    commissions_admin,
     support_admin,
 ):
     app.register_blueprint(room.api.blueprint)

@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
@@ -30,6 +31,9 @@ LEASE_S = 120
 PAGE = 100
 SHARE_S = 1.0
 """What each of several jobs has of their time, however long the others take."""
+GATHERED_A_PAGE = 1000
+GATHERED = 20_000
+"""Entries of a shard that are looked at to put together what has the same ``due_ref``."""
 WORKERS = 16
 """Shards that one run works at once; of more, each has its part of the time."""
 
@@ -59,7 +63,11 @@ class Entry:
 
 
 Handler = Callable[[Entry, int], None]
+Together = Callable[[Sequence[Entry], int], None]
+
+
 _handlers: dict[str, Handler] = {}
+_together: dict[str, tuple[Together, int]] = {}
 
 
 @dataclass
@@ -76,6 +84,19 @@ def handles(job: str) -> Callable[[Handler], Handler]:
 
     def declare(handler: Handler) -> Handler:
         _handlers[job] = handler
+        return handler
+
+    return declare
+
+
+def handles_together(job: str, *, most: int) -> Callable[[Together], Together]:
+    """Declare the function that does what is due under ``job`` for one ``due_ref``, ``most`` entries at a time.
+
+    A batch that fails is tried again entry by entry, so that one that cannot be done holds up none of the others.
+    """
+
+    def declare(handler: Together) -> Together:
+        _together[job] = (handler, most)
         return handler
 
     return declare
@@ -159,26 +180,45 @@ def _added_up(parts: Sequence[Ran]) -> Ran:
 def _work(job: str, shard: str, ran: Ran, *, now: int, stop_at: float) -> None:
     while time.monotonic() < stop_at:
         fresh = 0
-        for entry in _due(shard, now=now):
+        for portion in _portions(job, shard, now=now):
             if time.monotonic() >= stop_at:
                 return
-            if (entry.pk, entry.sk, entry.due_at) in ran.seen:
+            entries = [entry for entry in portion if (entry.pk, entry.sk, entry.due_at) not in ran.seen]
+            if not entries:
                 continue
             fresh += 1
-            ran.seen.add((entry.pk, entry.sk, entry.due_at))
-            _attempt(job, entry, ran, now=now)
+            ran.seen.update((entry.pk, entry.sk, entry.due_at) for entry in entries)
+            _attempt(job, entries, ran, now=now)
         if not fresh:
             return
 
 
-def _attempt(job: str, entry: Entry, ran: Ran, *, now: int) -> None:
+def _portions(job: str, shard: str, *, now: int) -> Iterator[list[Entry]]:
+    """What is due, one by one; or, of a job that works together, what has the same ``due_ref``."""
+    if job not in _together:
+        yield from ([entry] for entry in _due(shard, now=now))
+        return
+    most = _together[job][1]
+    same: dict[str, list[Entry]] = {}
+    for entry in islice(_due(shard, page=GATHERED_A_PAGE, now=now), GATHERED):
+        same.setdefault(entry.due_ref, []).append(entry)
+    for entries in same.values():
+        yield from (entries[at : at + most] for at in range(0, len(entries), most))
+
+
+def _attempt(job: str, entries: Sequence[Entry], ran: Ran, *, now: int) -> None:
     try:
-        _handlers[job](entry, now)
-        ran.handled += 1
+        _together[job][0](entries, now) if job in _together else _handlers[job](entries[0], now)
+        ran.handled += len(entries)
     except Exception as failure:
+        if len(entries) > 1:
+            logger.warning("due work failed together", job=job, key=entries[0].due_ref, entries=len(entries))
+            for entry in entries:
+                _attempt(job, [entry], ran, now=now)
+            return
         ran.failed += 1
-        logger.exception("due work failed", job=job, key=f"{entry.pk} {entry.sk}")
-        postpone(entry, failure, now=now)
+        logger.exception("due work failed", job=job, key=f"{entries[0].pk} {entries[0].sk}")
+        postpone(entries[0], failure, now=now)
 
 
 def _any_due(shard: str, *, now: int) -> bool:
@@ -186,11 +226,11 @@ def _any_due(shard: str, *, now: int) -> bool:
     return bool(table.index("due", condition, limit=1)[0])
 
 
-def _due(shard: str, *, now: int) -> Iterator[Entry]:
+def _due(shard: str, *, now: int, page: int = PAGE) -> Iterator[Entry]:
     after = None
     while True:
         condition = (Row.due_shard == shard) & (Row.due_at <= now)
-        entries, after = table.index("due", condition, limit=PAGE, after=after)
+        entries, after = table.index("due", condition, limit=page, after=after)
         for found in entries:
             yield _entry(found)
         if after is None:
@@ -238,7 +278,7 @@ def postpone(entry: Entry, failure: Exception, *, now: int) -> None:
 
 def jobs() -> list[str]:
     """Every job that has a handler in this process."""
-    return sorted(_handlers)
+    return sorted({*_handlers, *_together})
 
 
 def stuck(*jobs: str, limit: int, after: table.Raw | None = None) -> table.Page:

@@ -29,6 +29,8 @@ Prefix = Literal[
     "exc",  # exchange of points
     "rwd",  # reward rule
     "gnt",  # grant of a reward
+    "rte",  # rate of commissions
+    "com",  # commission
     "req",  # request, when the gateway gave it no id
 ]
 

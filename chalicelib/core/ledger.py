@@ -11,7 +11,7 @@ nothing but a reversal of what was spent already, and netted by what comes next.
     Hold     ACCOUNT#<owner>#<book>    ENTRY#<cause>   frozen, then once: spent or    release, entries, drift
                                                        released
     due    Account: close_month#k when the oldest month's points expire, in books that expire
-           Hold: release_hold#k at ``until``, if it has an end · Entry of growth: react#k until the level is known
+           Hold: release_hold#k at ``until``, if it has an end · Entry of growth, of a settlement: react#k
     owner  Entry, Hold: <owner>#<book>, newest first
 
 Points expire by the month in which they were earned, the earliest are spent first, and no spend reads a lot: the
@@ -102,9 +102,12 @@ class Account(Row, discriminator="account"):
 
 
 class Entry(Row, discriminator="entry"):
-    """One posting, never changed but for ``left``: how much of it may still be reversed."""
+    """One posting, never changed but for ``left``: how much of it may still be reversed.
 
-    FACTS = {(None, "growth"): "growth.posted"}
+    ``about`` is what those who react to it have to know.
+    """
+
+    FACTS = {(None, "growth"): "growth.posted", (None, "settlement"): "settlement.posted"}
 
     amount = IntAttribute()
     cause = UnicodeAttribute()
@@ -113,6 +116,7 @@ class Entry(Row, discriminator="entry"):
     left = IntAttribute()
     month = IntAttribute(null=True)
     lines = JSONAttribute(null=True)
+    about = JSONAttribute(null=True)
 
     @staticmethod
     def key(owner: str, book: str, cause: str) -> Key:
@@ -144,13 +148,15 @@ def posted(
     now: int,
     lines: Sequence[Line] = (),
     lasts_months: int | None = None,
+    settlement: dict[str, int] | None = None,
     refuse: Refusal = Posted,
     short: Refusal | None = None,
 ) -> list[Write]:
     """Two writes that post ``amount`` (above zero: earned, below: spent) to an account, once for ``cause``.
 
     The entry comes first: a replay is told by ``refuse``, whatever the balance is by then. ``lines`` say what the
-    amount is made of. What is earned expires ``lasts_months`` after its month is over, or never.
+    amount is made of. What is earned expires ``lasts_months`` after its month is over, or never. ``settlement``:
+    it is one, with what is to be known of it, and its fact is owed.
 
     Raises (when sent):
         Posted: the cause was posted before. NotEnough: on a debit, unless ``short`` says it otherwise.
@@ -161,9 +167,11 @@ def posted(
     entry = _entry(Entry, owner, book, amount=amount, cause=cause, reason=reason, now=now)
     entry.month = month
     entry.lines = [list(line) for line in lines] or None
-    if book == "growth" and amount > 0:
-        owes = facts.owed("growth.posted", pk=entry.pk, rev=1, now=now)
-        for name, value in {"state": book, **owes}.items():
+    entry.about = settlement
+    kind = "settlement" if settlement is not None else "growth" if book == "growth" and amount > 0 else None
+    if kind is not None:
+        owes = facts.owed(f"{kind}.posted", pk=entry.pk, rev=1, now=now)
+        for name, value in {"state": kind, **owes}.items():
             setattr(entry, name, value)
     put = table.create(entry, refuse=refuse)
     if amount < 0:

@@ -185,6 +185,7 @@ _SUMS = {"+": 1, "-": -1}
 @functools.lru_cache(maxsize=1000)
 def _clauses(expression: str) -> dict[str, list[list[str]]]:
     """``{"SET": [["#0", "=", ":0"], …], "ADD": …}``; moto reads an expression anew, and 20 times as slowly."""
+    expression = re.sub(r"if_not_exists \((#\w+), ([:#]\w+)\)", r"\1|\2", expression)
     words = re.split(r"\b(SET|REMOVE|ADD|DELETE)\b", expression)[1:]
     return {
         clause: [action.split() for action in told.split(",")]
@@ -198,6 +199,9 @@ def updated(item: Item, given: Params) -> Item:
     new, clauses = dict(item), _clauses(given["UpdateExpression"])
 
     def value(word: str) -> Params:
+        first, _, otherwise = word.partition("|")
+        if otherwise:
+            return item[names[first]] if names[first] in item else value(otherwise)
         found: Params = values[word] if word.startswith(":") else item[names[word]]
         return found
 

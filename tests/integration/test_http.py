@@ -33,6 +33,10 @@ from chalicelib.checkins import campaigns as checkins
 from chalicelib.checkins import teams
 from chalicelib.checkins.models import Note
 from chalicelib.checkins.schemas import EditCampaign as EditCheckin
+from chalicelib.commissions import promoters, rates, runs
+from chalicelib.commissions import service as commissions
+from chalicelib.commissions import terms as distribution
+from chalicelib.commissions.rules import DistributionTerms, Scope
 from chalicelib.core import cache, clock, config, contract, cursors, due, session, table
 from chalicelib.core import http as edge
 from chalicelib.core.deliveries import Delivery
@@ -49,6 +53,7 @@ from chalicelib.members import service as members
 from chalicelib.members.schemas import AddProgram
 from chalicelib.operators import service as operators
 from chalicelib.operators import stuck as operators_stuck
+from chalicelib.orders import ordinary
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Paid
 from chalicelib.points import badges, checkout, exchanges
@@ -246,6 +251,39 @@ GET    /v1/admin/checkins/{campaign_id}/members/{member_id}/notes  owner marketi
 PUT    /v1/admin/checkins/{campaign_id}/members/{member_id}/notes/{date}  owner marketing support
 GET    /v1/admin/orders/{order_id}               owner support finance
 POST   /v1/admin/orders/{order_id}/refund        owner support finance
+GET    /v1/promoters/rules                       anybody
+POST   /v1/promoters                             member
+GET    /v1/me/promoter                           member
+GET    /v1/me/promoter/months                    member
+GET    /v1/promoters/ranking                     member
+GET    /v1/me/commissions                        member
+GET    /v1/commissions/{commission_id}/explanation  member
+POST   /v1/commissions/estimate                  member
+GET    /v1/admin/distribution                    owner marketing support finance store
+POST   /v1/admin/distribution                    owner marketing
+GET    /v1/admin/rates                           owner marketing support finance store
+POST   /v1/admin/rates                           owner marketing
+GET    /v1/admin/rates/{rate_id}/versions        owner marketing support finance store
+DELETE /v1/admin/rates/{rate_id}                 owner marketing
+GET    /v1/admin/promoters                       owner marketing support finance
+GET    /v1/admin/promoters.csv                   owner marketing support finance
+POST   /v1/admin/promoters                       owner marketing
+POST   /v1/admin/promoters/{member_id}/approve   owner marketing
+POST   /v1/admin/promoters/{member_id}/refuse    owner marketing
+POST   /v1/admin/promoters/{member_id}/suspend   owner marketing
+POST   /v1/admin/promoters/{member_id}/resume    owner marketing
+POST   /v1/admin/promoters/{member_id}/tier      owner marketing
+GET    /v1/admin/commissions                     owner marketing support finance
+GET    /v1/admin/commissions.csv                 owner marketing support finance
+GET    /v1/admin/commissions/held                owner marketing support finance
+GET    /v1/admin/commissions/held.csv            owner marketing support finance
+GET    /v1/admin/commissions/{commission_id}     owner marketing support finance
+POST   /v1/admin/commissions/{commission_id}/hold     owner finance
+POST   /v1/admin/commissions/{commission_id}/release  owner finance
+POST   /v1/admin/commissions/{commission_id}/refuse   owner finance
+GET    /v1/admin/settlements/{day}               owner marketing support finance
+GET    /v1/admin/settlements/{day}/lines         owner marketing support finance
+GET    /v1/admin/settlements/{day}/lines.csv     owner marketing support finance
 GET    /v1/rewards                               anybody
 GET    /v1/me/rewards                            member
 GET    /v1/admin/rewards                         owner marketing support finance store
@@ -408,6 +446,19 @@ SAMPLES: dict[str, Body] = {
         "state": "hidden",
         "reason": "spam",
     },
+    "POST /v1/promoters": {"terms_version": 1},
+    "POST /v1/commissions/estimate": {"lines": [{"product_id": "tea", "paid_fen": 9900}]},
+    "POST /v1/admin/distribution": {"hold_days": 9},
+    "POST /v1/admin/rates": {"level": "level1", "product_id": "tea", "unit_fen": 100},
+    "POST /v1/admin/promoters": {"member_id": "{dora_id}"},
+    "POST /v1/admin/promoters/{member_id}/approve": {"reason": "known"},
+    "POST /v1/admin/promoters/{member_id}/refuse": {"reason": "unknown"},
+    "POST /v1/admin/promoters/{member_id}/suspend": {"reason": "spam"},
+    "POST /v1/admin/promoters/{member_id}/resume": {"reason": "a mistake"},
+    "POST /v1/admin/promoters/{member_id}/tier": {"tier": 2, "reason": "a friend"},
+    "POST /v1/admin/commissions/{commission_id}/hold": {"reason": "a look"},
+    "POST /v1/admin/commissions/{commission_id}/release": {"reason": "fine"},
+    "POST /v1/admin/commissions/{commission_id}/refuse": {"reason": "one phone"},
     "POST /v1/admin/rewards": _REWARD,
     "PUT /v1/admin/rewards/{reward_id}": {**_REWARD, "title": "Bring two"},
     "POST /v1/admin/rewards/{reward_id}/dryrun": {"days": 3},
@@ -455,6 +506,10 @@ PATHS = {
     "POST /v1/admin/members/{member_id}/coupons/{coupon_id}/void": (
         "/v1/admin/members/{member_id}/coupons/{carols_coupon_id}/void"
     ),
+    "POST /v1/admin/promoters/{member_id}/suspend": "/v1/admin/promoters/{alice_id}/suspend",
+    "POST /v1/admin/promoters/{member_id}/resume": "/v1/admin/promoters/{suspended_id}/resume",
+    "POST /v1/admin/commissions/{commission_id}/release": "/v1/admin/commissions/{held_id}/release",
+    "POST /v1/admin/commissions/{commission_id}/refuse": "/v1/admin/commissions/{held_id}/refuse",
     "GET /v1/gifts/{code}": "/v1/gifts/{gift_code}",
     "POST /v1/gifts/{code}/claims": "/v1/gifts/{gift_code}/claims",
     "POST /v1/admin/invites/{plan_id}/off": "/v1/admin/invites/{invite_id}/off",
@@ -467,6 +522,8 @@ PATHS = {
 QUERIES = {
     "GET /v1/admin/members": "external_id=carol-1",
     "GET /v1/admin/targets": "kind=product",
+    "GET /v1/admin/commissions": "promoter_id=mbr_1",
+    "GET /v1/admin/commissions.csv": "promoter_id=mbr_1",
     "GET /v1/admin/orders": "mall_order_id=M-1",
     "GET /v1/admin/orders.csv": "mall_order_id=M-1",
 }
@@ -688,6 +745,7 @@ def planted(port: int) -> World:
             **couponing(alice, carol, owner, now=now),
             **points_for(alice, carol, owner, now=now),
             **coming_back(carol, owner, now=now),
+            **distributing(alice, carol, dora, owner, now=now),
         },
     )
 
@@ -848,6 +906,51 @@ def coming_back(carol: members.Member, owner: Operator, *, now: int) -> dict[str
     )
     table.apply(table.create(note))
     return {"checkin_id": challenge.campaign_id, "team_id": team.team_id, "date": "2026-01-01"}
+
+
+def distributing(
+    alice: members.Member, carol: members.Member, dora: members.Member, owner: Operator, *, now: int
+) -> dict[str, str]:
+    """Alice earns by Dora's orders, one of which is held; Carol has applied, and somebody is suspended."""
+    said = DistributionTerms(auto_approval=False)
+    distribution.make(said, by=owner, now=now - 60)
+    scope = Scope(level="level1")
+    rate_id = rates.say(scope, basis="bps", value=500, by=owner, now=now - 60)[0].rate_id
+    erin = person("erin", now=now)
+    for one in (alice, erin):
+        promoters.assign(one.member_id, by=owner, now=now - 60)
+    promoters.move(erin.member_id, step="suspend", reason="spam", by=owner, now=now)
+    promoters.apply(carol.member_id, version=1, now=now)
+    attribution.move(dora.member_id, promoter_id=alice.member_id, reason="asked", by=owner, now=now - 60)
+    pending, held = (_earning(dora, number, now=now) for number in ("D-1", "D-2"))
+    commissions.hold(held, reason="a look", by=owner, now=now)
+    runs.note("waits", commissions.show(pending), why="aftersale", now=now)
+    return {
+        "alice_id": alice.member_id,
+        "dora_id": dora.member_id,
+        "suspended_id": erin.member_id,
+        "rate_id": rate_id,
+        "commission_id": pending,
+        "held_id": held,
+        "day": runs.day_of(now),
+    }
+
+
+def _earning(buyer: members.Member, number: str, *, now: int) -> str:
+    """The commission of an order of the mall that is paid."""
+    lines = [{"line_id": "1", "product_id": "tea", "quantity": 1, "paid_fen": 9900}]
+    told = ordinary.Told(
+        mall_order_id=number,
+        member_id=buyer.member_id,
+        link=None,
+        created_at=now,
+        amount_fen=9900,
+        lines=lines,
+    )
+    order = ordinary.made(told, now=now)
+    orders.pay(order.order_id, Paid(payment_id=number, amount_fen=9900), now=now)
+    commissions.follow(orders.show(order.order_id), cause="order.paid", now=now)
+    return commissions.id_of(order.order_id, "L1")
 
 
 def one_tin(member: members.Member, mall_order_id: str | None = None) -> groupbuys.Buying:
@@ -1506,7 +1609,8 @@ WHOLE = [route for route in LISTS if "/groupbuys" in route]
 @pytest.mark.parametrize("route", [route for route in LISTS if route not in WHOLE])
 def test_a_list_takes_no_cursor_that_it_did_not_give(route: str, world: World) -> None:
     path = route.split()[1].format(**world.names)
-    query = f"?member_id={world.carol}&" if "orders" in path else "?"
+    asked = {"orders": "member_id", "commissions": "promoter_id"}
+    query = "?" + "".join(f"{name}={world.carol}&" for word, name in asked.items() if word in path)
 
     for name in (path, f"{path}.csv"):
         answer = world.call(route, "owner", path=f"{name}{query}after=forged")
@@ -1527,6 +1631,7 @@ def lines(answer: Answer) -> list[list[str]]:
 def test_a_list_as_csv_has_the_lines_of_the_list(route: str, world: World) -> None:
     path = route.split()[1].format(**world.names)
     query = "?mall_order_id=M-1" if "orders" in path else ""
+    query = f"?promoter_id={world.alice}" if path == "/v1/admin/commissions" else query
 
     items = world.call(route, "owner", path=f"{path}{query}").json["items"]
     answer = world.call(f"{route}.csv", "owner", path=f"{path}.csv{query}")

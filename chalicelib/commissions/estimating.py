@@ -1,0 +1,52 @@
+"""What somebody would earn by lines that are not sold yet: the label beside a product."""
+
+from chalicelib.commissions import promoters, rates, rules
+from chalicelib.commissions.rules import Rate, Sold
+from chalicelib.commissions.schemas import Estimate, Estimated, EstimatedLine, EstimateLine
+from chalicelib.core.money import yuan
+
+
+def estimate(given: Estimate, *, member_id: str, now: int) -> Estimated:
+    """By the rates of now, on the first level, on the member's own tier; of who is no promoter on the first."""
+    promoter = promoters.find(member_id)
+    tier = promoter.tier if promoter is not None else 1
+    in_force = rates.in_force(at=now, now=now)
+    order_fen = sum(line.paid_fen for line in given.lines)
+    lines = [_line(line, in_force, tier=tier, order_fen=order_fen) for line in given.lines]
+    return Estimated(lines=lines, amount_fen=sum(line.amount_fen for line in lines), tier=tier, now=now)
+
+
+def _line(line: EstimateLine, in_force: list[Rate], *, tier: int, order_fen: int) -> EstimatedLine:
+    def rate(*, new_buyer: bool) -> Rate | None:
+        sold = Sold(
+            level="level1",
+            product_id=line.product_id,
+            category_ids=line.category_ids,
+            campaign_id=line.campaign_id,
+            tier=tier,
+            order_fen=order_fen,
+            new_buyer=lambda: new_buyer,
+        )
+        return rules.best(in_force, sold)
+
+    usual = rate(new_buyer=False)
+    amount_fen = _earned(line, usual)
+    return EstimatedLine(
+        product_id=line.product_id,
+        amount_fen=amount_fen,
+        if_new_buyer_fen=_earned(line, rate(new_buyer=True)),
+        rate_from=rules.came_from(usual.scope) if usual is not None else None,
+        label=f"赚{yuan(amount_fen)}",
+    )
+
+
+def _earned(line: EstimateLine, rate: Rate | None) -> int:
+    if rate is None:
+        return 0
+    return rules.earned_fen(
+        basis=rate.basis,
+        value=rate.value,
+        quantity=line.quantity,
+        paid_fen=line.paid_fen,
+        base_fen=line.paid_fen,
+    )

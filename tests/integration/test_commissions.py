@@ -1,0 +1,497 @@
+"""Commissions on the embedded store: made, reduced, cancelled, held, settled and clawed back by what happens."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from chalicelib.commissions import months, promoters, rates, runs, service, settling
+from chalicelib.core import due, ledger, table
+from chalicelib.core.clock import DAY
+from chalicelib.core.errors import NotFound
+from chalicelib.orders import service as orders
+from chalicelib.sharing import attribution
+from chalicelib.sharing import orders as attributions
+from chalicelib.sharing.models import Binding
+from infra.local.clients import Store
+from tests.commissions import (
+    HOLD_DAYS,
+    LATER,
+    LONG_AGO,
+    a_friend_of,
+    a_promoter,
+    a_rate,
+    balance,
+    bought,
+    broken,
+    commission,
+    completed,
+    earned,
+    happens,
+    line,
+    paid,
+    partly_refunded,
+    refunded,
+    settled,
+    some_terms,
+    told_again,
+)
+from tests.factories import NOW, OWNER, a_member, emptied
+from tests.harness.direct import Direct
+
+
+@pytest.fixture(scope="module")
+def direct(embedded_store: Store) -> Direct:
+    """The embedded store without HTTP: these tests make very many calls."""
+    return Direct(embedded_store.client)
+
+
+@pytest.fixture(autouse=True)
+def books(direct: Direct, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The usual terms; in the end every commission is the sum of its lines, and the money what is settled."""
+    monkeypatch.setattr(table, "_client", direct)
+    emptied()
+    some_terms()
+    yield
+    assert broken(direct) == []
+
+
+@pytest.fixture
+def alice(books: None) -> str:
+    """A promoter who earns a tenth."""
+    a_rate(bps=1000)
+    return a_promoter()
+
+
+# --- made ---------------------------------------------------------------------------------------------------
+
+
+def test_a_paid_order_of_a_customer_earns_by_line(alice: str) -> None:
+    a_rate(bps=500, product_id="coffee")
+    lines = [line("1", paid_fen=9900), line("2", product_id="coffee", paid_fen=2000, quantity=2)]
+
+    order = paid(bought(a_friend_of(alice), lines))
+
+    assert earned(order) == [("L1", "pending", 990 + 100)]
+    assert [(one.line_id, one.amount_fen, one.source) for one in service.lines_of(commission(order))] == [
+        ("1", 990, "default"),
+        ("2", 100, "product"),
+    ]
+
+
+def test_a_fixed_commission_counts_every_unit(alice: str) -> None:
+    """YunaiV/ruoyi-vue-pro d1fc18a409, 5c4fedb69d: the fixed commission was paid once for a line of three."""
+    a_rate(unit_fen=150, product_id="tin")
+
+    order = paid(bought(a_friend_of(alice), [line(product_id="tin", paid_fen=9000, quantity=3)]))
+
+    assert earned(order) == [("L1", "pending", 450)]
+
+
+def test_nobody_earns_without_a_promoter_a_rate_or_a_payment(alice: str) -> None:
+    stranger = paid(bought(a_member()))
+    bound_to_nobody_special = paid(bought(a_friend_of(a_member())))
+    unpaid = bought(a_friend_of(alice))
+
+    assert earned(stranger) == earned(bound_to_nobody_special) == earned(unpaid) == []
+
+
+def test_the_same_facts_again_and_in_any_order_change_nothing(alice: str) -> None:
+    order = completed(paid(bought(a_friend_of(alice)), told=False), told=False)
+
+    for _ in range(3):
+        told_again(order)
+
+    assert earned(order) == [("L1", "due", 990)]
+    assert [change.what for change in service.changes_of(commission(order))] == ["made", "due"]
+
+
+def test_an_order_is_judged_by_the_rates_and_the_promoter_of_when_it_was_made(alice: str) -> None:
+    friend = a_friend_of(alice)
+    order = paid(bought(friend), told=False)
+    a_rate(bps=2000, now=NOW + 1)
+    promoters.move(alice, step="suspend", reason="why", by=OWNER, now=NOW + 1)
+
+    told_again(order, now=NOW + DAY)
+    newer = paid(bought(friend, now=NOW + DAY), now=NOW + DAY)
+
+    assert (earned(order), earned(newer)) == ([("L1", "pending", 990)], [])
+
+
+def test_two_levels_earn_where_the_policy_says_so(alice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_rate(bps=200, level="level2")
+    real, above = attributions.of_order, a_promoter()
+
+    def with_two(order: Any, *, now: int) -> Any:
+        row = real(order, now=now)
+        row.level_two_id = above
+        return row
+
+    monkeypatch.setattr(attributions, "of_order", with_two)
+
+    order = paid(bought(a_friend_of(alice)))
+
+    assert earned(order) == [("L1", "pending", 990), ("L2", "pending", 198)]
+
+
+def test_a_binding_that_is_switched_between_order_and_payment_changes_nothing(alice: str) -> None:
+    """YunaiV/ruoyi-vue-pro looks the binding up again when it is paid, and pays somebody else (Y17)."""
+    friend, bob = a_friend_of(alice), a_promoter()
+    order = bought(friend)
+    attribution.move(friend, promoter_id=bob, reason="asked", by=OWNER, now=NOW + 60)
+
+    order = paid(order, now=NOW + 120)
+
+    assert commission(order).promoter_id == alice
+
+
+# --- completed and settled ----------------------------------------------------------------------------------
+
+
+def test_it_settles_when_the_days_are_over_and_not_before(alice: str) -> None:
+    order = completed(paid(bought(a_friend_of(alice))), now=NOW + DAY)
+    over = NOW + DAY + HOLD_DAYS * DAY
+
+    assert settled(now=over - 1).handled == 0
+    assert (balance(alice), earned(order)) == (0, [("L1", "due", 990)])
+    settled(now=over)
+
+    assert (balance(alice), earned(order)) == (990, [("L1", "settled", 990)])
+    assert settled(now=over + DAY).handled == 0
+
+
+def test_a_pending_order_never_settles(alice: str) -> None:
+    order = paid(bought(a_friend_of(alice)))
+
+    settled(now=NOW + 365 * DAY)
+
+    assert earned(order) == [("L1", "pending", 990)]
+
+
+def test_all_that_is_due_of_one_promoter_is_one_entry(alice: str) -> None:
+    friend, bob = a_friend_of(alice), a_promoter()
+    mine = [completed(paid(bought(friend))) for _ in range(3)]
+    completed(paid(bought(a_friend_of(bob))))
+
+    settled()
+
+    causes = {commission(order).settled_cause for order in mine}
+    assert len(causes) == 1
+    [entry] = ledger.entries(owner=alice, book="money", limit=10).rows
+    assert (entry.amount, entry.cause, entry.about) == (
+        2970,
+        causes.pop(),
+        {"commissions": 3, "orders": 3, "base_fen": 29700},
+    )
+    assert balance(bob) == 990
+
+
+def test_an_open_aftersale_moves_it_to_another_day(alice: str) -> None:
+    order = completed(paid(bought(a_friend_of(alice))))
+    orders.aftersale(order.order_id, is_open=True, at=NOW)
+
+    settled()
+    settled(now=LATER + DAY)
+
+    assert (balance(alice), earned(order)) == (0, [("L1", "due", 990)])
+    assert [change.what for change in service.changes_of(commission(order))] == ["made", "due", "waits"]
+    orders.aftersale(order.order_id, is_open=False, at=NOW + 1)
+    settled(now=LATER + 2 * DAY)
+    assert balance(alice) == 990
+
+
+def test_one_that_cannot_be_settled_holds_up_none_of_the_others(
+    alice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """likeshop settles all in one transaction, so that one bad row blocks everybody (K4)."""
+    friend = a_friend_of(alice)
+    good, bad = (completed(paid(bought(friend))) for _ in range(2))
+    real = settling._settled
+
+    def sick(row: Any, cause: str, *, now: int) -> Any:
+        if row.order_id == bad.order_id:
+            raise RuntimeError("sick")
+        return real(row, cause, now=now)
+
+    monkeypatch.setattr(settling, "_settled", sick)
+    ran = settled()
+    record = runs.record(runs.day_of(LATER))
+
+    assert (ran.handled, ran.failed) == (1, 1)
+    assert (earned(good)[0][1], earned(bad)[0][1]) == ("settled", "due")
+    assert (record.counted, record.settled, record.failed, record.amount_fen) == (2, 1, 1, 990)
+
+
+def test_a_refund_nobody_told_of_yet_is_seen_before_settling(alice: str) -> None:
+    order = completed(paid(bought(a_friend_of(alice), [line("1"), line("2", paid_fen=1000)])))
+    partly_refunded(order, l2=1000, told=False)
+    other = refunded(completed(paid(bought(a_friend_of(alice)))), told=False)
+
+    settled()
+
+    assert (balance(alice), earned(order)) == (990, [("L1", "settled", 990)])
+    assert earned(other) == [("L1", "cancelled", 0)]
+
+
+# --- given back ---------------------------------------------------------------------------------------------
+
+
+def test_a_refund_of_one_line_in_part_reduces_that_line_alone(alice: str) -> None:
+    """ruoyi-vue-pro and dub void the whole line's or order's commission for any refund (Y17, D8)."""
+    order = paid(bought(a_friend_of(alice), [line("1", paid_fen=9900), line("2", paid_fen=3333)]))
+    assert earned(order) == [("L1", "pending", 990 + 333)]
+
+    partly_refunded(order, l2=1111)
+
+    assert earned(order) == [("L1", "pending", 990 + 222)]
+    assert [(change.what, change.fen) for change in service.changes_of(commission(order))] == [
+        ("made", 1323),
+        ("reduced", 1212),
+    ]
+
+
+def test_a_whole_refund_cancels_it_for_good(alice: str) -> None:
+    order = completed(paid(bought(a_friend_of(alice))))
+
+    refunded(order)
+    told_again(order)
+    settled()
+
+    assert (balance(alice), earned(order)) == (0, [("L1", "cancelled", 0)])
+
+
+def test_what_goes_back_after_settling_is_a_debt_that_later_earnings_net(alice: str) -> None:
+    """CRMEB caps it at the balance, and the platform pays the rest (C10)."""
+    friend = a_friend_of(alice)
+    order = completed(paid(bought(friend, [line("1", paid_fen=10_000), line("2", paid_fen=5_000)])))
+    settled()
+    assert balance(alice) == 1500
+    out = ledger.posted(owner=alice, book="money", amount=-1500, cause="out", reason="withdrawn", now=LATER)
+    table.transact(out)
+
+    partly_refunded(order, l1=10_000, now=LATER)
+    assert (balance(alice), earned(order)) == (-1000, [("L1", "settled", 500)])
+    completed(paid(bought(friend, [line(paid_fen=20_000)], now=LATER), now=LATER), now=LATER)
+    settled(now=LATER + 30 * DAY)
+
+    assert balance(alice) == 1000
+    # The model sums settled commissions; what was taken out by hand goes back in, so that the books compare.
+    table.transact(
+        ledger.posted(owner=alice, book="money", amount=1500, cause="in", reason="test", now=LATER)
+    )
+
+
+def test_parts_that_go_back_one_after_the_other_end_as_clawed_back(alice: str) -> None:
+    order = completed(paid(bought(a_friend_of(alice), [line(paid_fen=999)])))
+    settled()
+
+    for part in (333, 333, 333):
+        partly_refunded(order, l1=part, now=LATER)
+    told_again(order, now=LATER)
+
+    assert (balance(alice), earned(order)) == (0, [("L1", "clawed_back", 0)])
+    assert [change.fen for change in service.changes_of(commission(order))] == [99, 99, 99, 66, 33, 0]
+
+
+# --- held ---------------------------------------------------------------------------------------------------
+
+
+def test_what_looks_like_fraud_is_held_until_somebody_looks(
+    alice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = attributions.of_order
+    signal = {"kind": "device", "evidence": {"members": 5}}
+
+    def suspicious(order: Any, *, now: int) -> Any:
+        row = real(order, now=now)
+        row.signals = [signal]
+        return row
+
+    monkeypatch.setattr(attributions, "of_order", suspicious)
+    friend = a_friend_of(alice)
+    orders_ = [completed(paid(bought(friend))) for _ in range(2)]
+    settled()
+    assert [earned(order) for order in orders_] == [[("L1", "held", 990)]] * 2
+    assert [row.evidence for row in service.held(limit=10, after=None).rows] == [[signal], [signal]]
+
+    first, second = (commission(order).commission_id for order in orders_)
+    for _ in range(2):
+        service.release(first, reason="a family", by=OWNER, now=LATER)
+        service.refuse(second, reason="one phone", by=OWNER, now=LATER)
+    settled()
+
+    assert [earned(order) for order in orders_] == [[("L1", "settled", 990)], [("L1", "cancelled", 0)]]
+    assert (balance(alice), service.held(limit=10, after=None).rows) == (990, [])
+
+
+def test_an_operator_may_hold_one_that_is_due_but_not_one_that_is_settled(alice: str) -> None:
+    order = completed(paid(bought(a_friend_of(alice))))
+    held = commission(order).commission_id
+    service.hold(held, reason="a look", by=OWNER, now=NOW)
+    settled()
+    partly_refunded(order, l1=4900, now=LATER)
+    assert earned(order) == [("L1", "held", 500)]
+
+    service.release(held, reason="fine", by=OWNER, now=LATER)
+    settled()
+
+    assert balance(alice) == 500
+    with pytest.raises(service.CommissionMoved):
+        service.hold(held, reason="late", by=OWNER, now=LATER)
+    with pytest.raises(NotFound):
+        service.show("com_L1nothing")
+
+
+# --- tiers, months, runs ------------------------------------------------------------------------------------
+
+
+def test_a_tier_rises_with_what_is_settled_and_its_rate_serves_from_then_on(alice: str) -> None:
+    tiers = [{"name": "bronze"}, {"name": "silver", "settled_fen": 900, "orders": 1}]
+    some_terms(tiers=tiers, now=LONG_AGO + 1)
+    a_rate(bps=2000, tier=2)
+    friend = a_friend_of(alice)
+    completed(paid(bought(friend)))
+    settled()
+
+    order = paid(bought(friend, now=LATER), now=LATER)
+
+    assert promoters.show(alice).tier == 2
+    assert earned(order) == [("L1", "pending", 1980)]
+
+
+def test_a_month_s_sales_reach_a_step_and_the_bonus_is_paid_once(alice: str) -> None:
+    some_terms(
+        steps=[{"from_fen": 9_000, "bonus_bps": 100}, {"from_fen": 19_800, "bonus_bps": 333}],
+        now=LONG_AGO + 1,
+    )
+    friend = a_friend_of(alice)
+    for order in [completed(paid(bought(friend))) for _ in range(2)]:
+        assert earned(order)
+    settled()
+    after = NOW + 40 * DAY
+
+    for _ in range(2):
+        due.run(job=months.JOB, worker="closer", now=after, seconds=5)
+
+    month = months.find(alice, "2026-01")
+    assert month is not None
+    assert (month.state, month.base_fen, month.bonus_fen) == ("closed", 19_800, 659)
+    assert balance(alice) == 1980 + 659
+
+
+def test_what_goes_back_in_an_open_month_counts_against_its_step(alice: str) -> None:
+    some_terms(steps=[{"from_fen": 9_900, "bonus_bps": 100}], now=LONG_AGO + 1)
+    order = completed(paid(bought(a_friend_of(alice))))
+    settled()
+    partly_refunded(order, l1=100, now=LATER)
+
+    due.run(job=months.JOB, worker="closer", now=NOW + 40 * DAY, seconds=5)
+
+    month = months.find(alice, "2026-01")
+    assert month is not None
+    assert (month.base_fen, month.bonus_fen, balance(alice)) == (9_800, 0, 980)
+
+
+def test_the_run_s_record_adds_up(alice: str) -> None:
+    friend, bob = a_friend_of(alice), a_promoter()
+    for who in (friend, friend, a_friend_of(bob)):
+        completed(paid(bought(who)))
+    order = completed(paid(bought(friend)))
+    orders.aftersale(order.order_id, is_open=True, at=NOW)
+
+    settled()
+
+    record = runs.record(runs.day_of(LATER))
+    assert (record.counted, record.settled, record.held, record.failed) == (4, 3, 1, 0)
+    assert (record.promoters, record.amount_fen) == (2, 2970)
+    assert {(row.what, row.amount_fen) for row in runs.lines(runs.day_of(LATER))} == {
+        ("settled", 1980),
+        ("settled", 990),
+        ("waits", 990),
+    }
+
+
+def test_the_ranking_is_by_what_was_settled(alice: str) -> None:
+    bob = a_promoter()
+    completed(paid(bought(a_friend_of(alice))))
+    completed(paid(bought(a_friend_of(bob), [line(paid_fen=20_000)])))
+    settled()
+
+    assert [(row.member_id, row.score) for row in months.ranking("2026-01", limit=5)] == [
+        (bob, 2000),
+        (alice, 990),
+    ]
+
+
+# --- rates and promoters ------------------------------------------------------------------------------------
+
+
+def test_a_rate_said_again_is_the_next_version_and_one_that_is_off_serves_no_more(alice: str) -> None:
+    first, second = a_rate(bps=100, product_id="x"), a_rate(bps=200, product_id="x", now=NOW)
+    assert first == second
+    rates.switch_off(first, by=OWNER, now=NOW + 60)
+
+    def in_force(at: int) -> list[int]:
+        return [one.value for one in rates.in_force(at=at, now=NOW + 100) if one.scope.product_id == "x"]
+
+    assert [in_force(at) for at in (LONG_AGO, NOW, NOW + 10, NOW + 70)] == [[], [100], [200], []]
+    assert [(one.n, one.on, one.value) for one in rates.versions(first)] == [
+        (3, False, 200),
+        (2, True, 200),
+        (1, True, 100),
+    ]
+
+
+def test_who_applies_agrees_to_a_version_of_the_terms(books: None) -> None:
+    member = a_member()
+    with pytest.raises(promoters.TermsChanged) as changed:
+        promoters.apply(member, version=0, now=NOW)
+    version = changed.value.details["version"]
+
+    row, new = promoters.apply(member, version=version, now=NOW)
+    again, anew = promoters.apply(member, version=version, now=NOW + 5)
+
+    assert (row.state, row.terms_version, row.agreed_at, new) == ("active", 1, NOW, True)
+    assert (again.agreed_at, anew) == (NOW, False)
+
+
+def test_an_audited_applicant_waits_may_be_refused_and_may_apply_again(books: None) -> None:
+    some_terms(auto_approval=False, now=LONG_AGO + 1)
+    member = a_member()
+    promoters.apply(member, version=2, now=NOW)
+    assert [row.member_id for row in promoters.listed("applied", limit=5, after=None).rows] == [member]
+    promoters.move(member, step="refuse", reason="no", by=OWNER, now=NOW)
+    assert promoters.apply(member, version=2, now=NOW + 1)[0].state == "applied"
+
+    promoters.move(member, step="approve", reason="yes", by=OWNER, now=NOW + 2)
+
+    assert promoters.active(member, at=NOW + 1) is None
+    assert promoters.active(member, at=NOW + 2) is not None
+    with pytest.raises(promoters.PromoterMoved):
+        promoters.move(member, step="refuse", reason="late", by=OWNER, now=NOW + 3)
+
+
+def test_who_bought_enough_is_a_promoter(books: None) -> None:
+    some_terms(earned_by_spend_fen=15_000, now=LONG_AGO + 1)
+    member = a_member()
+
+    completed(paid(bought(member)))
+    assert promoters.find(member) is None
+    order = completed(paid(bought(member)), told=False)
+    for _ in range(2):
+        happens("order.completed", order)
+
+    assert (promoters.show(member).made_by, promoters.counts_of(member)["spend_fen"]) == ("spend", 19_800)
+
+
+def test_friends_who_are_brought_count_for_the_tier_and_earn_nothing(alice: str) -> None:
+    some_terms(tiers=[{"name": "a"}, {"name": "b", "invitees": 2}], now=LONG_AGO + 1)
+
+    for _ in range(2):
+        friend = a_friend_of(alice)
+        row = table.get(Binding, Binding.key(friend))
+        assert row is not None
+        for _ in range(2):
+            happens("binding.made", row)
+
+    assert (promoters.show(alice).tier, promoters.counts_of(alice)["invitees"], balance(alice)) == (2, 2, 0)
