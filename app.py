@@ -12,6 +12,7 @@ from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBE
 from chalicelib.checkins import admin as checkins_admin
 from chalicelib.checkins import reminders as checkin_reminders
 from chalicelib.checkins import routes as checkins_routes
+from chalicelib.commissions import withdrawal_admin, withdrawal_mall, withdrawal_routes, withdrawals
 from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, ledger, telemetry
 from chalicelib.coupons import admin as coupons_admin
 from chalicelib.coupons import gifts, grants, packs
@@ -56,6 +57,7 @@ ROOM_JOBS = (
     points_levels.YEAR_JOB,
     points_levels.GIFT_JOB,
     checkin_reminders.JOB,
+    withdrawals.JOB,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
@@ -94,6 +96,9 @@ for room in (
     checkins_admin,
     rewards_routes,
     rewards_admin,
+    withdrawal_routes,
+    withdrawal_mall,
+    withdrawal_admin,
     support_admin,
 ):
     app.register_blueprint(room.api.blueprint)

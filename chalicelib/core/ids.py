@@ -29,6 +29,7 @@ Prefix = Literal[
     "exc",  # exchange of points
     "rwd",  # reward rule
     "gnt",  # grant of a reward
+    "wdr",  # withdrawal: the number of its transfer, which never changes
     "req",  # request, when the gateway gave it no id
 ]
 

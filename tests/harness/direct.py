@@ -113,7 +113,8 @@ class Direct:
         )
         items = [row.to_json()["Attributes"] for row in rows]
         answer = {"Items": items, "Count": len(items), "ScannedCount": scanned}
-        return answer | ({"LastEvaluatedKey": last} if last else {})
+        key = {name: value.to_json() for name, value in (last or {}).items()}
+        return answer | ({"LastEvaluatedKey": key} if key else {})
 
     def _write(self, operation: str, params: Params) -> Params:
         key = params.get("Key") or {name: params["Item"][name] for name in ("pk", "sk")}
@@ -185,7 +186,8 @@ _SUMS = {"+": 1, "-": -1}
 @functools.lru_cache(maxsize=1000)
 def _clauses(expression: str) -> dict[str, list[list[str]]]:
     """``{"SET": [["#0", "=", ":0"], …], "ADD": …}``; moto reads an expression anew, and 20 times as slowly."""
-    words = re.split(r"\b(SET|REMOVE|ADD|DELETE)\b", expression)[1:]
+    whole = re.sub(r"if_not_exists \((\S+), (\S+)\)", r"\1?\2", expression)
+    words = re.split(r"\b(SET|REMOVE|ADD|DELETE)\b", whole)[1:]
     return {
         clause: [action.split() for action in told.split(",")]
         for clause, told in zip(words[::2], words[1::2], strict=True)
@@ -198,6 +200,10 @@ def updated(item: Item, given: Params) -> Item:
     new, clauses = dict(item), _clauses(given["UpdateExpression"])
 
     def value(word: str) -> Params:
+        name, _, default = word.partition("?")
+        if default and names[name] not in item:
+            return value(default)
+        word = name
         found: Params = values[word] if word.startswith(":") else item[names[word]]
         return found
 
