@@ -15,7 +15,7 @@ from chalicelib.checkins import routes as checkins_routes
 from chalicelib.commissions import admin as commissions_admin
 from chalicelib.commissions import months as commission_months
 from chalicelib.commissions import routes as commissions_routes
-from chalicelib.commissions import settling
+from chalicelib.commissions import settling, withdrawal_admin, withdrawal_mall, withdrawal_routes, withdrawals
 from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, ledger, telemetry
 from chalicelib.coupons import admin as coupons_admin
 from chalicelib.coupons import gifts, grants, packs
@@ -62,6 +62,7 @@ ROOM_JOBS = (
     checkin_reminders.JOB,
     settling.JOB,
     commission_months.JOB,
+    withdrawals.JOB,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
@@ -102,6 +103,9 @@ for room in (
     rewards_admin,
     commissions_routes,
     commissions_admin,
+    withdrawal_routes,
+    withdrawal_mall,
+    withdrawal_admin,
     support_admin,
 ):
     app.register_blueprint(room.api.blueprint)

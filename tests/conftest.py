@@ -29,6 +29,7 @@ os.environ.update(
         "SECRET_SESSION_KEYS": '{"test-1":"' + "5e" * 32 + '"}',
         "SECRET_LINK_KEY": "11" * 32,
         "SECRET_MALL_SECRETS": "test-mall-secret",
+        "SECRET_PAYEE_KEYS": '{"test-1":"' + "5e" * 32 + '"}',
         "TIMEZONE": "Asia/Shanghai",
         "POWERTOOLS_METRICS_DISABLED": "true",
         "POWERTOOLS_LOG_LEVEL": "WARNING",

@@ -33,11 +33,22 @@ from chalicelib.checkins import campaigns as checkins
 from chalicelib.checkins import teams
 from chalicelib.checkins.models import Note
 from chalicelib.checkins.schemas import EditCampaign as EditCheckin
-from chalicelib.commissions import promoters, rates, runs
+from chalicelib.commissions import (
+    payees,
+    promoters,
+    rates,
+    runs,
+    sending,
+    withdrawal_applying,
+    withdrawal_terms,
+    withdrawals,
+)
 from chalicelib.commissions import service as commissions
 from chalicelib.commissions import terms as distribution
 from chalicelib.commissions.rules import DistributionTerms, Scope
-from chalicelib.core import cache, clock, config, contract, cursors, due, session, table
+from chalicelib.commissions.withdrawal_applying import Applying
+from chalicelib.commissions.withdrawal_schemas import EditTerms, TellPayee, Withdraw
+from chalicelib.core import cache, clock, config, contract, cursors, due, ledger, session, table
 from chalicelib.core import http as edge
 from chalicelib.core.deliveries import Delivery
 from chalicelib.core.doors import Operator, Role
@@ -145,6 +156,30 @@ POST   /v1/admin/badges                          owner marketing
 PUT    /v1/admin/badges/{badge_id}               owner marketing
 GET    /v1/admin/members/{member_id}/points      owner support finance
 POST   /v1/admin/members/{member_id}/points      owner support
+
+POST   /v1/sandbox/withdrawals/{withdrawal_id}/confirm  anybody
+GET    /v1/me/withdrawals/rules                  member
+POST   /v1/me/withdrawals/quote                  member
+POST   /v1/me/withdrawals                        member
+GET    /v1/me/withdrawals                        member
+GET    /v1/me/withdrawals/statements             member
+GET    /v1/me/withdrawals/{withdrawal_id}        member
+GET    /v1/me/payee                              member
+PUT    /v1/me/payee                              member
+POST   /v1/mall/withdrawals/{withdrawal_id}/outcome  mall
+GET    /v1/admin/withdrawals/settings            owner marketing support finance store
+POST   /v1/admin/withdrawals/settings            owner finance
+GET    /v1/admin/withdrawals                     owner support finance
+GET    /v1/admin/withdrawals.csv                 owner support finance
+GET    /v1/admin/withdrawals/statements          owner support finance
+GET    /v1/admin/withdrawals/statements.csv      owner support finance
+POST   /v1/admin/withdrawals/statements/export   owner finance
+GET    /v1/admin/withdrawals/{withdrawal_id}     owner support finance
+POST   /v1/admin/withdrawals/{withdrawal_id}/approve  owner finance
+POST   /v1/admin/withdrawals/{withdrawal_id}/reject   owner finance
+POST   /v1/admin/withdrawals/{withdrawal_id}/paid     owner finance
+POST   /v1/admin/withdrawals/{withdrawal_id}/failed   owner finance
+POST   /v1/admin/withdrawals/{withdrawal_id}/payee    owner finance
 
 GET    /v1/me                                    member
 PUT    /v1/me                                    member
@@ -392,7 +427,26 @@ _REWARD: Body = {
     "to": "both",
     "give": [{"kind": "points", "amount": 10}],
 }
+_TERMS: Body = {
+    "methods": [
+        {"method": "phone", "gateway": "sandbox", "account": False},
+        {"method": "bank", "gateway": "manual"},
+        {"method": "mall", "gateway": "mall", "account": False},
+    ],
+}
+_ACCOUNT: Body = {"name": "王小明", "number": "6222020200112230", "bank": "ICBC"}
+_PAYEE: Body = {"real_name": "王小明", "id_number": "11010519491231002X"}
+_WITHDRAWAL: Body = {"amount_fen": 500, "method": "phone"}
 SAMPLES: dict[str, Body] = {
+    "POST /v1/me/withdrawals/quote": _WITHDRAWAL,
+    "POST /v1/me/withdrawals": _WITHDRAWAL,
+    "PUT /v1/me/payee": _PAYEE,
+    "POST /v1/mall/withdrawals/{withdrawal_id}/outcome": {"id": "e-2", "type": "withdrawal.paid"},
+    "POST /v1/admin/withdrawals/settings": {**_TERMS, "open_at_once": 2},
+    "POST /v1/admin/withdrawals/statements/export": {"month": "2026-01"},
+    "POST /v1/admin/withdrawals/{withdrawal_id}/reject": {"reason": "no such account"},
+    "POST /v1/admin/withdrawals/{withdrawal_id}/paid": {"reference": "ICBC-1"},
+    "POST /v1/admin/withdrawals/{withdrawal_id}/failed": {"reason": "bounced"},
     "POST /v1/points/exchanges": {"exchange_id": "{exchange_id}"},
     "POST /v1/mall/points/freeze": {**_FROZEN, "mall_order_id": "M-8"},
     "POST /v1/mall/points/spend": {"mall_order_id": "M-7"},
@@ -514,6 +568,15 @@ PATHS = {
     "POST /v1/gifts/{code}/claims": "/v1/gifts/{gift_code}/claims",
     "POST /v1/admin/invites/{plan_id}/off": "/v1/admin/invites/{invite_id}/off",
     **{
+        f"POST /v1/{path}": f"/v1/{path.replace('withdrawal_id', name)}"
+        for path, name in (
+            ("sandbox/withdrawals/{withdrawal_id}/confirm", "awaiting_id"),
+            ("mall/withdrawals/{withdrawal_id}/outcome", "asked_id"),
+            ("admin/withdrawals/{withdrawal_id}/paid", "approved_id"),
+            ("admin/withdrawals/{withdrawal_id}/failed", "approved_id"),
+        )
+    },
+    **{
         route: route.split()[1].replace("campaign_id", "checkin_id")
         for route in DOORS
         if "/checkins/" in route
@@ -526,6 +589,8 @@ QUERIES = {
     "GET /v1/admin/commissions.csv": "promoter_id=mbr_1",
     "GET /v1/admin/orders": "mall_order_id=M-1",
     "GET /v1/admin/orders.csv": "mall_order_id=M-1",
+    "GET /v1/admin/withdrawals": "state=applied",
+    "GET /v1/admin/withdrawals.csv": "state=applied",
 }
 WITH_BODY = sorted(SAMPLES)
 # What products there are the mall knows: of one that nobody has heard of there is nothing to offer, and no 404.
@@ -687,7 +752,8 @@ def stored() -> list[Any]:
 def settle_in(weixin: wechat.Simulator) -> None:
     """The application looks at the embedded store and at this WeChat, and remembers nothing."""
     config.reset()
-    config.override(dynamodb_endpoint="", wechat_url=weixin.url, payment_gateway="sandbox")
+    gateways = {"payment_gateway": "sandbox", "payout_gateways": "sandbox manual mall"}
+    config.override(dynamodb_endpoint="", wechat_url=weixin.url, **gateways)
     cache.clear_all()
 
 
@@ -746,6 +812,7 @@ def planted(port: int) -> World:
             **points_for(alice, carol, owner, now=now),
             **coming_back(carol, owner, now=now),
             **distributing(alice, carol, dora, owner, now=now),
+            **withdrawing(alice, carol, owner, now=now),
         },
     )
 
@@ -951,6 +1018,34 @@ def _earning(buyer: members.Member, number: str, *, now: int) -> str:
     orders.pay(order.order_id, Paid(payment_id=number, amount_fen=9900), now=now)
     commissions.follow(orders.show(order.order_id), cause="order.paid", now=now)
     return commissions.id_of(order.order_id, "L1")
+
+
+def withdrawing(alice: members.Member, carol: members.Member, owner: Operator, *, now: int) -> dict[str, str]:
+    """One withdrawal of Alice's to look at; of Carol's one to pay by hand, one in the sandbox, one in the mall."""
+    for member in (alice, carol):
+        money: dict[str, Any] = {"owner": member.member_id, "book": "money", "reason": "commission"}
+        table.transact(ledger.posted(amount=90_000, cause="settle", now=now, **money))
+    withdrawal_terms.make(msgspec.convert({**_TERMS, "open_at_once": 9}, EditTerms), by=owner, now=now)
+    payees.tell(msgspec.convert(_PAYEE, TellPayee), member_id=alice.member_id, nonce=b"p" * 12, now=now)
+    made = {
+        "approved_id": _applied(carol, {"amount_fen": 700, "method": "bank", "account": _ACCOUNT}, now=now),
+        "awaiting_id": _applied(carol, {"amount_fen": 800, "method": "phone"}, now=now),
+        "asked_id": _applied(carol, {"amount_fen": 900, "method": "mall"}, now=now),
+        "paid_id": _applied(carol, {"amount_fen": 600, "method": "bank", "account": _ACCOUNT}, now=now),
+    }
+    for withdrawal_id in made.values():
+        withdrawals.approve(withdrawal_id, by=owner, now=now)
+    asked, awaiting = (withdrawals.show(made[name]) for name in ("asked_id", "awaiting_id"))
+    sending.begin(asked, now=now)
+    withdrawals.paid_by_hand(made["paid_id"], reference="ICBC-0", tax_fen=None, by=owner, now=now)
+    sending.pay_out(due.Entry(**{name: getattr(awaiting, name) for name in due.Entry.__annotations__}), now)
+    withdrawal_terms.make(msgspec.convert(_TERMS, EditTerms), by=owner, now=now)
+    return {**made, "withdrawal_id": _applied(alice, _WITHDRAWAL, now=now)}
+
+
+def _applied(member: members.Member, body: Body, *, now: int) -> str:
+    who = Applying(member_id=member.member_id, now=now, idempotency_key=json.dumps(body), nonce=b"n" * 12)
+    return withdrawal_applying.apply(msgspec.convert(body, Withdraw), who)[0].withdrawal_id
 
 
 def one_tin(member: members.Member, mall_order_id: str | None = None) -> groupbuys.Buying:
@@ -1611,6 +1706,7 @@ def test_a_list_takes_no_cursor_that_it_did_not_give(route: str, world: World) -
     path = route.split()[1].format(**world.names)
     asked = {"orders": "member_id", "commissions": "promoter_id"}
     query = "?" + "".join(f"{name}={world.carol}&" for word, name in asked.items() if word in path)
+    query = f"?member_id={world.carol}&" if path.endswith(("/orders", "/withdrawals")) else "?"
 
     for name in (path, f"{path}.csv"):
         answer = world.call(route, "owner", path=f"{name}{query}after=forged")
@@ -1632,6 +1728,8 @@ def test_a_list_as_csv_has_the_lines_of_the_list(route: str, world: World) -> No
     path = route.split()[1].format(**world.names)
     query = "?mall_order_id=M-1" if "orders" in path else ""
     query = f"?promoter_id={world.alice}" if path == "/v1/admin/commissions" else query
+    about = f"&member_id={world.carol}" if path.endswith(("/orders", "/withdrawals")) else ""
+    query = f"?limit=100{about}" if route not in WHOLE else ""
 
     items = world.call(route, "owner", path=f"{path}{query}").json["items"]
     answer = world.call(f"{route}.csv", "owner", path=f"{path}.csv{query}")
