@@ -1,6 +1,7 @@
 """The mall's ordinary orders: told by either event, in any order, repeated; paid, given back in parts, and owed."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import permutations
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from chalicelib.core import due, facts, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import AppError
+from chalicelib.groupbuys import ending
 from chalicelib.groupbuys import service as groupbuys
 from chalicelib.orders import mall
 from chalicelib.orders import service as orders
@@ -69,7 +71,7 @@ def test_in_whatever_order_it_is_told_and_twice_it_comes_to_the_same(
     store: Store, course: tuple[str, ...]
 ) -> None:
     number = a_number()
-    say = {
+    say: dict[str, Callable[[], Any]] = {
         "created": lambda: tell("order.created", number, id="e1", **bought()),
         "paid": lambda: tell("order.paid", number, id="e2", payment_id="wx_1", **bought()),
         "refunded": lambda: tell("order.refunded", number, id="e3", refund_id="R1", amount_fen=900),
@@ -96,7 +98,7 @@ def test_what_says_nothing_of_lines_and_member_is_as_it_was() -> None:
     assert not tell("order.created", number).handled
     assert not tell("order.cancelled", number).handled
     for kind in ("order.paid", "order.refunded", "order.completed", "aftersale.opened"):
-        assert refusal(lambda kind=kind: tell(kind, number, payment_id="wx_1", goods_fen=8900)) == (
+        assert refusal(partial(tell, kind, number, payment_id="wx_1", goods_fen=8900)) == (
             "order_not_known",
             None,
         )
@@ -254,14 +256,10 @@ def test_a_part_that_cannot_be_is_named_and_changes_nothing(what: dict[str, Any]
 
 
 def test_all_of_it_ends_the_order_by_lines_or_not() -> None:
-    ends = [
-        back(paid(who=who), **what)
-        for who, what in {
-            "a": {},
-            "b": {"amount_fen": 8900},
-            "c": {"lines": [{"line_id": "1", "amount_fen": 6000}, {"line_id": "2", "amount_fen": 2900}]},
-        }.items()
-    ]
+    lines = [{"line_id": "1", "amount_fen": 6000}, {"line_id": "2", "amount_fen": 2900}]
+    ways: list[dict[str, Any]] = [{}, {"amount_fen": 8900}, {"lines": lines}]
+
+    ends = [back(paid(), **way) for way in ways]
 
     assert {(order.state, order.refunded_fen) for order in ends} == {("refunded", 8900)}
     assert [net(order) for order in ends] == [{"1": 0, "2": 0}] * 3
@@ -388,6 +386,17 @@ def test_who_fails_to_react_holds_up_no_money_and_hears_of_it_later(
 
     assert ("late", "paid") in heard
     assert books(store.client)["dead_letter"] == 0
+
+
+def test_a_group_that_ends_at_once_lets_its_payments_be_told_first(heard: list[tuple[str, str]]) -> None:
+    group = open_paid_group(a_campaign(), payers=2)
+
+    ending.end(group.group_id, back=ending.EXPIRED, now=NOW)
+    assert heard == [("order.paid", "paid")] * 2
+    due.run(job=orders.REFUND_JOB, worker="w", now=NOW, seconds=30)
+    caught_up(now=NOW)
+
+    assert heard[2:] == [("order.refunding", "refunding")] * 2 + [("order.refunded", "refunded")] * 2
 
 
 def test_a_part_that_the_house_gives_back_is_told_before_the_gateway_is_asked(
