@@ -136,8 +136,7 @@ def _under_way(row: Withdrawal, standing: Standing) -> None:
     then = due.emptied() if at is None else due.moved(job=JOB, pk=row.pk, at=at)
     if standing.confirm_by is not None:
         then = [*then, Withdrawal.confirm_by.set(standing.confirm_by)]
-    unmoved = Withdrawal.due_at == row.due_at
-    _unless_ended(withdrawals.moved(row, to=standing.state, then=then).also(unmoved))
+    _unless_ended(withdrawals.moved(row, to=standing.state, then=then))
 
 
 def _unless_ended(write: Write) -> None:

@@ -143,11 +143,8 @@ def apply(asked: Withdraw, who: Applying) -> tuple[Withdrawal, bool]:
         try:
             table.transact(_applying(row, here, terms))
             return row, True
-        except table.Taken as first:
-            if who.idempotency_key or _same(first.row, asked, now=who.now):
-                return _first(first.row, asked, now=who.now), False
-        except Stale:
-            continue
+        except (table.Taken, Stale):
+            continue  # the repeat, or somebody else, was first: what is there now says which
     raise Busy
 
 

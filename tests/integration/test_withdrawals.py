@@ -209,9 +209,13 @@ def test_what_is_given_back_is_given_back_to_the_day_and_the_month_too() -> None
     assert first.tax_fen == 640_00
     tell(sent(first), "failed", reason="no such account")
 
-    second = withdraw(500_000)
+    second = withdraw(200_000)
+    withdrawals.reject(second.withdrawal_id, reason="no", by=OWNER, now=NOW)
 
-    assert (second.tax_fen, balance()) == (800_00, (15_000_00, 5_000_00))
+    third = withdraw(500_000)
+
+    assert (second.tax_fen, third.tax_fen) == (240_00, 800_00)
+    assert balance() == (15_000_00, 5_000_00)
 
 
 def test_a_month_in_parts_is_withheld_as_the_month_in_one() -> None:
@@ -512,6 +516,9 @@ def test_what_is_told_otherwise_afterwards_moves_nothing_until_a_person_says_so(
         stuck.settle(stuck_id=found.id, how=how, reason="looked up", by=OWNER, now=NOW)
     assert stuck.listed(limit=10)[0] == []
     assert before.state == ended
+    with pytest.raises(withdrawals.WithdrawalOver):
+        tell(row, told if how == "stands" else ended)
+    assert stuck.listed(limit=10)[0] == []  # it was decided
     if how == "stands":
         assert (again(row).state, balance()) == (ended, has)
     else:
@@ -559,20 +566,20 @@ def test_what_is_sent_in_another_month_is_taxed_and_told_there() -> None:
     terms(open_at_once=3, tax=MONTHLY)
     earn(20_000_00)
     known()
-    first, second = (withdraw(800_00, key=key) for key in "ab")
-    assert (first.tax_fen, second.tax_fen) == (0, 160_00)
+    first, second = (withdraw(fen, key=str(fen)) for fen in (3_000_00, 800_00))
+    assert (first.tax_fen, second.tax_fen) == (440_00, 160_00)
     third = withdraw(800_00, key="c", now=FEBRUARY)
     assert third.tax_fen == 0
 
     sent_second = sent(second, now=FEBRUARY)  # the second payment of February, and so of ¥1,600
     assert (sent_second.month, sent_second.tax_fen, sent_second.net_fen) == ("2026-02", 160_00, 640_00)
-    assert sent(first, now=FEBRUARY + 60).tax_fen == 160_00
+    assert sent(first, now=FEBRUARY + 60).tax_fen == 576_00  # ¥736 of ¥4,600
     for row in (first, second):
         tell(row, "paid", now=FEBRUARY + 90)
 
     (february,) = withdrawal_routes.list_statements(called(ALICE, now=FEBRUARY), Listing()).items
-    assert (february.month, february.withdrawals, february.amount_fen) == ("2026-02", 2, 1_600_00)
-    assert (february.tax_fen, february.net_fen) == (320_00, 1_280_00)
+    assert (february.month, february.withdrawals, february.amount_fen) == ("2026-02", 2, 3_800_00)
+    assert (february.tax_fen, february.net_fen) == (736_00, 3_064_00)
 
 
 def test_a_months_statement_is_for_the_member_and_for_finance() -> None:
@@ -714,6 +721,7 @@ def test_mine_are_listed_newest_first_and_the_last_at_once(store: Store) -> None
 
     found = [one.withdrawal_id for one in (*first.items, *rest.items)]
     assert found == [row.withdrawal_id for row in reversed(rows)]
+    assert len(withdrawal_routes.list_mine(called(ALICE), Listing(limit=1)).items) == 1
 
 
 def test_what_the_index_does_not_have_yet_is_in_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -727,6 +735,17 @@ def test_what_the_index_does_not_have_yet_is_in_the_list(monkeypatch: pytest.Mon
     shown = withdrawal_routes.list_mine(called(ALICE), Listing())
 
     assert [one.withdrawal_id for one in shown.items] == [row.withdrawal_id, old.withdrawal_id]
+
+
+def test_what_the_index_says_late_is_not_in_the_list_of_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    terms()
+    earn(300_00)
+    row = withdraw(200_00)
+    late = table.chained("rank", withdrawals.boards_of("applied"), limit=10)
+    approve(row)
+    monkeypatch.setattr(table, "chained", lambda *_, **__: late)
+
+    assert withdrawals.of_state("applied", limit=10, after=None).rows == []
 
 
 def test_somebody_elses_is_not_there() -> None:
@@ -778,6 +797,12 @@ def test_how_it_ended_is_owed_to_whoever_reacts(store: Store, monkeypatch: pytes
     caught_up(now=NOW)
     assert told == [(row.withdrawal_id, 100_00)]
     assert again(row).due_at is None
+
+    third = sent(withdraw(50_00, key="c"))
+    tell(third, "paid")
+    with pytest.raises(withdrawals.WithdrawalOver):
+        tell(third, "failed")  # takes the slot in which the fact is owed
+    assert told[1:] == [(third.withdrawal_id, 50_00)]
 
 
 def test_every_step_is_a_fact(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
