@@ -40,6 +40,8 @@ from chalicelib.points import admin as points_admin
 from chalicelib.points import levels as points_levels
 from chalicelib.points import mall as points_mall
 from chalicelib.points import routes as points_routes
+from chalicelib.reconciling import admin as reconciling_admin
+from chalicelib.reconciling import service as reconciling
 from chalicelib.rewards import admin as rewards_admin
 from chalicelib.rewards import routes as rewards_routes
 from chalicelib.sessions import mall as sessions_mall
@@ -63,6 +65,7 @@ ROOM_JOBS = (
     settling.JOB,
     commission_months.JOB,
     withdrawals.JOB,
+    reconciling.JOB,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
@@ -107,6 +110,7 @@ for room in (
     withdrawal_mall,
     withdrawal_admin,
     support_admin,
+    reconciling_admin,
 ):
     app.register_blueprint(room.api.blueprint)
 
@@ -140,6 +144,7 @@ def expire_groups(event: CloudWatchEvent) -> None:
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def run_room_jobs(event: CloudWatchEvent) -> None:
     """What the rooms have due besides."""
+    reconciling.plan(now=clock.now())
     due.run_each(jobs=ROOM_JOBS, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
 
 

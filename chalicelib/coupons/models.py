@@ -86,11 +86,13 @@ class Terms(Row, discriminator="coupon_terms"):
 class Stock(Row, discriminator="coupon_stock"):
     """One shard of a template's units; it carries all that its own condition needs.
 
-    ``left`` is not there when the stock is unlimited; ``issued`` is what was taken and not given back.
+    ``left`` is not there when the stock is unlimited; ``issued`` is what was taken and not given back, ``put`` what
+    was ever put in.
     """
 
     template_id = UnicodeAttribute()
     left = IntAttribute(null=True)
+    put = IntAttribute(null=True)
     issued = IntAttribute()
     on = BooleanAttribute()
     claim_from = IntAttribute()
@@ -105,7 +107,8 @@ class Stock(Row, discriminator="coupon_stock"):
 class Coupon(Row, discriminator="coupon"):
     """One member's piece. ``value_fen`` is its own worth where a pack's piece has another than its template.
 
-    ``order_ref`` is what holds or has used it: an order of the mall, or a code shown in the shop.
+    ``order_ref`` is what holds or has used it: an order of the mall, or a code shown in the shop. ``unit_back``:
+    its unit went back to the stock when it was taken away.
     """
 
     FACTS = {
@@ -138,6 +141,7 @@ class Coupon(Row, discriminator="coupon"):
     used_at = IntAttribute(null=True)
     gift_code = UnicodeAttribute(null=True)
     gifts = IntAttribute(null=True)
+    unit_back = BooleanAttribute(null=True)
 
     @staticmethod
     def key(member_id: str, coupon_id: str) -> Key:

@@ -262,6 +262,7 @@ def _make_stock(campaign: Campaign, given: EditCampaign) -> None:
             campaign_id=campaign.campaign_id,
             sku_id=sku.sku_id,
             left=units,
+            put=units,
             on=True,
             edition=0,
             starts_at=campaign.starts_at,
@@ -419,6 +420,7 @@ def add_stock(campaign_id: str, *, sku_id: str, units: int, making: Making) -> d
         Stock,
         Stock.key(campaign_id, sku_id, k),
         Stock.left.add(units),
+        Stock.put.add(units),
         when=enough,
         refuse=lambda _: refusal,
     )

@@ -73,11 +73,12 @@ class Campaign(Row, discriminator="groupbuy"):
 
 
 class Stock(Row, discriminator="groupbuy_stock"):
-    """One shard of one SKU's units; it carries all that its own condition needs."""
+    """One shard of one SKU's units, with all that its own condition needs; ``put`` is what was ever put in."""
 
     campaign_id = UnicodeAttribute()
     sku_id = UnicodeAttribute()
     left = IntAttribute()
+    put = IntAttribute(null=True)
     on = BooleanAttribute()
     edition = IntAttribute()
     starts_at = IntAttribute()

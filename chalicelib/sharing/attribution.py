@@ -316,8 +316,18 @@ def _used(by: By, member_id: str) -> list[Write]:
 # --- operators ----------------------------------------------------------------------------------------------
 
 
-def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, now: int) -> Binding | None:
+def move(
+    member_id: str,
+    *,
+    promoter_id: str | None,
+    reason: str,
+    by: Operator,
+    now: int,
+    bound_at: int | None = None,
+) -> Binding | None:
     """An operator gives a customer to a promoter, or to nobody; what was is kept, made orders stay as they are.
+
+    ``bound_at``: since when they have been, where another system bound them; their window began then.
 
     Raises:
         NotFound: no such member or promoter. SelfReferral, WouldCircle, ChainTooLong: it would be wrong.
@@ -334,7 +344,7 @@ def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, 
         if _owes(held, now=now):
             continue
         try:
-            moved = _moved(member_id, held, promoter_id, now=now)
+            moved = _moved(member_id, held, promoter_id, bound_at=bound_at or now, now=now)
             above = _walk(member_id, promoter_id) if promoter_id else []
             audit = operators.recorded(
                 by=by,
@@ -365,7 +375,9 @@ def _moved_from(held: Binding | None, *, to: str | None, now: int) -> list[Write
     return touches.left(held, to=to, reason="moved" if holds(held, now=now) else "window_over", now=now)
 
 
-def _moved(member_id: str, held: Binding | None, promoter_id: str | None, *, now: int) -> Binding:
+def _moved(
+    member_id: str, held: Binding | None, promoter_id: str | None, *, bound_at: int, now: int
+) -> Binding:
     pk, sk = Binding.key(member_id)
     rev = held.rev + 1 if held else 1
     policy = policies.current(now=now)
@@ -377,10 +389,10 @@ def _moved(member_id: str, held: Binding | None, promoter_id: str | None, *, now
         member_id=member_id,
         promoter_id=promoter_id or (held.promoter_id if held else ""),
         policy=policy.n,
-        bound_at=now,
+        bound_at=bound_at,
         cause="operator",
-        expires_at=policies.terms(policy).expires_at(now) if promoter_id else None,
-        **(customers(promoter_id, member_id, at=now) if promoter_id else {}),
+        expires_at=policies.terms(policy).expires_at(bound_at) if promoter_id else None,
+        **(customers(promoter_id, member_id, at=bound_at) if promoter_id else {}),
     )
 
 

@@ -3,7 +3,8 @@
     members    external_id, openid, unionid (one of them), program_id, registered_at, nickname, avatar_url, tags
     points     member, points, growth, makeup_card, freeze_card: opening balances, once for a member and book
     coupons    member, template_id, ref: a coupon of a template that is on, once for member, template and ref
-    bindings   member, promoter: whose customer a member is, who is nobody's yet
+    bindings   member, promoter, bound_at: whose customer a member is, who is nobody's yet, and since when
+    promoters  member, tier: who earns from now on
 
 ``member`` is the mall's external_id, or our own id (mbr_…). Members who are brought over are not new: nothing is
 given for it, and nobody is told. Points last as if earned now; a level that is reached brings what it brings.
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Generic
 
 import msgspec
 
+from chalicelib.commissions import promoters, terms
 from chalicelib.core import config, ledger, table
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import NotFound
@@ -28,7 +30,7 @@ from chalicelib.members import service as members
 from chalicelib.members.schemas import HttpsUrl, Id, Proof, Tag
 from chalicelib.members.service import Brought
 from chalicelib.points import service as points
-from chalicelib.sharing import attribution
+from chalicelib.sharing import attribution, policies
 from infra.imports.sheets import L, Line
 
 Amount = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
@@ -297,31 +299,77 @@ def _grant(member_id: str, values: CouponLine, asked: Asked) -> Callable[[], obj
 
 
 class BindingLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose customer a member is."""
+    """Whose customer a member is, and since when; today, unless said."""
 
     member: Proof
     promoter: Proof
+    bound_at: date | None = None
 
 
 def look_at_bindings(lines: Lines[BindingLine], asked: Asked) -> Iterable[Found]:
     """Who is somebody's already stays theirs; a circle of promoters is refused when it is written."""
     people = _people([name for _, values in _good(lines) for name in (values.member, values.promoter)])
     times = Counter(people.get(values.member) for _, values in _good(lines))
+    policy = policies.terms(policies.current(now=asked.now))
     for line, values in _good(lines):
         wrong = _wrong_person(values.member, people, times) or _wrong_person(values.promoter, people)
         member_id, promoter_id = people.get(values.member, ""), people.get(values.promoter, "")
+        at = asked.now if values.bound_at is None else _began(values.bound_at)
         held = None if wrong else attribution.binding(member_id, now=asked.now)
-        if wrong is None and member_id == promoter_id:
-            wrong = "nobody is their own promoter"
-        if wrong is None and held is not None and held.promoter_id != promoter_id:
-            wrong = f"they are the customer of {held.promoter_id}; move them by hand"
-        yield _found(line, wrong=wrong, there=held is not None, write=_bind(member_id, promoter_id, asked))
+        reasons = {
+            "nobody is their own promoter": member_id == promoter_id,
+            "bound_at is in the future": at > asked.now,
+            "the window of such a binding is over by now": (policy.expires_at(at) or asked.now + 1)
+            <= asked.now,
+            f"they are the customer of {held.promoter_id if held else ''}; move them by hand": (
+                held is not None and held.promoter_id != promoter_id
+            ),
+        }
+        wrong = wrong or next((reason for reason, holds in reasons.items() if holds), None)
+        write = _bind(member_id, promoter_id, at, asked)
+        yield _found(line, wrong=wrong, there=held is not None, write=write)
 
 
-def _bind(member_id: str, promoter_id: str, asked: Asked) -> Callable[[], object]:
+def _bind(member_id: str, promoter_id: str, at: int, asked: Asked) -> Callable[[], object]:
     return lambda: attribution.move(
-        member_id, promoter_id=promoter_id, reason="imported", by=asked.by, now=asked.now
+        member_id, promoter_id=promoter_id, reason="imported", by=asked.by, now=asked.now, bound_at=at
     )
+
+
+# --- promoters ----------------------------------------------------------------------------------------------
+
+
+class PromoterLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A member who earns from now on, on this tier."""
+
+    member: Proof
+    tier: Annotated[int, msgspec.Meta(ge=1, le=20)] | None = None
+
+
+def look_at_promoters(lines: Lines[PromoterLine], asked: Asked) -> Iterable[Found]:
+    """Who is a promoter already stays one, and gets the tier that is said; who was suspended stays so."""
+    people = _people([values.member for _, values in _good(lines)])
+    times = Counter(people.get(values.member) for _, values in _good(lines))
+    tiers = len(terms.in_force(now=asked.now).tiers)
+    for line, values in _good(lines):
+        wrong, member_id = _wrong_person(values.member, people, times), people.get(values.member, "")
+        before = None if wrong else promoters.find(member_id)
+        if before is not None and before.state == "suspended":
+            wrong = "they are suspended"
+        if values.tier is not None and values.tier > max(1, tiers):
+            wrong = wrong or f"there is no tier {values.tier}"
+        active = before is not None and before.state == "active"
+        there = active and before is not None and values.tier in (None, before.tier)
+        yield _found(line, wrong=wrong, there=there, write=_promote(member_id, values.tier, asked))
+
+
+def _promote(member_id: str, tier: int | None, asked: Asked) -> Callable[[], object]:
+    def write() -> None:
+        promoters.assign(member_id, by=asked.by, now=asked.now)
+        if tier is not None:
+            promoters.set_tier(member_id, tier=tier, reason="imported", by=asked.by, now=asked.now)
+
+    return write
 
 
 KINDS: dict[str, Kind[Any]] = {
@@ -329,4 +377,5 @@ KINDS: dict[str, Kind[Any]] = {
     "points": Kind(line=PointsLine, look=look_at_points),
     "coupons": Kind(line=CouponLine, look=look_at_coupons),
     "bindings": Kind(line=BindingLine, look=look_at_bindings),
+    "promoters": Kind(line=PromoterLine, look=look_at_promoters),
 }

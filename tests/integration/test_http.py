@@ -53,6 +53,7 @@ from chalicelib.core import http as edge
 from chalicelib.core.deliveries import Delivery
 from chalicelib.core.doors import Operator, Role
 from chalicelib.core.errors import Busy
+from chalicelib.core.ledger import Account
 from chalicelib.coupons import codes, gifts, grants, invites, packs, plans, rules, templates, using
 from chalicelib.coupons import service as coupons
 from chalicelib.coupons.schemas import EditInvite, EditPlan, GrantPart, MakeCodes, MakeTemplate
@@ -70,6 +71,7 @@ from chalicelib.orders.service import Paid
 from chalicelib.points import badges, checkout, exchanges
 from chalicelib.points import service as points
 from chalicelib.points.schemas import AddBadge, AddExchange, FreezePoints
+from chalicelib.reconciling import service as reconciling
 from chalicelib.rewards import service as rewards
 from chalicelib.rewards.rules import RewardTerms
 from chalicelib.sharing import attribution, visits
@@ -258,6 +260,10 @@ GET    /v1/admin/stuck.csv                       owner support finance
 POST   /v1/admin/stuck/{stuck_id}/retry          owner support finance
 POST   /v1/admin/stuck/{stuck_id}/settle         owner support finance
 POST   /v1/admin/stuck/{stuck_id}/cancel         owner support finance
+GET    /v1/admin/drifts                          owner support finance
+GET    /v1/admin/drifts.csv                      owner support finance
+GET    /v1/admin/reconciliations                 owner support finance
+GET    /v1/admin/reconciliations.csv             owner support finance
 GET    /v1/admin/deliveries                      owner support finance
 GET    /v1/admin/deliveries.csv                  owner support finance
 GET    /v1/admin/members/{member_id}/timeline    owner support finance
@@ -789,6 +795,25 @@ def planted(port: int) -> World:
     members.edit(member_id=alice.member_id, nickname="阿丽", avatar_url=None)
     members.block(member_id=bob.member_id, reason="spam", by=owner, now=now)
     code = things(alice, owner, now=now)
+    names = {
+        "code": code,
+        "member_id": carol.member_id,
+        "program_id": "demo",
+        "product_id": "tea",
+        "card_id": "product.~.~",
+        "reward_id": rewards.make(
+            msgspec.convert(_REWARD, RewardTerms), state="off", making=rewards.Making(by=owner, now=now)
+        ).rule_id,
+        "stuck_id": stuck(now=now),
+        **group_buying(alice, carol, dora, owner, now=now),
+        **bringing(alice, carol, dora, now=now),
+        **couponing(alice, carol, owner, now=now),
+        **points_for(alice, carol, owner, now=now),
+        **coming_back(carol, owner, now=now),
+        **distributing(alice, carol, dora, owner, now=now),
+        **withdrawing(alice, carol, owner, now=now),
+    }
+    proving(alice.member_id, now=now)
     return World(
         port=port,
         alice=alice.member_id,
@@ -796,24 +821,7 @@ def planted(port: int) -> World:
         carol=carol.member_id,
         code=code,
         bearers=bearers(alice, bob, now=now),
-        names={
-            "code": code,
-            "member_id": carol.member_id,
-            "program_id": "demo",
-            "product_id": "tea",
-            "card_id": "product.~.~",
-            "reward_id": rewards.make(
-                msgspec.convert(_REWARD, RewardTerms), state="off", making=rewards.Making(by=owner, now=now)
-            ).rule_id,
-            "stuck_id": stuck(now=now),
-            **group_buying(alice, carol, dora, owner, now=now),
-            **bringing(alice, carol, dora, now=now),
-            **couponing(alice, carol, owner, now=now),
-            **points_for(alice, carol, owner, now=now),
-            **coming_back(carol, owner, now=now),
-            **distributing(alice, carol, dora, owner, now=now),
-            **withdrawing(alice, carol, owner, now=now),
-        },
+        names=names,
     )
 
 
@@ -1046,6 +1054,16 @@ def withdrawing(alice: members.Member, carol: members.Member, owner: Operator, *
 def _applied(member: members.Member, body: Body, *, now: int) -> str:
     who = Applying(member_id=member.member_id, now=now, idempotency_key=json.dumps(body), nonce=b"n" * 12)
     return withdrawal_applying.apply(msgspec.convert(body, Withdraw), who)[0].withdrawal_id
+
+
+def proving(member_id: str, *, now: int) -> None:
+    """The books of a day, and an account that was bent."""
+    bent = Account.balance.add(1)
+    table.apply(table.update(Account, Account.key(member_id, "points"), bent, refuse=KeyError))
+    reconciling.plan(now=now - clock.DAY)
+    due.run(job=reconciling.JOB, worker="night", now=now, seconds=30)
+    straight = Account.balance.add(-1)
+    table.apply(table.update(Account, Account.key(member_id, "points"), straight, refuse=KeyError))
 
 
 def one_tin(member: members.Member, mall_order_id: str | None = None) -> groupbuys.Buying:

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from chalicelib.commissions import promoters
 from chalicelib.core import facts, ledger
+from chalicelib.core.clock import DAY
 from chalicelib.coupons import service as coupons
 from chalicelib.members import rules
 from chalicelib.members import service as members
-from chalicelib.sharing import attribution
+from chalicelib.sharing import attribution, policies
+from chalicelib.sharing.schemas import EditPolicy
 from infra.imports import kinds
 from infra.imports.__main__ import main
 from infra.local.clients import Store
@@ -182,6 +185,35 @@ def test_bindings_are_of_who_is_nobodys_and_a_circle_is_refused_by_line(bring: I
     assert (code, "nobody is their own promoter" in said) == (1, True)
 
 
+def test_a_binding_keeps_its_day_and_one_whose_window_is_over_is_wrong(bring: Import) -> None:
+    bring("members", PEOPLE, "--apply")
+    policies.make(EditPolicy(mode="first_window", window_days=30), by=OWNER, now=NOW - DAY)
+
+    assert bring("bindings", "member,promoter,bound_at\nu-1,u-2,2025-12-20\n", "--apply")[0] == 0
+    code, _, said = bring("bindings", "member,promoter,bound_at\nu-2,u-1,2025-11-01\n")
+
+    held = attribution.binding(who("u-1"), now=NOW)
+    assert held is not None and held.bound_at == 1_766_160_000
+    assert held.expires_at == held.bound_at + 30 * DAY
+    assert (code, "line 2: the window of such a binding is over" in said) == (1, True)
+
+
+def test_promoters_earn_from_now_on_and_keep_their_tier(bring: Import, store: Store) -> None:
+    bring("members", PEOPLE, "--apply")
+    text = "member,tier\nu-1,1\nu-2,\n"
+
+    for _ in range(2):
+        assert bring("promoters", text, "--apply")[0] == 0
+
+    assert [promoters.show(who(one)).state for one in ("u-1", "u-2")] == ["active", "active"]
+    assert len([row for row in books(store.client).of("audit") if row["action"] == "promoter.assigned"]) == 2
+    promoters.move(who("u-2"), step="suspend", reason="spam", by=OWNER, now=NOW)
+    code, _, said = bring("promoters", text, "--apply")
+    assert (code, "line 3: they are suspended" in said) == (1, True)
+    code, _, said = bring("promoters", "member,tier\nu-1,9\n", "--apply")
+    assert (code, "line 2: there is no tier 9" in said) == (1, True)
+
+
 def test_what_broke_off_is_done_by_saying_it_again(
     bring: Import, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
@@ -202,4 +234,4 @@ def test_a_file_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) ->
     assert main(["members", "none.csv"]) == 1
 
     assert "none.csv cannot be read" in capsys.readouterr().err
-    assert set(kinds.KINDS) == {"members", "points", "coupons", "bindings"}
+    assert set(kinds.KINDS) == {"members", "points", "coupons", "promoters", "bindings"}
