@@ -19,6 +19,8 @@ from chalicelib.commissions.withdrawal_schemas import (
     StatementQuery,
     TermsAnswer,
     TermsList,
+    TermsMade,
+    WithdrawalNow,
 )
 from chalicelib.core import config, cursors, doors, sheets
 from chalicelib.core.errors import Busy, Invalid, NotFound
@@ -41,9 +43,10 @@ def list_terms(call: Call) -> TermsList:
 
 
 @api.post("/v1/admin/withdrawals/settings", door=_FINANCE, status=201, refuses=[Invalid, Busy])
-def make_terms(call: Call, body: EditTerms) -> TermsAnswer:
+def make_terms(call: Call, body: EditTerms) -> TermsMade:
     """The next version; what was applied for keeps its own."""
-    return _terms(withdrawal_terms.make(body, by=call.operator, now=call.now))
+    made = _terms(withdrawal_terms.make(body, by=call.operator, now=call.now))
+    return TermsMade(**msgspec.structs.asdict(made), now=call.now)
 
 
 def _terms(version: withdrawal_terms.Version) -> TermsAnswer:
@@ -68,9 +71,9 @@ def find(call: Call, query: FindWithdrawals) -> Items[AdminWithdrawal]:
 
 
 @api.get("/v1/admin/withdrawals/{withdrawal_id}", door=_READERS, refuses=[NotFound])
-def show(call: Call, withdrawal_id: str) -> AdminWithdrawal:
+def show(call: Call, withdrawal_id: str) -> WithdrawalNow:
     """One withdrawal."""
-    return _admin(withdrawals.show(withdrawal_id))
+    return _as_it_is(withdrawals.show(withdrawal_id), now=call.now)
 
 
 def _admin(row: Withdrawal) -> AdminWithdrawal:
@@ -80,14 +83,18 @@ def _admin(row: Withdrawal) -> AdminWithdrawal:
     return AdminWithdrawal(**told, **own)
 
 
+def _as_it_is(row: Withdrawal, *, now: int) -> WithdrawalNow:
+    return WithdrawalNow(**msgspec.structs.asdict(_admin(row)), now=now)
+
+
 @api.post(
     "/v1/admin/withdrawals/{withdrawal_id}/approve",
     door=_FINANCE,
     refuses=[NotFound, withdrawals.WithdrawalOver, Busy],
 )
-def approve(call: Call, withdrawal_id: str) -> AdminWithdrawal:
+def approve(call: Call, withdrawal_id: str) -> WithdrawalNow:
     """Let it be paid."""
-    return _admin(withdrawals.approve(withdrawal_id, by=call.operator, now=call.now))
+    return _as_it_is(withdrawals.approve(withdrawal_id, by=call.operator, now=call.now), now=call.now)
 
 
 @api.post(
@@ -95,10 +102,10 @@ def approve(call: Call, withdrawal_id: str) -> AdminWithdrawal:
     door=_FINANCE,
     refuses=[NotFound, withdrawals.WithdrawalOver, Busy],
 )
-def reject(call: Call, withdrawal_id: str, body: Rejected) -> AdminWithdrawal:
+def reject(call: Call, withdrawal_id: str, body: Rejected) -> WithdrawalNow:
     """Do not pay it; the member reads why, and has the money back."""
     row = withdrawals.reject(withdrawal_id, reason=body.reason, by=call.operator, now=call.now)
-    return _admin(row)
+    return _as_it_is(row, now=call.now)
 
 
 @api.post(
@@ -106,12 +113,12 @@ def reject(call: Call, withdrawal_id: str, body: Rejected) -> AdminWithdrawal:
     door=_FINANCE,
     refuses=[NotFound, Invalid, withdrawals.NotByHand, withdrawals.WithdrawalOver, Busy],
 )
-def paid(call: Call, withdrawal_id: str, body: PaidByHand) -> AdminWithdrawal:
+def paid(call: Call, withdrawal_id: str, body: PaidByHand) -> WithdrawalNow:
     """It was paid by hand, under this number of the bank's."""
     row = withdrawals.paid_by_hand(
         withdrawal_id, reference=body.reference, tax_fen=body.tax_fen, by=call.operator, now=call.now
     )
-    return _admin(row)
+    return _as_it_is(row, now=call.now)
 
 
 @api.post(
@@ -119,10 +126,10 @@ def paid(call: Call, withdrawal_id: str, body: PaidByHand) -> AdminWithdrawal:
     door=_FINANCE,
     refuses=[NotFound, withdrawals.NotByHand, withdrawals.WithdrawalOver, Busy],
 )
-def failed(call: Call, withdrawal_id: str, body: Rejected) -> AdminWithdrawal:
+def failed(call: Call, withdrawal_id: str, body: Rejected) -> WithdrawalNow:
     """It could not be paid by hand; the member has the money back."""
     row = withdrawals.failed_by_hand(withdrawal_id, reason=body.reason, by=call.operator, now=call.now)
-    return _admin(row)
+    return _as_it_is(row, now=call.now)
 
 
 @api.post("/v1/admin/withdrawals/{withdrawal_id}/payee", door=_FINANCE, refuses=[NotFound])

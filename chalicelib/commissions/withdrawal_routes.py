@@ -89,8 +89,10 @@ def quote(call: Call, body: AskWithdrawal) -> Quote:
     ],
 )
 def apply(call: Call, body: Withdraw) -> Reply[WithdrawalAnswer]:
-    """Withdraw: the amount is frozen at once; said again under the same Idempotency-Key, or while it is the one
-    that may be open, the same."""
+    """Withdraw an amount, which is frozen at once.
+
+    Said again under the same Idempotency-Key, or while it is the one that may be open, it is the same.
+    """
     who = applying.Applying(
         member_id=call.member_id,
         now=call.now,

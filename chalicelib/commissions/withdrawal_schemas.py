@@ -75,6 +75,12 @@ class TermsAnswer(EditTerms, frozen=True, kw_only=True):
     made_at: int
 
 
+class TermsMade(TermsAnswer, frozen=True, kw_only=True):
+    """The version that was made."""
+
+    now: int
+
+
 class TermsList(msgspec.Struct, frozen=True, kw_only=True):
     """The versions, newest first."""
 
@@ -223,6 +229,12 @@ class AdminWithdrawal(msgspec.Struct, frozen=True, kw_only=True):
     told: str | None
     attempts: int
     last_error: str | None
+
+
+class WithdrawalNow(AdminWithdrawal, frozen=True, kw_only=True):
+    """A withdrawal as it is now."""
+
+    now: int
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
