@@ -41,7 +41,18 @@ pytest.register_assert_rewrite("tests.store_contract", "tests.pump_contract")
 
 import app  # noqa: E402, F401 - every test stands in the whole house: who reacts does not hang on what ran before
 
-_no_engine = pytest.StashKey[str]()
+_NO_ENGINE = "no engine: "
+
+
+TOGETHER = ("e2e", "packaging")
+"""Folders whose files share what takes long to make: a running stack, the packages."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the processes that `make test` runs, each takes whole files, or a whole folder that stands together."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
 
 
 @pytest.fixture
@@ -73,18 +84,18 @@ def store(embedded_store: Store) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="session")
-def engine_store(request: pytest.FixtureRequest) -> Iterator[Store]:
+def engine_store() -> Iterator[Store]:
     """DynamoDB Local for the session; tests ask for ``engine``."""
     from infra.local import engine, tables
 
     able = engine.available()
     if not able:
-        _go_without(request.config, able.reason)
+        _go_without(able.reason)
     with contextlib.ExitStack() as running:
         try:
             endpoint = running.enter_context(engine.running())
         except engine.Unavailable as missing:
-            _go_without(request.config, str(missing))
+            _go_without(str(missing))
         there = Store(endpoint=endpoint)
         tables.create(there.client)
         yield there
@@ -97,19 +108,19 @@ def engine(engine_store: Store) -> Iterator[Store]:
         yield engine_store
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say it once and loudly when the real engine was not there."""
-    reason = config.stash.get(_no_engine, "")
+    told = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
+    reason = next((one.partition(_NO_ENGINE)[2].rstrip("')") for one in told if _NO_ENGINE in one), "")
     if reason:
         line = f"ENGINE TESTS SKIPPED: {reason} The races ran on the embedded store alone."
         terminalreporter.write_line(line, red=True, bold=True)
 
 
-def _go_without(config: pytest.Config, reason: str) -> NoReturn:
+def _go_without(reason: str) -> NoReturn:
     if os.environ.get("REQUIRE_ENGINE") == "1":
         pytest.fail(f"REQUIRE_ENGINE=1, but {reason}", pytrace=False)
-    config.stash[_no_engine] = reason
-    pytest.skip(reason)
+    pytest.skip(f"{_NO_ENGINE}{reason}")
 
 
 @contextlib.contextmanager
