@@ -40,8 +40,8 @@ from tests.harness.streams import event
 AFTERWARDS = NOW + 3 * DAY
 """When every hold and every group of a campaign made here has run out."""
 JOBS = (closing.CLOSE_JOB, service.RELEASE_JOB, service.EXPIRE_JOB, orders.REFUND_JOB, facts.JOB)
-_WAITS = {facts.JOB: facts.OWED_AFTER_S}
-"""What is owed is left to the stream for a while."""
+_WAITS = {facts.JOB: facts.OWED_AFTER_S, orders.REFUND_JOB: facts.OWED_AFTER_S}
+"""What is owed is left to the stream for a while, and what it makes due is due then."""
 ROOM = (settling, ending, closing, reporting, telling, byhand)
 """Importing them tells orders where payments go, the jobs what to do, the facts who reacts, people what to do."""
 
