@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core import cache, ids, table
@@ -630,6 +630,10 @@ POLICIES = st.sampled_from(
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(
+    given_policy=EditPolicy(mode="first_window", window_days=5, renew_by_purchase=True),
+    steps=[((0, "visit"), 0), ((DAY, "bought"), 0), ((4 * DAY, "bought"), 0), ((4 * DAY, "visit"), 1)],
+)
 @given(given_policy=POLICIES, steps=st.lists(st.tuples(STEPS, st.integers(0, 2)), max_size=7))
 def test_the_rows_say_of_every_second_what_the_rules_say(
     given_policy: EditPolicy, steps: list[tuple[tuple[int, str], int]]
