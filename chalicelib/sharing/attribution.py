@@ -100,8 +100,7 @@ def first_binding(
 
 
 def come(member_id: str, *, visit: Visit, now: int, places: Mapping[str, str] | None = None) -> bool:
-    """Whether a signed-in member is somebody's customer after this visit; usually they were before, and it is
-    known."""
+    """Whether a signed-in member is somebody's customer after this visit; mostly they were, and it is known."""
     held, by = binding(member_id, now=now), by_visit(visit, places=places)
     if held is not None and not _could_be_taken(held, by, now=now):
         touches.note(member_id, by=by, held=held, reason=_kept(held, by), now=now)
@@ -114,8 +113,7 @@ def come(member_id: str, *, visit: Visit, now: int, places: Mapping[str, str] | 
 
 
 def bind(member_id: str, *, visit: Visit, now: int, places: Mapping[str, str] | None = None) -> Binding:
-    """Bind a member of long standing by a visit, if the policy does that; bound already, and not to be taken, the
-    binding that is.
+    """Bind a member of long standing by a visit, if the policy does that; kept by another, the binding that is.
 
     Raises:
         NotNew, SelfReferral, WouldCircle, ChainTooLong, VisitUsed, PromoterGone: why not.
@@ -204,8 +202,10 @@ def _may_take(held: Binding, by: By, *, now: int) -> None:
 
 
 def _could_be_taken(held: Binding, by: By, *, now: int) -> bool:
+    """Whether it is another's, by a visit that is no newer, and both policies let the newest take it."""
+    newer = held.promoter_id != by.promoter_id and by.at >= (held.opened_at or held.bound_at)
     in_force = policies.terms(policies.current(now=now))
-    return held.promoter_id != by.promoter_id and in_force.takes(windows.terms_of(held, now=now))
+    return newer and in_force.takes(windows.terms_of(held, now=now))
 
 
 def _kept(held: Binding, by: By) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core import cache, ids, table
@@ -64,7 +64,8 @@ def in_force(mode: Any = "first", *, now: int = NOW - DAY, **more: Any) -> None:
 def came(member_id: str, promoter_id: str, *, now: int = NOW) -> str:
     """The member opens a link of the promoter's; whose customer they are then."""
     cache.clear_all()
-    return attribution.bind(member_id, visit=a_visit(link=a_link(sharer_id=promoter_id)), now=now).promoter_id
+    visit = a_visit(link=a_link(sharer_id=promoter_id), now=now)
+    return attribution.bind(member_id, visit=visit, now=now).promoter_id
 
 
 def moved(member_id: str, promoter_id: str | None, *, now: int = NOW) -> None:
@@ -237,6 +238,15 @@ def test_the_newest_visit_takes_a_binding_unless_it_is_protected() -> None:
     row = of(an_order(bob, at=NOW + 4 * DAY), now=NOW + WEEK)
     assert told(row) == [("visit", carol, "won", "last"), ("visit", alice, "lost", "taken")]
     assert of(an_order(bob, at=NOW + 2 * DAY), now=NOW + WEEK).promoter_id == alice
+
+
+def test_a_visit_from_before_takes_nothing_back() -> None:
+    in_force("last")
+    bob, alice, carol = (a_member() for _ in range(3))
+    old = a_visit(link=a_link(sharer_id=alice), now=NOW)
+    came(bob, carol, now=NOW + 60)
+
+    assert attribution.bind(bob, visit=old, now=NOW + 120).promoter_id == carol
 
 
 def test_who_was_promised_a_customer_for_ever_keeps_them_under_another_policy() -> None:
@@ -629,7 +639,11 @@ POLICIES = st.sampled_from(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(
+    given_policy=EditPolicy(mode="first_window", window_days=5, renew_by_purchase=True),
+    steps=[((0, "visit"), 0), ((DAY, "bought"), 0), ((4 * DAY, "bought"), 0), ((4 * DAY, "visit"), 1)],
+)
 @given(given_policy=POLICIES, steps=st.lists(st.tuples(STEPS, st.integers(0, 2)), max_size=7))
 def test_the_rows_say_of_every_second_what_the_rules_say(
     given_policy: EditPolicy, steps: list[tuple[tuple[int, str], int]]

@@ -217,9 +217,9 @@ def last_takes(protect_days: int = 0) -> None:
 def test_of_a_ring_that_closes_by_taking_at_once_one_is_refused(arena: Arena, shop: Shop) -> None:
     last_takes()
     (outsider,) = shop.members(1)
-    around = [shop.members(size) for size in (2, 3, 5) * 2]
+    around = [shop.members(size) for size in (2, 3, 5, 2)]
     for one in (one for ring in around for one in ring):
-        shop.bind(one, to=outsider)()
+        shop.move(one, to=outsider)()
 
     takes = [shop.bind(one, to=ring[(at + 1) % len(ring)]) for ring in around for at, one in enumerate(ring)]
     outcomes = arena.race(*takes, meet=True)
