@@ -31,12 +31,12 @@ def show(call: Call, order_id: str) -> MallOrder:
 
 
 class OrderNotKnown(Conflict):
-    """Money came for, or went back of, an order that the mall has not named yet."""
+    """Money, or what settles it, is told of an order that the mall has not told or named yet."""
 
     code = "order_not_known"
     en = "This order is not known yet."
     zh = "尚无此订单。"
-    advice = "Send it again, with the same id, after order.created of this order was taken."
+    advice = "Send it again, with the same id, after order.created or order.paid of this order was taken."
 
 
 IS_SOLD_WITH = ("product_id", "quantity", "paid_fen")
@@ -187,7 +187,7 @@ def _cancelled(order: Order, event: MallEvent, now: int) -> None:
     service.cancel(order, now=now)
 
 
-_OF_MONEY = ("order.paid", "order.refunded")
+_OF_MONEY = ("order.paid", "order.refunded", "order.completed", "aftersale.opened", "aftersale.closed")
 _TAKES: dict[str, Callable[[Order, MallEvent, int], None]] = {
     "order.created": _created,
     "order.paid": _paid,

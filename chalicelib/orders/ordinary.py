@@ -181,10 +181,12 @@ def parted(
     Raises:
         Invalid: more is named of a line than is left of it, or there is no such line; or it is too much in all.
     """
-    left = {line.line_id: line.net_fen for line in lines(order)}
+    known = lines(order)
+    left = {line.line_id: line.net_fen for line in known}
     if amount_fen > sum(left.values()):
         raise Invalid(field="amount_fen", reason="more than is left", left=order.refundable_fen)
-    _may_be_named(order, refunds, named or {})
+    before = order_lines.named_fen(order, refunds, also_shared=False)
+    _may_be_named({line.line_id: line.paid_fen - before[line.line_id] for line in known}, named or {})
     back = {line_id: min(fen, left[line_id]) for line_id, fen in (named or {}).items()}
     rest = {line_id: fen - back.get(line_id, 0) for line_id, fen in left.items()}
     more = share_within_fen(amount_fen - sum(back.values()), most=list(rest.values()))
@@ -192,15 +194,13 @@ def parted(
     return {line_id: fen for line_id, fen in shares.items() if fen}
 
 
-def _may_be_named(order: Order, refunds: Sequence[Refund], named: Mapping[str, int]) -> None:
-    before = order_lines.named_fen(order, refunds, also_shared=False)
-    paid = {line.line_id: line.paid_fen for line in lines(order)}
+def _may_be_named(left: Mapping[str, int], named: Mapping[str, int]) -> None:
     for n, (line_id, fen) in enumerate(named.items()):
-        if line_id not in paid:
+        if line_id not in left:
             raise Invalid(field=f"lines[{n}].line_id", reason="there is no such line")
-        if fen > paid[line_id] - before[line_id]:
-            left = paid[line_id] - before[line_id]
-            raise Invalid(field=f"lines[{n}].amount_fen", reason="more than is left of this line", left=left)
+        if fen > left[line_id]:
+            why = "more than is left of this line"
+            raise Invalid(field=f"lines[{n}].amount_fen", reason=why, left=left[line_id])
 
 
 service.purpose(PURPOSE, settle=settle, release=release, refund=refund, lines=lines)

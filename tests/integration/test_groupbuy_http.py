@@ -33,6 +33,7 @@ from tests.groupbuys import (
     take,
 )
 from tests.harness.rows import rows
+from tests.orders import CUP, TEA
 
 PRICE = 8900
 KEY = "owner-of-these-tests"
@@ -517,3 +518,68 @@ def test_a_product_s_page_offers_its_campaigns_of_now_with_groups_to_join(shop: 
 def ids_of(shop: Shop, query: str) -> set[str]:
     """The campaigns that are listed."""
     return {one["campaign_id"] for one in shop.ask(f"GET /v1/groupbuys{query}")[1]["items"]}
+
+
+# --- the mall's ordinary orders -----------------------------------------------------------------------------
+
+EVENTS = "POST /v1/mall/events"
+HANA = {"external_id": "hana", "program_id": "demo", "openid": "o-hana"}
+
+
+def test_an_ordinary_order_of_the_mall_is_told_repeated_and_found_again(shop: Shop) -> None:
+    events, lines = EVENTS, [TEA, CUP]
+    paid = {"id": "e1", "type": "order.paid", "mall_order_id": "M1", "payment_id": "wx1", "member": HANA}
+    refused(shop.mall(events, {**paid, "goods_fen": 8900}), 409, "order_not_known", mall_order_id="M1")
+    told = {**paid, "goods_fen": 8900, "lines": lines}
+    refused(shop.mall(events, {**told, "goods_fen": 8901}), 422, "invalid", field="goods_fen", sum=8900)
+    refused(shop.mall(events, {**told, "lines": []}), 422, "invalid", field="lines")
+    refused(shop.mall(events, {**told, "lines": [TEA] * 101}), 422, "invalid", field="lines")
+    refused(shop.mall(events, {**told, "link": "not-a-link"}), 422, "invalid", field="link")
+
+    first, again = (shop.mall(events, told, webhook_id="w1") for _ in range(2))
+    late = shop.mall(events, {**told, "id": "e0", "type": "order.created", "created_at": NOW - 60})
+
+    assert first == again and (first[0], late[0]) == (200, 200)
+    order = late[1]["order"]
+    assert (order["state"], order["amount_fen"], order["group_id"], order["sku_id"]) == (
+        "paid",
+        8900,
+        None,
+        None,
+    )
+
+
+@pytest.fixture
+def hana_s(shop: Shop) -> dict[str, Any]:
+    """An ordinary order of the mall, paid, with a part of its first line given back."""
+    told = {"mall_order_id": "M1", "member": HANA, "lines": [TEA, CUP], "goods_fen": 8900}
+    shop.mall(EVENTS, {"id": "e1", "type": "order.paid", "payment_id": "wx1", **told})
+    part = {"id": "e2", "type": "order.refunded", "mall_order_id": "M1", "refund_id": "R1"}
+    status, body = shop.mall(EVENTS, {**part, "lines": [{"line_id": "1", "amount_fen": 1000}]})
+    assert (status, body["order"]["refunded_fen"]) == (200, 1000)
+    order: dict[str, Any] = body["order"]
+    return order
+
+
+def test_an_ordinary_order_is_found_by_whatever_names_its_member(shop: Shop, hana_s: dict[str, Any]) -> None:
+    for asked in ("external_id=hana", "program_id=demo&openid=o-hana", "mall_order_id=M1"):
+        [found] = shop.operator(f"GET /v1/admin/orders?{asked}")[1]["items"]
+        assert (found["order_id"], found["head"], found["refundable_fen"]) == (
+            hana_s["order_id"],
+            False,
+            7900,
+        )
+    refused(shop.operator("GET /v1/admin/orders?external_id=nobody"), 404, "not_found")
+    refused(shop.operator("GET /v1/admin/orders?openid=o-hana"), 422, "invalid")
+    refused(shop.operator("GET /v1/admin/orders?external_id=hana&mall_order_id=M1"), 422, "invalid")
+
+
+def test_an_ordinary_order_is_shown_to_all_whom_it_concerns(shop: Shop, hana_s: dict[str, Any]) -> None:
+    shown = shop.operator(f"GET /v1/admin/orders/{hana_s['order_id']}")[1]
+    assert [(line["line_id"], line["refunded_fen"]) for line in shown["lines"]] == [("1", 1000), ("2", 0)]
+    assert shop.mall("GET /v1/mall/orders/" + hana_s["order_id"])[1]["external_ids"] == ["hana"]
+    mine = shop.member(shown["member_id"], "GET /v1/orders/" + hana_s["order_id"])[1]
+    assert (mine["campaign_id"], mine["amount_fen"]) == (None, 8900)
+    refused(shop.member(a_buyer(), "GET /v1/orders/" + hana_s["order_id"]), 404, "not_found")
+    timeline = shop.operator(f"GET /v1/admin/members/{shown['member_id']}/timeline")[1]["items"]
+    assert [one["what"] for one in timeline] == ["refund_done", "payment_taken", "ordered", "registered"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core import cache, doors, facts, ledger, table
+from chalicelib.core import cache, doors, due, facts, ledger, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Listing
@@ -14,7 +14,7 @@ from chalicelib.coupons import service as coupons
 from chalicelib.coupons import templates, using
 from chalicelib.members import service as members
 from chalicelib.orders import service as orders
-from chalicelib.points import badges
+from chalicelib.points import badges, levels
 from chalicelib.points.schemas import AddBadge
 from chalicelib.rewards import granting, lists, routes, service, trying
 from chalicelib.rewards.models import First
@@ -22,6 +22,7 @@ from chalicelib.rewards.service import BudgetSpent
 from chalicelib.sharing import attribution
 from infra.local.clients import Store
 from tests import groupbuys as buying
+from tests import orders as ordinary
 from tests.checkins import a_checkin, come, noon
 from tests.coupons import a_template, claim, lock
 from tests.factories import (
@@ -34,6 +35,7 @@ from tests.factories import (
     a_share,
     an_opening,
     books,
+    caught_up,
 )
 from tests.harness.counter import counting
 from tests.harness.rows import stream_records
@@ -257,6 +259,90 @@ def test_an_order_of_before_the_rule_is_the_first_when_the_house_knows_of_it(
     assert got(buyer) == []
 
 
+# --- the mall's ordinary orders -----------------------------------------------------------------------------
+
+
+def test_an_ordinary_order_is_asked_for_its_products_and_categories_and_taken_back(
+    alice: str, settle: Reader
+) -> None:
+    gives = {name: 10**n for n, name in enumerate(("cup", "coffee", "drinks", "food"))}
+    for name in ("cup", "coffee"):
+        give = [{"kind": "points", "amount": gives[name]}]
+        a_rule(on="order.paid", to="actor", where={"products": [name, "x"]}, give=give)
+    for name in ("drinks", "food"):
+        give = [{"kind": "points", "amount": gives[name]}]
+        a_rule(on="order.completed", to="actor", where={"categories": [name]}, give=give)
+
+    order = ordinary.paid()
+    settle()
+    assert points(order.member_id) == gives["cup"]
+    ordinary.tell("order.completed", order.mall_order_id or "")
+    settle()
+    assert points(order.member_id) == gives["cup"] + gives["drinks"]
+
+    ordinary.back(order)
+    settle()
+    assert points(order.member_id) == 0
+
+
+def test_a_part_that_goes_back_shrinks_what_goes_by_the_yuan_once_and_nothing_else(
+    alice: str, settle: Reader, store: Store
+) -> None:
+    by_yuan = [{"kind": "points", "per_yuan": 2}, {"kind": "growth", "per_yuan": 1, "at_most": 50}]
+    a_rule(on="order.paid", to="both", give=[*by_yuan, {"kind": "makeup_card", "amount": 3}])
+    order = ordinary.paid(link=a_link(sharer_id=alice).code)
+    settle()
+    books_of = ("points", "growth", "makeup_card")
+
+    def have(member_id: str) -> list[int]:
+        return [ledger.balance(owner=member_id, book=book) for book in books_of]
+
+    assert have(order.member_id) == have(alice) == [178, 50, 3]
+
+    ordinary.back(order, "R1", lines=[{"line_id": "1", "amount_fen": 3900}])
+    for _ in range(2):
+        caught_up(now=NOW)
+    assert have(order.member_id) == have(alice) == [100, 50, 3]
+    ordinary.back(order, "R2", amount_fen=1000)
+    ordinary.back(order, "R2", amount_fen=1000)
+    caught_up(now=NOW)
+    assert have(order.member_id) == have(alice) == [80, 40, 3]
+    assert broken(store.client) == []
+
+    ordinary.back(order, "R3")
+    caught_up(now=NOW)
+    assert have(order.member_id) == have(alice) == [0, 0, 0]
+    assert broken(store.client) == []
+
+
+def test_what_a_level_added_shrinks_with_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_rule(on="order.paid", to="actor", give=[{"kind": "points", "per_yuan": 1}])
+    monkeypatch.setattr(levels, "points_bps", lambda member_id, now: 15_000)
+    order = ordinary.paid({**ordinary.TEA, "paid_fen": 10_000})
+    caught_up(now=NOW)
+    assert points(order.member_id) == 150
+
+    ordinary.back(order, amount_fen=2500)
+    caught_up(now=NOW)
+
+    # A quarter of 150, and what is not whole goes back too.
+    assert points(order.member_id) == 112
+
+
+def test_a_rule_by_the_yuan_that_comes_after_a_part_gives_for_what_is_left(
+    alice: str, settle: Reader
+) -> None:
+    a_rule(on="order.completed", to="actor", give=[{"kind": "points", "per_yuan": 1}])
+    order = ordinary.paid()
+
+    ordinary.back(order, amount_fen=900)
+    ordinary.tell("order.completed", order.mall_order_id or "")
+    settle()
+    caught_up(now=NOW)
+
+    assert points(order.member_id) == 80
+
+
 # --- gifts of other rooms -----------------------------------------------------------------------------------
 
 
@@ -310,6 +396,43 @@ def test_a_day_of_check_in_earns_once_and_a_day_before_the_rule_nothing(alice: s
 
     assert [state for state, _ in got(alice)] == ["given", "given"]
     assert points(alice) == 20
+
+
+def test_a_day_whose_reaction_kept_failing_is_given_though_others_went_past_it(
+    alice: str, settle: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = a_checkin(rewards=[])
+    a_rule(on="checkin.done", to="actor", now=noon(4))
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as broke:
+        broke.setattr(granting, "reward", fails)
+        for day in (5, 6, 7, 8, 10):
+            come(campaign, alice, day=day)
+            settle(now=noon(day))
+        assert got(alice) == []
+    facts_owed = due.run(job=facts.JOB, worker="w", now=noon(10) + 3600, seconds=30)
+
+    assert not facts_owed.failed
+    assert points(alice) == 50
+    assert len({row.occurrence for row in lists.mine(alice, limit=9, after=None).rows}) == 5
+
+
+def test_a_return_of_coupons_is_told_though_the_stream_never_says_it(alice: str, settle: Reader) -> None:
+    a_rule(on="coupon.redeemed", to="actor")
+    pair = [claim(a_template(exclusive=False), alice) for _ in range(2)]
+    held = lock(*pair)
+    using.redeem(held.order_ref, now=NOW)
+    caught_up(now=NOW)
+    assert points(alice) == 20
+
+    for _ in range(2):
+        using.bring_back(held.order_ref, now=NOW)
+        caught_up(now=NOW)
+
+    assert points(alice) == 0
 
 
 def test_a_check_in_counts_at_its_own_moment_and_not_at_the_end_of_its_day(
