@@ -228,6 +228,12 @@ def known(member_ids: Sequence[str]) -> set[str]:
     return {row.member_id for row in rows if row is not None}
 
 
+def those(member_ids: Sequence[str]) -> list[Member]:
+    """The members of these ids as they are now, those that there are."""
+    rows = table.get_all([(Member, Member.key(one)) for one in dict.fromkeys(member_ids)])
+    return [row for row in rows if row is not None]
+
+
 def edit(*, member_id: str, nickname: str | None, avatar_url: str | None) -> Member:
     """Change what was given; the same again changes nothing.
 

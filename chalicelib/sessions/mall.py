@@ -8,6 +8,7 @@ from chalicelib.members import service as members
 from chalicelib.sessions import service
 from chalicelib.sessions.routes import signed_in_answer
 from chalicelib.sessions.schemas import SignedIn, VouchFor
+from chalicelib.sharing import signals
 
 api = Api(__name__)
 
@@ -23,7 +24,12 @@ def vouch(call: Call, body: VouchFor) -> Reply[SignedIn]:
         proofs.append(rules.openid_proof(program_id=program.program_id, openid=body.openid))
     if body.unionid:
         proofs.append(rules.unionid_proof(body.unionid))
-    came_by = service.CameBy(link=body.link, visit_token=body.visit_token, wx_scene=body.wx_scene)
+    came_by = service.CameBy(
+        link=body.link,
+        visit_token=body.visit_token,
+        wx_scene=body.wx_scene,
+        places=signals.places(device=body.device, address=body.address, now=call.now),
+    )
     signed_in = service.sign_in(proofs=proofs, program_id=program.program_id, came_by=came_by, now=call.now)
     visitor = members.visitor_key(proofs)
     return signed_in_answer(

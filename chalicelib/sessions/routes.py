@@ -9,6 +9,7 @@ from chalicelib.members import rules
 from chalicelib.members import service as members
 from chalicelib.sessions import service
 from chalicelib.sessions.schemas import SignedIn, SignedInMember, SignIn
+from chalicelib.sharing import signals
 from chalicelib.sharing.answers import visit_answer
 from chalicelib.wechat import service as wechat
 
@@ -39,7 +40,12 @@ def sign_in(call: Call, body: SignIn) -> Reply[SignedIn]:
     proofs = [rules.openid_proof(program_id=program.program_id, openid=login.openid)]
     if login.unionid:
         proofs.append(rules.unionid_proof(login.unionid))
-    came_by = service.CameBy(link=body.link, visit_token=body.visit_token, wx_scene=body.wx_scene)
+    came_by = service.CameBy(
+        link=body.link,
+        visit_token=body.visit_token,
+        wx_scene=body.wx_scene,
+        places=signals.places(device=body.device, address=call.ip, now=call.now),
+    )
     signed_in = service.sign_in(proofs=proofs, program_id=program.program_id, came_by=came_by, now=call.now)
     visitor = members.visitor_key(proofs)
     return signed_in_answer(

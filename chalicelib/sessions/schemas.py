@@ -5,23 +5,30 @@ from typing import Annotated
 import msgspec
 
 from chalicelib.members.schemas import Id, MemberAnswer, Proof
-from chalicelib.sharing.schemas import LinkCode, Scene, Token, VisitAnswer
+from chalicelib.sharing.schemas import LinkCode, Scene, Token, VisitAnswer, VisitorKey
 
 LoginCode = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
 class SignIn(msgspec.Struct, frozen=True, kw_only=True):
-    """A login code of wx.login, and what the member came by: a link, or the token of a visit before."""
+    """A login code of wx.login, and what the member came by: a link, or the token of a visit before.
+
+    ``device`` is the key that the phone keeps for itself; it is kept as a keyed hash only.
+    """
 
     program_id: Id
     code: LoginCode
     link: LinkCode | None = None
     visit_token: Token | None = None
     wx_scene: Scene | None = None
+    device: VisitorKey | None = None
 
 
 class VouchFor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the mall's server knows of somebody who signed in with it; WeChat is not asked."""
+    """What the mall's server knows of somebody who signed in with it; WeChat is not asked.
+
+    ``device`` and ``address`` are the phone's, as the mall saw them; they are kept as keyed hashes only.
+    """
 
     external_id: Proof
     program_id: Id
@@ -30,6 +37,8 @@ class VouchFor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     link: LinkCode | None = None
     visit_token: Token | None = None
     wx_scene: Scene | None = None
+    device: VisitorKey | None = None
+    address: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}$(?!\n)")] | None = None
 
 
 class SignedInMember(MemberAnswer, frozen=True, kw_only=True):

@@ -1,11 +1,11 @@
 """The rules of signing in: find or register the member, and bind them to whoever brought them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from chalicelib.core.errors import AppError, Gone, Invalid, NotFound, Unauthorized
 from chalicelib.members import service as members
-from chalicelib.sharing import attribution, visits
+from chalicelib.sharing import attribution, signals, visits
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.refusals import NotBound
 from chalicelib.sharing.visits import Visit
@@ -13,11 +13,13 @@ from chalicelib.sharing.visits import Visit
 
 @dataclass(frozen=True, kw_only=True)
 class CameBy:
-    """What somebody came by: the token of an earlier visit, or a link that is being opened now."""
+    """What somebody came by: the token of an earlier visit, or a link that is being opened now; and where they
+    were."""
 
     link: str | None
     visit_token: str | None
     wx_scene: int | None
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +51,14 @@ def sign_in(*, proofs: Sequence[str], program_id: str, came_by: CameBy, now: int
     visit, refused = _arrive(came_by, visitor=members.visitor_key(proofs), now=now)
     if visit is None:
         member, new = members.find_or_register(proofs=proofs, program_id=program_id, now=now)
+        signals.seen_on_device(came_by.places, member.member_id, now=now)
         bound = not new and attribution.binding(member.member_id, now=now) is not None
         return SignedIn(member=member, new=new, visit=None, bound=bound, visit_refused=_code(refused))
-    member, new = _register(proofs, program_id, visit, now=now)
+    member, new = _register(proofs, program_id, visit, came_by, now=now)
+    signals.seen_on_device(came_by.places, member.member_id, now=now)
     # Only the call that registered the member by this visit has bound them in the same transaction.
-    refused = None if new and member.came_visit == visit.visit_id else _bind_later(member, visit, now=now)
+    registered_by_it = new and member.came_visit == visit.visit_id
+    refused = None if registered_by_it else _bind_later(member, visit, came_by, now=now)
     return SignedIn(member=member, new=new, visit=visit, bound=refused is None, visit_refused=_code(refused))
 
 
@@ -74,7 +79,7 @@ def _arrive(came_by: CameBy, *, visitor: str, now: int) -> tuple[Visit | None, A
 
 
 def _register(
-    proofs: Sequence[str], program_id: str, visit: Visit, *, now: int
+    proofs: Sequence[str], program_id: str, visit: Visit, came_by: CameBy, *, now: int
 ) -> tuple[members.Member, bool]:
     came = members.Came(link=visit.link.code, visit_id=visit.visit_id)
     try:
@@ -83,15 +88,17 @@ def _register(
             program_id=program_id,
             now=now,
             came=came,
-            also=lambda member_id: attribution.first_binding(member_id, visit=visit, now=now),
+            also=lambda member_id: attribution.first_binding(
+                member_id, visit=visit, places=came_by.places, now=now
+            ),
         )
     except NotBound:
         return members.find_or_register(proofs=proofs, program_id=program_id, now=now)
 
 
-def _bind_later(member: members.Member, visit: Visit, *, now: int) -> AppError | None:
+def _bind_later(member: members.Member, visit: Visit, came_by: CameBy, *, now: int) -> AppError | None:
     try:
-        attribution.bind(member.member_id, visit=visit, now=now)
+        attribution.bind(member.member_id, visit=visit, places=came_by.places, now=now)
     except NotBound as not_bound:
         held = attribution.binding(member.member_id, now=now)
         return None if held is not None else not_bound

@@ -3,13 +3,16 @@
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items
-from chalicelib.sharing import attribution, policies, refusals, rules, service
+from chalicelib.sharing import answers, attribution, dryruns, orders, policies, refusals, rules, service
 from chalicelib.sharing.models import Binding, Card, Policy, Target
 from chalicelib.sharing.schemas import (
+    AdminAttribution,
     BindingHistory,
     BindingState,
     CardList,
     CardTemplate,
+    DryRun,
+    DryRunPage,
     EditCard,
     EditPolicy,
     EditTarget,
@@ -23,6 +26,7 @@ from chalicelib.sharing.schemas import (
 
 api = Api(__name__)
 _MARKETING = doors.operators("marketing")
+_STATE = ("state", "promoter_id", "link", "visit_id", "policy", "bound_at", "cause", "expires_at")
 _ANY = "~"  # `*` in a path would have to be encoded, and Chalice does not decode
 
 
@@ -84,6 +88,29 @@ def make_policy(call: Call, body: EditPolicy) -> PolicyAnswer:
     return _policy(policies.make(body, by=call.operator, now=call.now), call)
 
 
+@api.post(
+    "/v1/admin/policies/dryrun",
+    door=doors.operators("marketing", "finance"),
+    refuses=[Invalid, cursors.CursorInvalid],
+)
+def dry_run(call: Call, body: DryRun) -> DryRunPage:
+    """Whose past orders would have been under another policy; nothing is changed by it."""
+    after = cursors.unseal(body.after, where="dryrun", now=call.now)
+    found, next_key = dryruns.run(body, after=after, now=call.now)
+    return DryRunPage(
+        items=found,
+        changed=sum(one.changed for one in found),
+        next=cursors.seal(next_key, where="dryrun", now=call.now),
+        now=call.now,
+    )
+
+
+@api.get("/v1/admin/attributions/{order_id}", door=doors.ANY_OPERATOR, refuses=[NotFound])
+def show_attribution(call: Call, order_id: str) -> AdminAttribution:
+    """Whose order it is, who else it might have been, and what looks like fraud in it."""
+    return answers.admin_attribution(orders.explained(order_id, now=call.now), now=call.now)
+
+
 @api.post("/v1/admin/links/{code}/off", door=doors.operators("marketing", "support"), refuses=[NotFound])
 def switch_off(call: Call, code: str, body: SwitchOff) -> SwitchedOff:
     """Switch anybody's link off; it stays off."""
@@ -114,24 +141,15 @@ def move_binding(call: Call, member_id: str, body: MoveBinding) -> BindingHistor
 
 def _history(member_id: str, call: Call) -> BindingHistory:
     held, past = attribution.history(member_id)
-    states = [BindingState(**row.was, until=row.changed_at) for row in past]
+    told = [{name: row.was.get(name) for name in _STATE} for row in past]
+    states = [BindingState(**was, until=row.changed_at) for was, row in zip(told, past, strict=True)]
     return BindingHistory(
         member_id=member_id, items=[_state(held), *states] if held else states, now=call.now
     )
 
 
 def _state(row: Binding) -> BindingState:
-    return BindingState(
-        state=row.state or "",
-        promoter_id=row.promoter_id,
-        link=row.link,
-        visit_id=row.visit_id,
-        policy=row.policy,
-        bound_at=row.bound_at,
-        cause=row.cause,
-        expires_at=row.expires_at,
-        until=None,
-    )
+    return BindingState(**{name: getattr(row, name) for name in _STATE}, until=None)
 
 
 def _card(row: Card) -> CardTemplate:

@@ -13,6 +13,7 @@ from typing import Any
 
 from chalicelib.core import deliveries, facts, table
 from chalicelib.core.cache import Cache
+from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
@@ -121,16 +122,34 @@ def bind(member_id: str, *, visit: Visit, now: int, places: Mapping[str, str] | 
     """
     by = by_visit(visit, places=places)
     try:
-        return bring(member_id, by=by, now=now)
+        held, new = bring(member_id, by=by, now=now)
     except BoundToAnother as bound:
         touches.note(member_id, by=by, held=bound.held, reason=bound.code, now=now)
         return bound.held
     except NotBound as not_bound:
         touches.note(member_id, by=by, held=None, reason=not_bound.code, now=now)
         raise
+    if not new:
+        touches.note(member_id, by=by, held=held, reason=touches.THEIRS, now=now)
+    return held
 
 
-def bring(member_id: str, *, by: By, now: int) -> Binding:
+def bind_by_code(member_id: str, *, promoter_id: str, now: int) -> tuple[Binding, bool]:
+    """Bind a member to whose invite code they typed in, and whether that is new.
+
+    Raises:
+        BoundToAnother, BindingProtected, NotNew, SelfReferral, WouldCircle, ChainTooLong, PromoterGone: why not.
+    """
+    by = By(promoter_id=promoter_id, how="invite_code", at=now)
+    try:
+        return bring(member_id, by=by, now=now)
+    except NotBound as not_bound:
+        held = not_bound.held if isinstance(not_bound, BoundToAnother) else None
+        touches.note(member_id, by=by, held=held, reason=not_bound.code, now=now)
+        raise
+
+
+def bring(member_id: str, *, by: By, now: int) -> tuple[Binding, bool]:
     """Bind a member to whoever brings them, now, if the policy does that; theirs already, the binding that is.
 
     Raises:
@@ -141,10 +160,11 @@ def bring(member_id: str, *, by: By, now: int) -> Binding:
         held = _held(member_id, now=now)
         if held is not None and holds(held, now=now):
             if held.promoter_id == by.promoter_id:
-                return held
+                return held, False
             _may_take(held, by, now=now)
-        _may_bind_later(member_id, by, now=now)
-        held = _settled(held, now=now)
+        _may_bind_later(member_id, by, held, now=now)
+        if _owes(held, now=now):
+            continue
         row = _row(member_id, by=by, rev=(held.rev + 1 if held else 1), cause=by.how, now=now)
         try:
             above = _walk(member_id, by.promoter_id)
@@ -152,7 +172,7 @@ def bring(member_id: str, *, by: By, now: int) -> Binding:
         except (table.Taken, _Moved):
             continue  # the member was bound, or somebody above moved, meanwhile: look again
         _bindings.forget(member_id)
-        return row
+        return row, True
     raise Busy
 
 
@@ -164,12 +184,15 @@ def _held(member_id: str, *, now: int) -> Binding | None:
     return held
 
 
-def _settled(held: Binding | None, *, now: int) -> Binding | None:
-    """The binding fit to be replaced: what is still owed of it could not be told from the one in its place."""
+def _owes(held: Binding | None, *, now: int) -> bool:
+    """Whether the binding owed something when it was read, which could not be told from the one in its place.
+
+    It has happened now, and the binding is to be judged anew: another may have come in between.
+    """
     if held is None or held.owed_rev is None:
-        return held
+        return False
     facts.catch_up(held, now=now)
-    return table.get(Binding, (held.pk, held.sk))
+    return True
 
 
 def _may_take(held: Binding, by: By, *, now: int) -> None:
@@ -189,12 +212,18 @@ def _kept(held: Binding, by: By) -> str:
     return touches.THEIRS if held.promoter_id == by.promoter_id else BoundToAnother.code
 
 
-def _may_bind_later(member_id: str, by: By, *, now: int) -> None:
+def _may_bind_later(member_id: str, by: By, held: Binding | None, *, now: int) -> None:
     if by.promoter_id == member_id:
         raise SelfReferral
-    if not policies.terms(policies.current(now=now)).binds(by.how):
+    terms = policies.terms(policies.current(now=now))
+    if not terms.binds(by.how) or (terms.mode == "new_members" and not _is_new(member_id, held, now=now)):
         raise NotNew
     _promoter_there(by, now=now)
+
+
+def _is_new(member_id: str, held: Binding | None, *, now: int) -> bool:
+    """Whether a member who types a code in counts as new: nobody's customer ever, and registered within a day."""
+    return held is None and now - members.show(member_id).registered_at <= DAY
 
 
 def _promoter_there(by: By, *, now: int) -> None:
@@ -301,9 +330,11 @@ def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, 
     if promoter_id is not None:
         members.show(promoter_id)
     for _ in range(ROUNDS):
-        held = _settled(_held(member_id, now=now), now=now)
+        held = _held(member_id, now=now)
         if _whose(held, now=now) == promoter_id:
             return held
+        if _owes(held, now=now):
+            continue
         try:
             moved = _moved(member_id, held, promoter_id, now=now)
             above = _walk(member_id, promoter_id) if promoter_id else []
@@ -355,7 +386,17 @@ def _moved(member_id: str, held: Binding | None, promoter_id: str | None, *, now
 def _past(held: Binding | None, *, cause: str, now: int) -> list[Write]:
     if held is None:
         return []
-    names = ("state", "promoter_id", "link", "visit_id", "policy", "bound_at", "cause", "expires_at")
+    names = (
+        "state",
+        "promoter_id",
+        "link",
+        "visit_id",
+        "policy",
+        "bound_at",
+        "cause",
+        "expires_at",
+        "places",
+    )
     was = {name: getattr(held, name) for name in names}
     return [table.create(Past(*Past.key(held.member_id, held.rev), was=was, changed_at=now, cause=cause))]
 

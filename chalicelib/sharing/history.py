@@ -6,7 +6,7 @@ stretch that has not ended, one ``expires_at`` says all: who is asked about an e
 that second.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -60,6 +60,7 @@ class Span:
     until: int | None = None
     ended_by: str | None = None
     expires_at: int | None = None
+    places: Mapping[str, str] | None = None
 
     def holds(self, at: int) -> bool:
         """Whether the member was this promoter's in that second."""

@@ -200,6 +200,17 @@ class OrderAttribution(Row, discriminator="attribution"):
         return f"ATTRIBUTION#{order_id}", "META"
 
 
+class Invite(Row, discriminator="invite"):
+    """Whose invite code this is."""
+
+    member_id = UnicodeAttribute()
+
+    @staticmethod
+    def key(code: str) -> Key:
+        """Where the code is."""
+        return f"INVITE#{code}", "META"
+
+
 class Policy(Row, discriminator="policy"):
     """One version of the attribution policy; versions are never changed."""
 

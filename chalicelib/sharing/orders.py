@@ -8,13 +8,14 @@ Nothing that happens to a binding afterwards touches it.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Protocol
+from typing import Any
 
 from chalicelib.core import clock, config, facts, table
 from chalicelib.core.errors import NotFound
 from chalicelib.core.shards import shard_for
-from chalicelib.core.table import Row
-from chalicelib.sharing import policies, service, stories
+from chalicelib.orders import service as orders
+from chalicelib.orders.service import Order
+from chalicelib.sharing import policies, service, signals, stories
 from chalicelib.sharing.history import Span
 from chalicelib.sharing.models import OrderAttribution as OrderAttribution  # noqa: PLC0414 - others name it
 from chalicelib.sharing.models import Policy, Touch
@@ -22,15 +23,6 @@ from chalicelib.sharing.stories import Story
 
 CANDIDATES_KEPT = 6
 IsPromoter = Callable[[str, int], bool]
-
-
-class Order(Protocol):
-    """What is needed of an order."""
-
-    order_id: Any
-    member_id: Any
-    created_at: Any
-    link: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +51,9 @@ class Won:
 _promoters: list[IsPromoter] = []
 
 
-def promoters(is_promoter: IsPromoter) -> None:
-    """Say who is a promoter at a time, ``(member_id, at)``: whose own orders may be their own."""
-    _promoters[:] = [is_promoter]
+def promoters(known: IsPromoter) -> None:
+    """The room of promoters says who is one at a time, ``(member_id, at)``: whose own orders may be theirs."""
+    _promoters[:] = [known]
 
 
 def of_order(order: Order, *, now: int) -> OrderAttribution:
@@ -69,7 +61,7 @@ def of_order(order: Order, *, now: int) -> OrderAttribution:
     found = find(order.order_id)
     if found is not None:
         return found
-    row = _row(order, now=now)
+    row = as_if(order, now=now)
     try:
         table.apply(table.create(row))
     except table.Taken as first:
@@ -81,6 +73,15 @@ def of_order(order: Order, *, now: int) -> OrderAttribution:
 def find(order_id: str) -> OrderAttribution | None:
     """The snapshot of an order, if it is made."""
     return table.get(OrderAttribution, OrderAttribution.key(order_id))
+
+
+def explained(order_id: str, *, now: int) -> OrderAttribution:
+    """The snapshot of an order, for operators; where none is made yet, as it would be.
+
+    Raises:
+        NotFound: there is no such order.
+    """
+    return find(order_id) or as_if(orders.show(order_id), now=now)
 
 
 def show(order_id: str, *, promoter_id: str) -> OrderAttribution:
@@ -96,9 +97,9 @@ def show(order_id: str, *, promoter_id: str) -> OrderAttribution:
 
 
 @facts.errand("order.created", name="sharing.attribute_order")
-def attribute(order: Row, now: int) -> None:
+def attribute(order: Order, now: int) -> None:
     """An order that was made is attributed; it is the order's own key that makes it happen once."""
-    of_order(order, now=now)  # type: ignore[arg-type]
+    of_order(order, now=now)
 
 
 def boards_of(days: list[date]) -> list[str]:
@@ -112,10 +113,13 @@ def _board(order: Order) -> str:
     return boards_of([date.fromisoformat(day)])[shard_for(order.order_id, config.settings().due_shards)]
 
 
-def _row(order: Order, *, now: int) -> OrderAttribution:
+def as_if(order: Order, *, now: int) -> OrderAttribution:
+    """The snapshot that `of_order` would write."""
     at = order.created_at
     policy, story = policies.in_force_at(at), stories.of(order.member_id)
-    won = _won(story, policy, at, now=now)
+    span = stories.held_at(story, at, now=now)
+    above = stories.of(span.promoter_id) if span else None
+    won = _won(story.member_id, span, above, policy, at, now=now)
     candidates = [*_of_bindings(story, won, at, now=now), *_of_visits(story, won, at)]
     candidates += _of_link(order, candidates, now=now)
     candidates.sort(key=lambda one: (one.outcome != "won", -one.at))
@@ -129,13 +133,13 @@ def _row(order: Order, *, now: int) -> OrderAttribution:
         promoter_id=won.promoter_id,
         level_two_id=won.level_two_id,
         policy=policy.n,
-        binding_policy=won.span.policy if won.span else None,
-        bound_at=won.span.at if won.span else None,
-        link=won.span.link if won.span else None,
-        visit_id=won.span.visit_id if won.span else None,
+        binding_policy=span.policy if span else None,
+        bound_at=span.at if span else None,
+        link=span.link if span else None,
+        visit_id=span.visit_id if span else None,
         self_purchase=won.self_purchase,
         candidates=[_told(one) for one in candidates[:CANDIDATES_KEPT]],
-        signals=[],
+        signals=_signals(won, above, policy, at, buyer=story.member_id, now=now),
         made_at=now,
         board=_board(order),
         score=at,
@@ -145,22 +149,31 @@ def _row(order: Order, *, now: int) -> OrderAttribution:
 # --- who wins -----------------------------------------------------------------------------------------------
 
 
-def _won(story: Story, policy: Policy, at: int, *, now: int) -> Won:
+def is_promoter(member_id: str, at: int) -> bool:
+    """Whether a member was a promoter at a time; without a room of promoters nobody is."""
+    return any(known(member_id, at) for known in _promoters)
+
+
+def _won(buyer: str, span: Span | None, above: Story | None, policy: Policy, at: int, *, now: int) -> Won:
     """The promoter whose customer the buyer was; the buyer, where a promoter's own orders are theirs."""
-    span, two_levels = stories.held_at(story, at, now=now), policy.depth == 2
-    buyer = story.member_id
-    if policy.self_purchase and any(is_promoter(buyer, at) for is_promoter in _promoters):
-        above = span.promoter_id if span and two_levels else None
-        return Won(promoter_id=buyer, level_two_id=above, span=span, self_purchase=True)
-    if span is None:
+    two_levels = policy.depth == 2
+    if policy.self_purchase and is_promoter(buyer, at):
+        second = span.promoter_id if span and two_levels else None
+        return Won(promoter_id=buyer, level_two_id=second, span=span, self_purchase=True)
+    if span is None or above is None:
         return Won(promoter_id=None, level_two_id=None, span=None, self_purchase=False)
-    above = _above(span.promoter_id, buyer, at, now=now) if two_levels else None
-    return Won(promoter_id=span.promoter_id, level_two_id=above, span=span, self_purchase=False)
+    higher = stories.held_at(above, at, now=now) if two_levels else None
+    second = higher.promoter_id if higher is not None and higher.promoter_id != buyer else None
+    return Won(promoter_id=span.promoter_id, level_two_id=second, span=span, self_purchase=False)
 
 
-def _above(promoter_id: str, buyer: str, at: int, *, now: int) -> str | None:
-    span = stories.held_at(stories.of(promoter_id), at, now=now)
-    return span.promoter_id if span is not None and span.promoter_id != buyer else None
+def _signals(
+    won: Won, above: Story | None, policy: Policy, at: int, *, buyer: str, now: int
+) -> list[dict[str, Any]]:
+    """What looks like fraud in it; in an order that earns nobody anything, or its buyer, nothing does."""
+    if won.span is None or above is None or won.self_purchase:
+        return []
+    return signals.of_order(buyer, won.span, above, at, limits=policies.limits(policy), now=now)
 
 
 # --- who else there was -------------------------------------------------------------------------------------

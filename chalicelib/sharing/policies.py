@@ -44,8 +44,8 @@ def in_force_at(at: int) -> Policy:
 
 
 def version(n: int, *, now: int) -> Policy:
-    """The version of this number."""
-    found = _versions.get(n, now=now, load=lambda: table.get(Policy, Policy.key(n)))
+    """The version of this number; it never changes."""
+    found = _versions.get(n, now=now, load=lambda: table.get(Policy, Policy.key(n))) if n else None
     return found or _built_in()
 
 

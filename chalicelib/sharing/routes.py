@@ -4,11 +4,23 @@ import base64
 from typing import Literal
 
 from chalicelib.core import doors
-from chalicelib.core.errors import Gone, Invalid, NotFound
+from chalicelib.core.errors import Busy, Gone, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Document, Reply
-from chalicelib.sharing import answers, attribution, rules, service, visits
-from chalicelib.sharing.models import Link
+from chalicelib.sharing import (
+    answers,
+    attribution,
+    invites,
+    orders,
+    refusals,
+    rules,
+    service,
+    signals,
+    visits,
+)
+from chalicelib.sharing.models import Binding, Link
 from chalicelib.sharing.schemas import (
+    AttributionAnswer,
+    BindByCode,
     BindingAnswer,
     Funnel,
     FunnelQuery,
@@ -63,7 +75,8 @@ def open_link(call: Call, code: str, body: OpenLink) -> VisitAnswer:
     program_id = session.program_id if session else body.program_id
     bound = None
     if session and not robot:
-        bound = attribution.come(session.member_id, visit=visit, now=call.now)
+        places = signals.places(device=body.visitor, address=call.ip, now=call.now)
+        bound = attribution.come(session.member_id, visit=visit, places=places, now=call.now)
     return answers.visit_answer(
         visit, call, wx_scene=body.wx_scene, counted=not robot, program_id=program_id, bound=bound
     )
@@ -137,10 +150,46 @@ def show_page(call: Call, code: str) -> Reply[Document]:
 @api.get("/v1/me/binding", door=doors.MEMBER)
 def show_binding(call: Call) -> BindingAnswer:
     """Whose customer the signed-in member is."""
-    held = attribution.binding(call.member_id, now=call.now)
+    return _binding(attribution.binding(call.member_id, now=call.now), call)
+
+
+@api.post(
+    "/v1/me/binding",
+    door=doors.MEMBER,
+    status=201,
+    refuses=[
+        invites.InviteUnknown,
+        refusals.BoundToAnother,
+        refusals.BindingProtected,
+        refusals.SelfReferral,
+        refusals.WouldCircle,
+        refusals.ChainTooLong,
+        refusals.NotNew,
+        refusals.PromoterGone,
+        Busy,
+    ],
+)
+def bind_by_code(call: Call, body: BindByCode) -> Reply[BindingAnswer]:
+    """Become the customer of whoever's invite code it is, if the policy does that."""
+    promoter_id = invites.whose(body.invite_code)
+    held, new = attribution.bind_by_code(call.member_id, promoter_id=promoter_id, now=call.now)
+    return Reply(_binding(held, call), 201 if new else 200)
+
+
+@api.get("/v1/attributions/{order_id}", door=doors.MEMBER, refuses=[NotFound])
+def show_attribution(call: Call, order_id: str) -> AttributionAnswer:
+    """Why an order earns its promoter, or the one above, something; to anybody else there is none."""
+    return answers.attribution(orders.show(order_id, promoter_id=call.member_id), call)
+
+
+def _binding(held: Binding | None, call: Call) -> BindingAnswer:
     promoter = answers.person(held.promoter_id, call, open_names=True) if held else None
     return BindingAnswer(
-        bound=held is not None, promoter=promoter, bound_at=held.bound_at if held else None, now=call.now
+        bound=held is not None,
+        promoter=promoter,
+        bound_at=held.bound_at if held else None,
+        expires_at=held.expires_at if held else None,
+        now=call.now,
     )
 
 

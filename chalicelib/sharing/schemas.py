@@ -246,6 +246,100 @@ class EditPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     signals: SignalLimits = SignalLimits()
 
 
+class DryRun(EditPolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another policy over past orders: those of these ids, or those that were made from a time until another."""
+
+    order_ids: Annotated[list[Id], msgspec.Meta(max_length=50)] | None = None
+    from_: Epoch | None = msgspec.field(default=None, name="from")
+    until: Epoch | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=50)] = 20
+    after: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
+
+
+class Promoters(msgspec.Struct, frozen=True, kw_only=True):
+    """Who earns by an order; null: nobody."""
+
+    promoter_id: str | None
+    level_two_id: str | None
+
+
+class DryRunLine(msgspec.Struct, frozen=True, kw_only=True):
+    """An order, whose it was, and whose it would have been; ``by``: how they would have come to that promoter."""
+
+    order_id: str
+    created_at: int
+    member_id: str
+    was: Promoters
+    would: Promoters
+    by: str | None
+    changed: bool
+
+
+class DryRunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the orders, the newest day first, and how many of them would have been somebody else's."""
+
+    items: list[DryRunLine]
+    changed: int
+    next: str | None
+    now: int
+
+
+class CandidateAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody whose order it might have been: how they came to it, and by which rule it is or is not theirs.
+
+    Promoters see of others only that there were some: ``yours`` says which is theirs.
+    """
+
+    kind: str
+    promoter_id: str | None
+    yours: bool
+    at: int
+    outcome: str
+    rule: str
+    link: str | None
+
+
+class AttributionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose order it is, for one of its promoters: their level, and how it came to be theirs."""
+
+    order_id: str
+    created_at: int
+    level: int
+    policy: int
+    binding_policy: int | None
+    bound_at: int | None
+    self_purchase: bool
+    candidates: list[CandidateAnswer]
+    now: int
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that looks like fraud, in numbers."""
+
+    kind: str
+    evidence: dict[str, int]
+
+
+class AdminAttribution(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose order it is and who else it might have been, for operators; made when ``made_at`` says."""
+
+    order_id: str
+    created_at: int
+    member_id: str
+    promoter_id: str | None
+    level_two_id: str | None
+    policy: int
+    binding_policy: int | None
+    bound_at: int | None
+    link: str | None
+    visit_id: str | None
+    self_purchase: bool
+    candidates: list[CandidateAnswer]
+    signals: list[Signal]
+    made_at: int
+    now: int
+
+
 class PolicyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One version of the policy; version 0 is built in."""
 
@@ -269,12 +363,19 @@ class PolicyList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BindingAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose customer the member is; null: nobody's."""
+    """Whose customer the member is, and until when if there is an end to it; null: nobody's."""
 
     bound: bool
     promoter: Sharer | None
     bound_at: int | None
+    expires_at: int | None
     now: int
+
+
+class BindByCode(msgspec.Struct, frozen=True, kw_only=True):
+    """The invite code that a member typed in."""
+
+    invite_code: Annotated[str, msgspec.Meta(pattern=r"^[2-9A-HJKMNP-Za-hjkmnp-z]{8}$(?!\n)")]
 
 
 class MoveBinding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -67,6 +67,7 @@ def _span(row: Binding) -> Span:
         link=row.link,
         visit_id=row.visit_id,
         expires_at=row.expires_at,
+        places=row.places,
     )
 
 
@@ -80,6 +81,7 @@ def _past_span(row: Past) -> Span:
         link=was["link"],
         visit_id=was["visit_id"],
         expires_at=was.get("expires_at"),
+        places=was.get("places"),
         until=row.changed_at,
         ended_by=row.cause if row.cause in ("taken", "window_over") else "operator",
     )

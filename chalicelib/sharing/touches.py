@@ -43,7 +43,8 @@ class _Noted(Exception):
 
 def note(member_id: str, *, by: Came, held: Binding | None, reason: str, now: int) -> None:
     """A member came and was not bound by it; to oneself nobody comes, and the visit that bound is no other one."""
-    if by.promoter_id == member_id or (held is not None and by.visit_id == held.visit_id):
+    bound_by_it = held is not None and by.visit_id is not None and by.visit_id == held.visit_id
+    if by.promoter_id == member_id or bound_by_it:
         return
     key = (member_id, by.promoter_id, now // HOUR)
     if _noted.peek(key, now=now):

@@ -13,10 +13,10 @@ from chalicelib.core.table import IntAttribute, Row, Write
 from chalicelib.members import service as members
 from chalicelib.sessions import service as sessions
 from chalicelib.sessions.service import CameBy, SignedIn
-from chalicelib.sharing import attribution, policies, routes, visits
+from chalicelib.sharing import attribution, orders, policies, routes, visits
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.models import Link
-from chalicelib.sharing.schemas import MintLink, OpenLink
+from chalicelib.sharing.schemas import EditPolicy, MintLink, OpenLink
 from infra.local.clients import Store
 from tests.factories import (
     NOW,
@@ -34,6 +34,7 @@ from tests.factories import (
     only,
 )
 from tests.harness.counter import Spent, counting
+from tests.integration.test_attribution import an_order
 
 FREE: Counter[str] = Counter()
 BOB = [a_proof("bob"), a_unionid("bob")]
@@ -368,3 +369,59 @@ def test_a_funnel_reads_one_partition_of_visits_while_no_row_was_full(link: Link
     spent = costs(read)
 
     assert (spent.operations, spent.writes) == (Counter(Query=2), FREE)
+
+
+# --- attribution --------------------------------------------------------------------------------------------
+
+
+def test_attributing_an_order_of_nobodys_is_four_calls_and_one_unit(store: Store) -> None:
+    order = an_order(a_member())
+
+    spent = costs(lambda: orders.of_order(order, now=NOW))
+
+    # Is it there; the policies; the buyer's bindings; the snapshot, which is in the list of its day.
+    assert (spent.operations, spent.writes) == (
+        Counter(GetItem=1, Query=2, PutItem=1),
+        Counter({"truth": 1, "truth/rank": 1}),
+    )
+
+
+def test_attributing_a_customers_order_reads_the_promoter_and_what_looks_like_fraud(link: Link) -> None:
+    bob = a_member()
+    attribution.bind(bob, visit=a_visit(link=link), places={"device": "d", "address": "a"}, now=NOW)
+    order = an_order(bob)
+
+    spent = costs(lambda: orders.of_order(order, now=NOW))
+
+    # Besides: the promoter's bindings; the device's month, the promoter's hour and refunds; the address's day.
+    assert (spent.operations, spent.writes) == (
+        Counter(GetItem=2, Query=6, PutItem=1),
+        Counter({"truth": 1, "truth/rank": 1}),
+    )
+    assert costs(lambda: orders.of_order(order, now=NOW)).operations == Counter(GetItem=1)
+
+
+def test_a_visit_that_does_not_bind_is_noted_by_one_write_an_hour(link: Link) -> None:
+    bob, other = a_member(), a_link(sharer_id=a_member())
+    attribution.bind(bob, visit=a_visit(link=link), now=NOW)
+    attribution.binding(bob, now=NOW)
+
+    spent = costs(lambda: attribution.come(bob, visit=a_visit(link=other), now=NOW))
+    again = costs(lambda: attribution.come(bob, visit=a_visit(link=other), now=NOW))
+
+    assert (spent.operations, spent.writes) == (
+        Counter(UpdateItem=1),
+        Counter({"truth": 1, "truth/owner": 1}),
+    )
+    assert not again.operations
+
+
+def test_taking_a_binding_is_one_transaction_of_ten_units(link: Link) -> None:
+    policies.make(EditPolicy(mode="last"), by=OWNER, now=NOW)
+    bob, by = a_member(), a_visit(link=a_link(sharer_id=a_member()))
+    attribution.move(bob, promoter_id=link.sharer_id, reason="x", by=OWNER, now=NOW)
+
+    spent = costs(lambda: attribution.bind(bob, visit=by, now=NOW))
+
+    # The binding, the visit's use, its past, the loser's list, and the check that nobody brought the promoter.
+    assert (spent.operations["TransactWriteItems"], spent.table_units) == (1, 10)

@@ -60,7 +60,9 @@ from chalicelib.points import service as points
 from chalicelib.points.schemas import AddBadge, AddExchange, FreezePoints
 from chalicelib.rewards import service as rewards
 from chalicelib.rewards.rules import RewardTerms
-from chalicelib.sharing import attribution
+from chalicelib.sharing import attribution, visits
+from chalicelib.sharing import invites as invite_codes
+from chalicelib.sharing import orders as attributions
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.schemas import EditCard, EditTarget, MintLink, TargetRef
 from infra import docs
@@ -146,6 +148,8 @@ POST   /v1/admin/members/{member_id}/points      owner support
 GET    /v1/me                                    member
 PUT    /v1/me                                    member
 GET    /v1/me/binding                            member
+POST   /v1/me/binding                            member
+GET    /v1/attributions/{order_id}               member
 POST   /v1/links                                 member
 POST   /v1/links/batch                           member
 DELETE /v1/links/{code}                          member
@@ -201,6 +205,8 @@ GET    /v1/admin/targets                         owner marketing support finance
 PUT    /v1/admin/targets                         owner marketing
 GET    /v1/admin/policies                        owner marketing support finance store
 POST   /v1/admin/policies                        owner marketing
+POST   /v1/admin/policies/dryrun                 owner marketing finance
+GET    /v1/admin/attributions/{order_id}         owner marketing support finance store
 POST   /v1/admin/links/{code}/off                owner marketing support
 GET    /v1/admin/members                         owner support finance
 GET    /v1/admin/members/{member_id}             owner support finance
@@ -404,6 +410,8 @@ SAMPLES: dict[str, Body] = {
     "PUT /v1/admin/cards": {"target_kind": "product", "title": "{nickname} likes {title}"},
     "PUT /v1/admin/targets": {"kind": "product", "id": "tea", "title": "Tea"},
     "POST /v1/admin/policies": {"mode": "new_members"},
+    "POST /v1/admin/policies/dryrun": {"mode": "last", "order_ids": ["{order_id}"]},
+    "POST /v1/me/binding": {"invite_code": "{invite_code}"},
     "POST /v1/admin/links/{code}/off": {"reason": "spam"},
     "POST /v1/admin/members/{member_id}/block": {"reason": "spam"},
     "POST /v1/admin/members/{member_id}/unblock": {"reason": "a mistake"},
@@ -483,6 +491,7 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/admin/stuck/{stuck_id}/cancel": {"reason": "of no use any more"},
 }
 PATHS = {
+    "GET /v1/attributions/{order_id}": "/v1/attributions/{brought_order_id}",
     "POST /v1/admin/orders/{order_id}/refund": "/v1/admin/orders/{paid_order_id}/refund",
     "POST /v1/admin/members/{member_id}/coupons/{coupon_id}/void": (
         "/v1/admin/members/{member_id}/coupons/{carols_coupon_id}/void"
@@ -722,6 +731,7 @@ def planted(port: int) -> World:
             ).rule_id,
             "stuck_id": stuck(now=now),
             **group_buying(alice, carol, dora, owner, now=now),
+            **bringing(alice, carol, dora, now=now),
             **couponing(alice, carol, owner, now=now),
             **points_for(alice, carol, owner, now=now),
             **coming_back(carol, owner, now=now),
@@ -801,6 +811,18 @@ def group_buying(
         "payment_id": "pay_1",
         "mall_order_id": "M-1",
     }
+
+
+def bringing(
+    alice: members.Member, carol: members.Member, dora: members.Member, *, now: int
+) -> dict[str, str]:
+    """Dora is Alice's customer, and so is her order; and Carol has an invite code."""
+    wanted = MintLink(target=TargetRef(kind="product", id="tea"), channel="wechat")
+    link = sharing.mint(sharer_id=alice.member_id, wanted=wanted, now=now)[0]
+    attribution.bind(dora.member_id, visit=visits.uncounted(link=link, visitor="dora", now=now), now=now)
+    order_id = orders.id_for_mall("M-1")
+    attributions.of_order(orders.show(order_id), now=now)
+    return {"invite_code": invite_codes.code_of(carol.member_id, now=now), "brought_order_id": order_id}
 
 
 def couponing(alice: members.Member, carol: members.Member, owner: Operator, *, now: int) -> dict[str, str]:

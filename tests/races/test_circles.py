@@ -1,4 +1,4 @@
-"""Nobody brings themselves, directly or in a circle (A2), however binds and moves by operators meet.
+"""Nobody brings themselves, directly or in a circle (A2), however binds, takes and moves by operators meet.
 
 Every binding is a step from a member to a promoter, so the table is walked, and so is every state it was ever in:
 the stream is played back change by change. Not noticed here: the condition under which a binding's past is
@@ -11,12 +11,15 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.core.clock import DAY
 from chalicelib.core.table import Row, Write, get
-from chalicelib.sharing import attribution
-from chalicelib.sharing.models import Binding, Link
+from chalicelib.sharing import attribution, orders, policies
+from chalicelib.sharing.models import Binding, Link, Past
+from chalicelib.sharing.schemas import EditPolicy
 from tests.factories import NOW, a_link, a_member, a_visit, a_word, an_operator
 from tests.harness.races import race, read_then_write
 from tests.harness.rows import Plain
+from tests.integration.test_attribution import an_order
 from tests.races.arena import (
     CROWD,
     ROUGH,
@@ -61,6 +64,10 @@ class Shop:
         return lambda: attribution.move(
             self.name(member), promoter_id=promoter_id, reason=a_word(), by=by, now=NOW
         )
+
+    def take(self, member: int, *, to: int, now: int = NOW) -> Bind:
+        """The member types the other's code in."""
+        return lambda: attribution.bind_by_code(self.name(member), promoter_id=self.name(to), now=now)[0]
 
     def name(self, member: int) -> str:
         """The member's id."""
@@ -200,6 +207,72 @@ def test_two_operators_who_move_a_member_to_one_promoter_move_them_once(arena: A
     check_all_is_told(arena)
 
 
+def last_takes(protect_days: int = 0) -> None:
+    """The newest takes a binding."""
+    given = EditPolicy(mode="last", protect_days=protect_days)
+    policies.make(given, by=an_operator(), now=NOW - 1)
+
+
+@rounds(STORM)
+def test_of_a_ring_that_closes_by_taking_at_once_one_is_refused(arena: Arena, shop: Shop) -> None:
+    last_takes()
+    (outsider,) = shop.members(1)
+    around = [shop.members(size) for size in (2, 3, 5) * 2]
+    for one in (one for ring in around for one in ring):
+        shop.bind(one, to=outsider)()
+
+    takes = [shop.bind(one, to=ring[(at + 1) % len(ring)]) for ring in around for at, one in enumerate(ring)]
+    outcomes = arena.race(*takes, meet=True)
+
+    left = iter(outcomes)
+    for ring in around:
+        names = [next(left).name for _ in ring]
+        assert sorted(names) == ["won"] * (len(ring) - 1) + ["would_circle"], names
+    check_no_circle(arena)
+    check_all_is_told(arena)
+
+
+@rounds(ROUGH)
+def test_of_many_who_take_a_member_at_once_the_first_is_protected(arena: Arena, shop: Shop) -> None:
+    last_takes(protect_days=3)
+    member, holder, *others = shop.members(26)
+    shop.bind(member, to=holder)()
+
+    outcomes = arena.race(*[shop.take(member, to=one, now=NOW + 3 * DAY) for one in others], meet=True)
+
+    outcomes.expect(won=1, binding_protected=len(others) - 1)
+    assert len(arena.rows("past_binding")) == 1
+    check_all_is_told(arena)
+
+
+@rounds(ROUGH)
+def test_takes_and_moves_among_few_lose_no_binding_and_close_no_circle(arena: Arena, shop: Shop) -> None:
+    last_takes()
+    few, dice = shop.members(8), random.Random(arena.weather.seed)
+    pairs = [dice.sample(few, 2) for _ in range(CROWD // 2)]
+    calls = [
+        shop.move(one, to=to) if n % 4 == 0 else shop.take(one, to=to) for n, (one, to) in enumerate(pairs)
+    ]
+
+    outcomes = arena.race(*calls)
+
+    assert set(outcomes.distribution) <= {"won", "would_circle", "chain_too_long"}, outcomes.distribution
+    check_no_circle(arena)
+    check_all_is_told(arena)
+
+
+def test_an_order_is_one_promoters_whoever_asks_while_the_customer_is_moved(arena: Arena, shop: Shop) -> None:
+    member, first, second = shop.members(3)
+    shop.bind(member, to=first)()
+    order = an_order(shop.name(member), at=NOW)
+    asked = [lambda: orders.of_order(order, now=NOW + 1).promoter_id for _ in range(24)]
+
+    outcomes = arena.race(*asked, shop.move(member, to=second))
+
+    assert {one.value for one in outcomes[: len(asked)]} == {shop.name(first)}
+    assert [row["promoter_id"] for row in arena.rows("attribution")] == [shop.name(first)]
+
+
 @rounds(ROUGH, STORM)
 def test_nobody_ever_brings_themselves(arena: Arena, shop: Shop) -> None:
     few = shop.members(8)
@@ -267,6 +340,25 @@ def test_a_binding_put_over_another_is_noticed(
 
     with pytest.raises(AssertionError, match="lost from the history"):
         check_all_is_told(arena)
+
+
+def test_a_take_that_does_not_hold_what_it_takes_is_noticed(
+    arena: Arena, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last_takes()
+    member, first, second, third = shop.members(4)
+    shop.move(member, to=first)()
+    careless(monkeypatch, lambda write: replace(write, when=None) if _is_of_a_take(write) else write)
+
+    with overtaken(arena.client, "TransactWriteItems", by=shop.move(member, to=second)):
+        shop.take(member, to=third)()
+
+    with pytest.raises(AssertionError, match="lost from the history"):
+        check_all_is_told(arena)
+
+
+def _is_of_a_take(write: Write) -> bool:
+    return write.operation == "Put" and isinstance(write.row, Binding | Past)
 
 
 def _puts_binding(write: Write) -> bool:
