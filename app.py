@@ -15,7 +15,7 @@ from chalicelib.checkins import routes as checkins_routes
 from chalicelib.commissions import admin as commissions_admin
 from chalicelib.commissions import months as commission_months
 from chalicelib.commissions import routes as commissions_routes
-from chalicelib.commissions import settling
+from chalicelib.commissions import settling, withdrawal_admin, withdrawal_mall, withdrawal_routes, withdrawals
 from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, ledger, telemetry
 from chalicelib.coupons import admin as coupons_admin
 from chalicelib.coupons import gifts, grants, packs
@@ -40,6 +40,8 @@ from chalicelib.points import admin as points_admin
 from chalicelib.points import levels as points_levels
 from chalicelib.points import mall as points_mall
 from chalicelib.points import routes as points_routes
+from chalicelib.reconciling import admin as reconciling_admin
+from chalicelib.reconciling import service as reconciling
 from chalicelib.rewards import admin as rewards_admin
 from chalicelib.rewards import routes as rewards_routes
 from chalicelib.sessions import mall as sessions_mall
@@ -62,6 +64,8 @@ ROOM_JOBS = (
     checkin_reminders.JOB,
     settling.JOB,
     commission_months.JOB,
+    withdrawals.JOB,
+    reconciling.JOB,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
@@ -102,7 +106,11 @@ for room in (
     rewards_admin,
     commissions_routes,
     commissions_admin,
+    withdrawal_routes,
+    withdrawal_mall,
+    withdrawal_admin,
     support_admin,
+    reconciling_admin,
 ):
     app.register_blueprint(room.api.blueprint)
 
@@ -136,8 +144,8 @@ def expire_groups(event: CloudWatchEvent) -> None:
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def run_room_jobs(event: CloudWatchEvent) -> None:
     """What the rooms have due besides."""
-    for job in ROOM_JOBS:
-        due.run(job=job, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS / len(ROOM_JOBS))
+    reconciling.plan(now=clock.now())
+    due.run_each(jobs=ROOM_JOBS, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
 
 
 @app.on_dynamodb_record(stream_arn=STREAM, batch_size=100, starting_position="TRIM_HORIZON")

@@ -9,11 +9,20 @@ from typing import Any
 FUNCTION = "AWS::Serverless::Function"
 LATE_MS = 600_000
 STUCK = ("Liebian", "StuckRows")
+DRIFTS = ("Liebian", "Drifts")
 
 
 def alarms(resources: dict[str, Any]) -> dict[str, Any]:
     """The alarms that belong to ``resources``, by name."""
-    found = {"StuckRows": _stuck(resources["APIHandler"]["Properties"])}
+    api = resources["APIHandler"]["Properties"]
+    found = {
+        "StuckRows": _ours(
+            STUCK, "A due row failed ten times and is stuck. GET /v1/admin/stuck says which and why.", api
+        ),
+        "Drifts": _ours(
+            DRIFTS, "A number does not add up. GET /v1/admin/drifts says which, with both values.", api
+        ),
+    }
     for name, resource in resources.items():
         makers = _MAKERS.get(resource["Type"], ())
         for maker in makers:
@@ -91,12 +100,11 @@ def _server_errors(name: str, properties: dict[str, Any]) -> dict[str, Any]:
     return {f"{name}ServerErrors": _twice(alarm)}
 
 
-def _stuck(function: dict[str, Any]) -> dict[str, Any]:
-    namespace, name = STUCK
+def _ours(which: tuple[str, str], told: str, function: dict[str, Any]) -> dict[str, Any]:
     stage = function["Environment"]["Variables"]["STAGE"]
     return _alarm(
-        "A due row failed ten times and is stuck. GET /v1/admin/stuck says which and why.",
-        metric=(namespace, name, "Sum"),
+        told,
+        metric=(*which, "Sum"),
         of={"service": "liebian", "stage": stage},
         at_least=1,
     )

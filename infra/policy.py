@@ -39,6 +39,7 @@ def statements(*, stage: str, streams: bool) -> list[dict[str, Any]]:
     found = [
         _allow("Rows", [f"dynamodb:{name}" for name in ROWS], ["${TruthTable.Arn}", "${TrafficTable.Arn}"]),
         _allow("Indexes", ["dynamodb:Query"], [f"${{TruthTable.Arn}}/index/{name}" for name in INDEXES]),
+        _allow("Books", ["dynamodb:Scan"], ["${TruthTable.Arn}", "${TruthTable.Arn}/index/owner"]),
         _allow("Secrets", ["ssm:GetParameter", "ssm:GetParametersByPath"], _secrets(stage)),
         _allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], [f"{LOGS}${{LogGroups}}*"]),
     ]

@@ -29,6 +29,7 @@ os.environ.update(
         "SECRET_SESSION_KEYS": '{"test-1":"' + "5e" * 32 + '"}',
         "SECRET_LINK_KEY": "11" * 32,
         "SECRET_MALL_SECRETS": "test-mall-secret",
+        "SECRET_PAYEE_KEYS": '{"test-1":"' + "5e" * 32 + '"}',
         "TIMEZONE": "Asia/Shanghai",
         "POWERTOOLS_METRICS_DISABLED": "true",
         "POWERTOOLS_LOG_LEVEL": "WARNING",
@@ -37,6 +38,8 @@ os.environ.update(
 )
 
 pytest.register_assert_rewrite("tests.store_contract", "tests.pump_contract")
+
+import app  # noqa: E402, F401 - every test stands in the whole house: who reacts does not hang on what ran before
 
 _no_engine = pytest.StashKey[str]()
 

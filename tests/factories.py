@@ -4,6 +4,8 @@ import uuid
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from chalicelib.core import cache, doors, due, facts, ids, table
 from chalicelib.core.doors import Operator
 from chalicelib.core.http import Call
@@ -26,6 +28,15 @@ NOW = 1_767_232_800
 TODAY = "2026-01-01"
 PROGRAM = "demo"
 OWNER = Operator(key_id="opk_owner", name="Olivia", role="owner")
+
+
+def alone(patch: pytest.MonkeyPatch, *rooms: str) -> None:
+    """Nobody but these rooms reacts, so that what is counted, or waited for, is theirs."""
+    theirs = {
+        fact: [one for one in reactions if one.name.split(".")[0] in rooms]
+        for fact, reactions in facts._reactions.items()
+    }
+    patch.setattr(facts, "_reactions", {fact: reactions for fact, reactions in theirs.items() if reactions})
 
 
 def a_word(prefix: str = "x") -> str:

@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 
 import msgspec
-import pytest
 
 from chalicelib.core import facts, ledger, table
 from chalicelib.core.errors import Conflict
@@ -91,12 +90,6 @@ gifts.kind(
 
 
 # --- the stream, as far as this room reads it ----------------------------------------------------------------
-
-
-def alone(patch: pytest.MonkeyPatch) -> None:
-    """Nobody else reacts, so that what is counted, or waited for, is this room's."""
-    for fact, reactions in list(facts._reactions.items()):
-        patch.setitem(facts._reactions, fact, [one for one in reactions if one.name.startswith("rewards")])
 
 
 class Reader:

@@ -2,22 +2,25 @@
 
 import msgspec
 
-from chalicelib.checkins import answers, campaigns, reporting, rules
-from chalicelib.checkins.models import Campaign
+from chalicelib.checkins import answers, campaigns, noting, reporting, rules
+from chalicelib.checkins.models import Campaign, Note
 from chalicelib.checkins.schemas import (
     AdminCampaign,
     AdminCampaigns,
     EditCampaign,
+    NoteAnswer,
     Report,
     ReportDay,
     ReportQuery,
+    TurnNote,
 )
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
-from chalicelib.core.http import Api, Call, Reply
+from chalicelib.core.http import Api, Call, Items, Listing, Reply
 
 api = Api(__name__)
 _MARKETING = doors.operators("marketing")
+_WATCHING = doors.operators("marketing", "support")
 
 
 @api.get("/v1/admin/checkins", door=doors.ANY_OPERATOR)
@@ -87,6 +90,36 @@ def show_report(call: Call, campaign_id: str, query: ReportQuery) -> Report:
         next=next_page,
         now=call.now,
     )
+
+
+@api.get(
+    "/v1/admin/checkins/{campaign_id}/members/{member_id}/notes",
+    door=_WATCHING,
+    refuses=[NotFound, cursors.CursorInvalid],
+)
+def list_notes(call: Call, campaign_id: str, member_id: str, query: Listing) -> Items[NoteAnswer]:
+    """What a member said with their check-ins, newest first, hidden or not."""
+    campaigns.find(campaign_id, now=call.now)
+    where = f"notes#{campaign_id}#{member_id}"
+    after = cursors.unseal(query.after, where=where, now=call.now)
+    page = noting.page(campaign_id, member_id, limit=query.limit, after=after)
+    next_page = cursors.seal(page.next_key, where=where, now=call.now)
+    return Items(items=[_note(row) for row in page.rows], next=next_page, now=call.now)
+
+
+@api.put(
+    "/v1/admin/checkins/{campaign_id}/members/{member_id}/notes/{date}", door=_WATCHING, refuses=[NotFound]
+)
+def turn_note(call: Call, campaign_id: str, member_id: str, date: str, body: TurnNote) -> NoteAnswer:
+    """Hide a note from everybody, or show it again."""
+    turned = noting.turn(
+        campaign_id, member_id, date, to=body.state, reason=body.reason, making=_making(call)
+    )
+    return _note(turned)
+
+
+def _note(row: Note) -> NoteAnswer:
+    return NoteAnswer(date=row.sk, text=row.text, image_url=row.image_url, state=row.state or "")
 
 
 def _making(call: Call) -> campaigns.Making:

@@ -171,7 +171,7 @@ def _my_note(seen: Standing, now: int) -> NoteAnswer | None:
 
 
 def _note(row: Note | None, turn: date) -> NoteAnswer | None:
-    if row is None:
+    if row is None or row.state == "hidden":
         return None
     return NoteAnswer(date=turn.isoformat(), text=row.text, image_url=row.image_url, state=row.state or "")
 

@@ -4,7 +4,7 @@
     Campaign  CHECKINS                  <cmp_>           operators                     everybody (30 s)
     Month     CHECKIN#<cmp_>#<mbr_>     MONTH#<YYYY-MM>  check in, make up             page, check in, team, report
     Part      CHECKIN#<cmp_>#<mbr_>     PART             reminder, team, 1st check-in  page, check in, reminders
-    Note      NOTES#<cmp_>#<mbr_>       <YYYY-MM-DD>     check in                      page, team
+    Note      NOTES#<cmp_>#<mbr_>       <YYYY-MM-DD>     check in, operators           page, team, operators
     Team      CREW#<ctm_>               META             create, join, leave           team
     Mate      CREW#<ctm_>               MATE#<mbr_>      create, join, leave           team
 
@@ -97,7 +97,7 @@ class Part(Row, discriminator="checkin_part"):
 
 
 class Note(Row, discriminator="checkin_note"):
-    """What a member said or showed with a check-in; ``visible`` to them and their team, to nobody else."""
+    """What a member said or showed with a check-in; ``visible`` to them and their team, or ``hidden`` from all."""
 
     text = UnicodeAttribute(null=True)
     image_url = UnicodeAttribute(null=True)

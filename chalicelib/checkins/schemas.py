@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from chalicelib.members.schemas import HttpsUrl, Id
+from chalicelib.members.schemas import HttpsUrl, Id, Reason
 from chalicelib.sharing.schemas import CardText, Epoch, Sharer
 
 Turns = Annotated[int, msgspec.Meta(ge=1, le=1000)]
@@ -126,6 +126,13 @@ class NoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None
     image_url: str | None
     state: str
+
+
+class TurnNote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether a note is shown, and why that changes."""
+
+    state: Literal["visible", "hidden"]
+    reason: Reason
 
 
 class MateAnswer(msgspec.Struct, frozen=True, kw_only=True):

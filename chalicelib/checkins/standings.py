@@ -77,6 +77,24 @@ def _two_months(campaign: Campaign, member_id: str, *, now: int) -> list[table.K
     return [Month.key(campaign.campaign_id, member_id, month) for month in months]
 
 
+def everywhere(member_id: str) -> list[tuple[Campaign, list[Month]]]:
+    """All months of a member, in each campaign that they have a part in; those have a part too."""
+    rows = campaigns.everything()
+    parts = table.get_all([(Part, Part.key(row.campaign_id, member_id)) for row in rows])
+    own = [row for row, part in zip(rows, parts, strict=True) if part is not None]
+    return [
+        (row, table.query_all(Month, member_key(row.campaign_id, member_id), Month.sk.startswith("MONTH#")))
+        for row in own
+    ]
+
+
+def last_turn_at(campaign: Campaign, month: Month) -> int:
+    """When the last turn of a month that was checked in began."""
+    return campaigns.calendar(campaign).begins(
+        max(dates(month, month.days), default=rules.first_of(month.month))
+    )
+
+
 def history(campaign: Campaign, months: Sequence[Month]) -> History:
     """What these months say, newest first."""
     calendar = campaigns.calendar(campaign)

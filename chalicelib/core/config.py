@@ -32,6 +32,7 @@ class Settings:
     wechat_url: str = "https://api.weixin.qq.com"
     mall_webhook_url: str = ""
     payment_gateway: str = "mall"
+    payout_gateways: str = "manual mall"
     timezone: str = "Asia/Shanghai"
     due_shards: int = 1
     session_days: int = 7
@@ -89,8 +90,15 @@ def _gateway(value: str) -> str:
     return value
 
 
+def _gateways(value: str) -> str:
+    if not set(value.split()) <= {"manual", "mall", "sandbox"}:
+        raise ValueError("some of 'manual mall sandbox', separated by spaces")
+    return value
+
+
 _READERS: dict[str, Callable[[str], Any]] = {
     "payment_gateway": _gateway,
+    "payout_gateways": _gateways,
     "base_url": _url,
     "wechat_url": _url,
     "mall_webhook_url": _url,
@@ -118,9 +126,16 @@ def read(environment: Mapping[str, str]) -> Settings:
         elif field.default is MISSING:
             raise ConfigError(f"{name} is not set. See docs/deploying.md.")
     settings = Settings(**values)
-    if settings.payment_gateway == "sandbox" and settings.stage.startswith("prod"):
-        raise ConfigError("PAYMENT_GATEWAY must not be 'sandbox' in a prod stage: anybody could pay with it.")
+    if settings.stage.startswith("prod"):
+        _no_sandbox(settings)
     return settings
+
+
+def _no_sandbox(settings: Settings) -> None:
+    if settings.payment_gateway == "sandbox":
+        raise ConfigError("PAYMENT_GATEWAY must not be 'sandbox' in a prod stage: anybody could pay with it.")
+    if "sandbox" in settings.payout_gateways.split():
+        raise ConfigError("PAYOUT_GATEWAYS must not have 'sandbox' in a prod stage: nobody would be paid.")
 
 
 def _read_one(name: str, text: str, reader: Callable[[str], Any]) -> Any:

@@ -29,6 +29,8 @@ FIRST_PAUSE_S = 30
 FAILURES = 10
 LEASE_S = 120
 PAGE = 100
+SHARE_S = 1.0
+"""What each of several jobs has of their time, however long the others take."""
 GATHERED_A_PAGE = 1000
 GATHERED = 20_000
 """Entries of a shard that are looked at to put together what has the same ``due_ref``."""
@@ -140,6 +142,16 @@ def run(*, job: str, worker: str, now: int, seconds: float) -> Ran:
         return ran
 
     return _added_up(_at_once(work, full))
+
+
+def run_each(*, jobs: Sequence[str], worker: str, now: int, seconds: float) -> list[Ran]:
+    """Work off several jobs in ``seconds``: each has all that is left but `SHARE_S` for every one behind it."""
+    stop_at = time.monotonic() + seconds
+    done = []
+    for behind, job in zip(reversed(range(len(jobs))), jobs, strict=True):
+        left = stop_at - time.monotonic() - behind * SHARE_S
+        done.append(run(job=job, worker=worker, now=now, seconds=max(left, SHARE_S)))
+    return done
 
 
 def _in_turn(job: str, worker: str) -> list[str]:

@@ -271,6 +271,30 @@ def index(
     return entries, answer.get("LastEvaluatedKey")
 
 
+def scan(
+    *,
+    index: Literal["owner"] | None = None,
+    when: Condition | None = None,
+    limit: int | None = None,
+    after: Raw | None = None,
+) -> tuple[list[Raw], Raw | None]:
+    """A page of the whole truth table, or of an index, in DynamoDB's own form and no order, and what is next.
+
+    For who proves the books and nobody else, as its cost follows what exists. An index is not read consistently.
+    """
+    names: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    given: Raw = {"TableName": config.settings().truth_table}
+    given |= {"IndexName": index} if index else {"ConsistentRead": True}
+    if when is not None:
+        given["FilterExpression"] = when.serialize(names, values)
+    given |= {"Limit": limit} if limit else {}
+    given |= {"ExclusiveStartKey": after} if after else {}
+    _with_placeholders(given, names, values)
+    answer = _patiently(lambda: client().scan(**given), _judge_read)
+    return answer["Items"], answer.get("LastEvaluatedKey")
+
+
 def owned(owner: str, *, limit: int, after: Raw | None = None) -> Page:
     """A member's list, newest first: the index says which, the table says what they are now."""
     entries, next_key = index("owner", Row.owner == owner, limit=limit, newest_first=True, after=after)

@@ -172,9 +172,22 @@ def show_codes(call: Call, template_id: str, batch: str) -> CodesAnswer:
     return _codes(template_id, codes.find(template_id, batch), call)
 
 
+@api.post("/v1/admin/coupons/{template_id}/codes/{batch}/on", door=_MARKETING, refuses=[NotFound, Busy])
+def switch_codes_on(call: Call, template_id: str, batch: str) -> CodesAnswer:
+    """The codes of a batch can be used again."""
+    return _codes(template_id, codes.switch(template_id, batch, to="on", making=making(call)), call)
+
+
+@api.post("/v1/admin/coupons/{template_id}/codes/{batch}/off", door=_MARKETING, refuses=[NotFound, Busy])
+def switch_codes_off(call: Call, template_id: str, batch: str) -> CodesAnswer:
+    """Nobody uses the codes of a batch any more, half a minute from now at the latest."""
+    return _codes(template_id, codes.switch(template_id, batch, to="off", making=making(call)), call)
+
+
 def _codes(template_id: str, row: Codes, call: Call) -> CodesAnswer:
     return CodesAnswer(
         batch=row.batch,
+        state=row.state or "on",
         uses=row.uses,
         ends_at=row.ends_at,
         codes=codes.letters(template_id, row, now=call.now),

@@ -18,6 +18,7 @@ from chalicelib.coupons.schemas import (
     LineBody,
     LockAnswer,
     MyOffer,
+    MyPack,
     Offer,
     PackAnswer,
     PieceAnswer,
@@ -265,6 +266,11 @@ def _piece(piece: Piece, call: Call) -> PieceAnswer:
         new=piece.new,
         taken_at=piece.taken_at,
     )
+
+
+def my_pack(row: Pack) -> MyPack:
+    """A pack in its sharer's list."""
+    return MyPack(**{name: getattr(row, name) for name in MyPack.__struct_fields__})
 
 
 def _why_no_piece(pack: Pack, pieces: Sequence[Piece], reader: str | None, call: Call) -> Refusal | None:

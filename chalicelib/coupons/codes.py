@@ -5,7 +5,8 @@ slip of the finger is told from a code that is nobody's. Codes hold no units: us
 """
 
 from chalicelib.core import config, ids, table
-from chalicelib.core.errors import Conflict, Gone, Invalid, NotFound
+from chalicelib.core.cache import Cache
+from chalicelib.core.errors import Busy, Conflict, Gone, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.coupons import service, templates
 from chalicelib.coupons.models import Code, Codes, Coupon
@@ -14,6 +15,7 @@ from chalicelib.coupons.service import Claim
 from chalicelib.coupons.templates import Making, RequestDiffers
 
 LETTERS = 11
+_off: Cache[bool] = Cache()
 AT_ONCE = 100
 
 
@@ -32,6 +34,15 @@ class CodeOver(Gone):
     code = "coupon_code_over"
     en = "This code has expired."
     zh = "该兑换码已过期。"
+    advice = "Say so."
+
+
+class CodeOff(Conflict):
+    """The shop has switched the code's batch off."""
+
+    code = "coupon_code_off"
+    en = "This code is not valid at the moment."
+    zh = "该兑换码已停用。"
     advice = "Say so."
 
 
@@ -77,6 +88,7 @@ def make(template_id: str, given: MakeCodes, making: Making) -> Codes:
         raise Invalid(field="ends_at", reason="it is in the past")
     row = Codes(
         *Codes.key(template_id, given.batch),
+        state="on",
         batch=given.batch,
         made=given.count,
         uses=given.uses,
@@ -153,6 +165,52 @@ def letters(template_id: str, row: Codes, *, now: int) -> list[str]:
     return [_letters(template_id, row.batch, n, now=now) for n in range(row.made)]
 
 
+def switch(template_id: str, batch: str, *, to: str, making: Making) -> Codes:
+    """Switch all codes of a batch ``on`` or ``off``, everywhere within 30 seconds; what they brought stays good.
+
+    Raises:
+        NotFound: there is none of this name. Busy: somebody else switches it right now.
+    """
+    row = find(template_id, batch)
+    if row.state == to:
+        return row
+    change = table.update(
+        Codes,
+        (row.pk, row.sk),
+        Codes.state.set(to),
+        when=Codes.rev == row.rev,
+        refuse=_Seen,
+    )
+    was, is_now = {"batch": batch, "state": row.state}, {"batch": batch, "state": to}
+    audit = making.recorded(f"coupon.codes_{to}", template_id, before=was, after=is_now)
+    try:
+        table.transact([change, audit])
+    except _Seen as seen:
+        # A lost reply looks like this, and so does somebody who was first.
+        if seen.row.state != to:
+            raise Busy from seen
+    _off.forget((template_id, batch))
+    return find(template_id, batch)
+
+
+class _Seen(Exception):
+    """The batch is not what it was; ``row`` says what it is."""
+
+    def __init__(self, row: Codes) -> None:
+        super().__init__(row.batch)
+        self.row = row
+
+
+def _is_off(row: Code, *, now: int) -> bool:
+    """Whether the batch of a code is off, as of 30 seconds ago at most: all its codes share that row."""
+
+    def load() -> bool:
+        batch = table.get(Codes, Codes.key(row.template_id, row.batch))
+        return batch is not None and batch.state == "off"
+
+    return _off.get((row.template_id, row.batch), now=now, load=load)
+
+
 # --- using --------------------------------------------------------------------------------------------------
 
 
@@ -160,7 +218,7 @@ def use(text: str, member_id: str, *, now: int) -> Claim:
     """A member uses a code: once for each member, and the same member again gets the same answer.
 
     Raises:
-        Invalid: mistyped. NotFound: nobody's. CodeUsed, CodeOver, CouponOff, CouponSoldOut.
+        Invalid: mistyped. NotFound: nobody's. CodeUsed, CodeOver, CodeOff, CouponOff, CouponSoldOut.
     """
     code = read(text)
     row = table.get(Code, Code.key(code))
@@ -173,6 +231,8 @@ def use(text: str, member_id: str, *, now: int) -> Claim:
         return Claim(coupon=first, new=False)
     if row.left < 1 or row.ends_at <= now:
         raise _why_not(row, now=now)
+    if _is_off(row, now=now):
+        raise CodeOff
     writes = service.giving(
         row.template_id, member_id, cause=cause, source="code", refuse=table.Taken, now=now
     )

@@ -15,7 +15,8 @@
     Invite    INVITE_PLANS               <cvp_>             operators                   reaction (30 s)
     Brought   BROUGHT#<cvp_>#<mbr_>      META               reaction                    show
     Code      CODE#<code>                META               operators, redeem code      redeem code
-    Codes     CODES#<ctp_>               <batch>            operators                   operators
+    Codes     CODES#<ctp_>               <batch>            operators                   operators, use (30 s)
+    Sharing   PACKS#<mbr_>               <time>#<cpk_>      open                        a member's packs
     Chunk     GRANTS#<ctp_>#<batch>      <part>#<n>         operators, job              job, progress
 
     due    Coupon: coupons#k, ref says for what: remind, expire (while unused), unlock (while locked).
@@ -85,11 +86,13 @@ class Terms(Row, discriminator="coupon_terms"):
 class Stock(Row, discriminator="coupon_stock"):
     """One shard of a template's units; it carries all that its own condition needs.
 
-    ``left`` is not there when the stock is unlimited; ``issued`` is what was taken and not given back.
+    ``left`` is not there when the stock is unlimited; ``issued`` is what was taken and not given back, ``put`` what
+    was ever put in.
     """
 
     template_id = UnicodeAttribute()
     left = IntAttribute(null=True)
+    put = IntAttribute(null=True)
     issued = IntAttribute()
     on = BooleanAttribute()
     claim_from = IntAttribute()
@@ -104,7 +107,8 @@ class Stock(Row, discriminator="coupon_stock"):
 class Coupon(Row, discriminator="coupon"):
     """One member's piece. ``value_fen`` is its own worth where a pack's piece has another than its template.
 
-    ``order_ref`` is what holds or has used it: an order of the mall, or a code shown in the shop.
+    ``order_ref`` is what holds or has used it: an order of the mall, or a code shown in the shop. ``unit_back``:
+    its unit went back to the stock when it was taken away.
     """
 
     FACTS = {
@@ -137,6 +141,7 @@ class Coupon(Row, discriminator="coupon"):
     used_at = IntAttribute(null=True)
     gift_code = UnicodeAttribute(null=True)
     gifts = IntAttribute(null=True)
+    unit_back = BooleanAttribute(null=True)
 
     @staticmethod
     def key(member_id: str, coupon_id: str) -> Key:
@@ -274,6 +279,17 @@ class Pack(Row, discriminator="pack"):
         return f"PACK#{pack_id}", "META"
 
 
+class Sharing(Row, discriminator="pack_mine"):
+    """A pack in its sharer's list."""
+
+    pack_id = UnicodeAttribute()
+
+    @staticmethod
+    def key(member_id: str, opened_at: int, pack_id: str) -> Key:
+        """A member's packs in the order in which they were opened."""
+        return f"PACKS#{member_id}", f"{opened_at:011d}#{pack_id}"
+
+
 class Piece(Row, discriminator="pack_piece"):
     """The ``n``-th piece of a pack, and who took it; ``new``: they count towards the sharer's own coupon."""
 
@@ -324,7 +340,7 @@ class Brought(Row, discriminator="invited"):
 
 
 class Code(Row, discriminator="coupon_code"):
-    """A claim in print, good for ``left`` members; ``on`` or ``off``."""
+    """A claim in print, good for ``left`` members, while its batch is not ``off``."""
 
     code = UnicodeAttribute()
     template_id = UnicodeAttribute()
@@ -339,7 +355,7 @@ class Code(Row, discriminator="coupon_code"):
 
 
 class Codes(Row, discriminator="coupon_codes"):
-    """How many codes were made in a batch; they follow from its name, so they are not listed here."""
+    """How many codes were made in a batch, ``on`` or ``off``; they follow from its name, so are not listed here."""
 
     batch = UnicodeAttribute()
     made = IntAttribute()

@@ -18,7 +18,7 @@ from chalicelib.core import config, due, ids, shards, table
 from chalicelib.core.errors import Busy, Conflict, Gone, NotFound
 from chalicelib.core.table import Row, Write
 from chalicelib.coupons import plans, rules, service, templates
-from chalicelib.coupons.models import Coupon, Pack, Piece, Plan, Template
+from chalicelib.coupons.models import Coupon, Pack, Piece, Plan, Sharing, Template
 from chalicelib.coupons.service import ROUNDS, Claim, NotEligible
 from chalicelib.coupons.templates import StockShort
 from chalicelib.members import service as members
@@ -189,7 +189,8 @@ def _pack(row: Plan, friends: Template, pack_id: str, member_id: str, ref: str |
 
 def _opening(pack: Pack, friends: Template, sharers: Template | None, *, now: int) -> list[Write]:
     parts = [(friends, k, units) for k, units in pack.taken]
-    writes = [table.create(pack)]
+    mine = Sharing(*Sharing.key(pack.sharer_id, now, pack.pack_id), pack_id=pack.pack_id)
+    writes = [table.create(pack), table.create(mine, refuse=_moved)]
     if sharers is not None and pack.sharer_shard is not None and pack.sharer_coupon_id is not None:
         parts.append((sharers, pack.sharer_shard, 1))
         waiting = service.new_coupon(
@@ -232,6 +233,12 @@ def show(pack_id: str) -> tuple[Pack, list[Piece]]:
     if pack is None:
         raise NotFound
     return pack, sorted((row for row in found if isinstance(row, Piece)), key=lambda row: row.n)
+
+
+def mine(member_id: str, *, limit: int, after: table.Raw | None) -> table.Page:
+    """A member's own packs, newest first."""
+    page = table.query(Sharing, Sharing.key(member_id, 0, "")[0], limit=limit, newest_first=True, after=after)
+    return table.Page(table.get_all([(Pack, Pack.key(row.pack_id)) for row in page.rows]), page.next_key)
 
 
 def take(pack_id: str, member_id: str, *, now: int) -> Claim:

@@ -2,7 +2,7 @@
 
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import AppError, Invalid, NotFound
-from chalicelib.core.http import Api, Call, Reply
+from chalicelib.core.http import Api, Call, Items, Listing, Reply
 from chalicelib.coupons import (
     answers,
     codes,
@@ -25,6 +25,7 @@ from chalicelib.coupons.schemas import (
     Invites,
     MyCoupons,
     MyCouponsQuery,
+    MyPack,
     Offers,
     OffersQuery,
     OpenPack,
@@ -148,6 +149,7 @@ def claimed(coupon: Coupon, call: Call, *, new: bool) -> Reply[Claimed]:
         codes.CodeOver,
         templates.CouponOff,
         templates.CouponSoldOut,
+        codes.CodeOff,
     ],
 )
 def use_code(call: Call, body: UseCode) -> Reply[Claimed]:
@@ -215,6 +217,16 @@ def open_pack(call: Call, body: OpenPack) -> Reply[PackAnswer]:
     """My pack to share; open already, the same pack."""
     opened = packs.open_pack(body.plan_id, call.member_id, order_id=body.order_id, now=call.now)
     return Reply(answers.pack_answer(opened.pack.pack_id, call), 201 if opened.new else 200)
+
+
+@api.get("/v1/me/packs", door=doors.MEMBER, refuses=[cursors.CursorInvalid])
+def list_packs(call: Call, query: Listing) -> Items[MyPack]:
+    """My packs, newest first, those that are over too."""
+    where = f"packs#{call.member_id}"
+    after = cursors.unseal(query.after, where=where, now=call.now)
+    page = packs.mine(call.member_id, limit=query.limit, after=after)
+    items = [answers.my_pack(row) for row in page.rows]
+    return Items(items=items, next=cursors.seal(page.next_key, where=where, now=call.now), now=call.now)
 
 
 @api.get("/v1/packs/{pack_id}", door=doors.PUBLIC, refuses=[NotFound])

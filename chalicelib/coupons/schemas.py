@@ -480,6 +480,21 @@ class PackAnswer(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
+class MyPack(msgspec.Struct, frozen=True, kw_only=True):
+    """One of my packs: how many pieces are left, and how many new friends until my own coupon unlocks."""
+
+    pack_id: str
+    plan_id: str
+    title: str
+    state: str
+    pieces: int
+    left: int
+    new_missing: int
+    sharer_coupon_id: str | None
+    opened_at: int
+    ends_at: int
+
+
 # --- invitations --------------------------------------------------------------------------------------------
 
 
@@ -563,6 +578,7 @@ class CodesAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The codes of a batch."""
 
     batch: str
+    state: str
     uses: int
     ends_at: int
     codes: list[str]

@@ -372,6 +372,12 @@ def has(member_id: str, coupon_id: str) -> bool:
     return table.get(Coupon, Coupon.key(member_id, coupon_id)) is not None
 
 
+def there(wanted: Sequence[tuple[str, str]]) -> set[str]:
+    """Which of these coupons, by member and id, there are, whatever became of them."""
+    rows = table.get_all([(Coupon, Coupon.key(*one)) for one in wanted])
+    return {row.coupon_id for row in rows if row is not None}
+
+
 def all_of(member_id: str) -> list[Coupon]:
     """All coupons of a member, newest first, read consistently: what was just won is among them."""
     rows = table.query_all(Coupon, f"COUPONS#{member_id}")

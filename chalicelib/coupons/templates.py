@@ -342,6 +342,7 @@ def _new_stock(template: Template, stock: int | None) -> list[Write]:
                 *Stock.key(template.template_id, k),
                 template_id=template.template_id,
                 left=left,
+                put=left,
                 issued=0,
                 on=True,
                 claim_from=template.claim_from,
@@ -463,9 +464,8 @@ def add_units(template_id: str, *, units: int, making: Making) -> Template:
     k = min(left, key=left.__getitem__) if units > 0 else max(left, key=left.__getitem__)
     enough = Stock.left >= -units if units < 0 else None
     refusal = Invalid(field="units", reason="fewer are left in any one shard", left=left[k])
-    change = table.update(
-        Stock, Stock.key(template_id, k), Stock.left.add(units), when=enough, refuse=lambda _: refusal
-    )
+    more = (Stock.left.add(units), Stock.put.add(units))
+    change = table.update(Stock, Stock.key(template_id, k), *more, when=enough, refuse=lambda _: refusal)
     was = {"left": sum(left.values())}
     audit = making.recorded("coupon.stock", template_id, before=was, after={"units": units})
     once = operators.said_once(

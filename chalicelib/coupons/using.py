@@ -448,6 +448,7 @@ def taken_back(template_id: str, member_id: str, *, cause: str, now: int) -> lis
         Coupon,
         Coupon.key(member_id, coupon_id),
         Coupon.state.set("void"),
+        Coupon.unit_back.set(True),
         *due.emptied(),
         when=Coupon.state == "unused",
         refuse=lambda row: CouponInUse(coupon_id=coupon_id, state=row.state if row is not None else None),

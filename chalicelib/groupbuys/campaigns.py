@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from pynamodb.expressions.update import Action
 
-from chalicelib.core import ids, table
+from chalicelib.core import due, ids, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
@@ -20,6 +20,7 @@ from chalicelib.groupbuys.models import Campaign, Stock
 from chalicelib.groupbuys.schemas import EditCampaign
 from chalicelib.operators import service as operators
 
+CLOSE_JOB = "close"
 SHARDS_AT_MOST = 400
 
 
@@ -247,6 +248,7 @@ def row_of(campaign_id: str, given: EditCampaign, *, fingerprint: str, now: int)
         edition=0,
         created_at=now,
         fingerprint=fingerprint,
+        **due.slot(job=CLOSE_JOB, pk=campaign_id, at=given.ends_at),
     )
 
 
@@ -260,6 +262,7 @@ def _make_stock(campaign: Campaign, given: EditCampaign) -> None:
             campaign_id=campaign.campaign_id,
             sku_id=sku.sku_id,
             left=units,
+            put=units,
             on=True,
             edition=0,
             starts_at=campaign.starts_at,
@@ -417,6 +420,7 @@ def add_stock(campaign_id: str, *, sku_id: str, units: int, making: Making) -> d
         Stock,
         Stock.key(campaign_id, sku_id, k),
         Stock.left.add(units),
+        Stock.put.add(units),
         when=enough,
         refuse=lambda _: refusal,
     )

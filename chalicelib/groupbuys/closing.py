@@ -1,8 +1,9 @@
 """How a campaign ends: nothing opens any more, its open groups go on or are ended, the mall learns what is unused.
 
-The work is due on the campaign's own row. A look moves open groups to their end, where the due shards share them
-out: each is ended, and its payers refunded, like any group whose time is over. It looks again until two looks in
-a row found nothing, for groups that are being paid are not yet on the board, and indexes lag.
+The work is due on the campaign's own row, when its window ends and when it is closed. A look moves open groups to
+their end if they are to be ended, where the due shards share them out: each is ended, and its payers refunded, like
+any group whose time is over. It looks again until two looks in a row found nothing, for groups that are being paid
+are not yet on the board, and indexes lag.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from chalicelib.groupbuys.models import Campaign, Group
 from chalicelib.groupbuys.service import EXPIRE_JOB
 from chalicelib.operators import service as operators
 
-CLOSE_JOB = "close"
+CLOSE_JOB = campaigns.CLOSE_JOB
 CLOSED = "campaign_closed"
 LOOKS_EVERY_S = 10 * MINUTE
 MOVED_A_LOOK = 500
@@ -83,7 +84,7 @@ def look(entry: due.Entry, now: int) -> None:
     if moved == MOVED_A_LOOK:
         # At once, and as another entry: a run takes each only once.
         return _again(entry, at=min(entry.due_at + 1, now), ref="")
-    holds_until = (campaign.closed_at or 0) + max(campaign.hold_s, campaign.open_hold_s)
+    holds_until = (campaign.closed_at or campaign.ends_at) + max(campaign.hold_s, campaign.open_hold_s)
     if now <= holds_until or _anything_open(campaign):
         return _again(entry, at=now + LOOKS_EVERY_S, ref="")
     if entry.due_ref != _FOUND_NOTHING:
@@ -158,7 +159,9 @@ def _told(campaign: Campaign, entry: due.Entry, *, now: int) -> None:
     }
     data = {"campaign_id": campaign.campaign_id, "product_id": campaign.product["id"], "unused": unused}
     message = deliveries.owe("campaign.closed", cause=[campaign.campaign_id], data=data, now=now)
+    # With no mall nobody has sold the units since, and the window may be moved still.
+    told = [Campaign.told_at.set(now)] if message else []
     try:
-        table.transact([_unless_moved(entry, *due.emptied()), *message])
+        table.transact([_unless_moved(entry, *due.emptied(), *told), *message])
     except _Moved:
         logger.info("another has told the mall", campaign=campaign.campaign_id)

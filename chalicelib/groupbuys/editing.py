@@ -2,14 +2,15 @@
 
 What a group was promised is on the group: an edit is for groups that open after it. What groups and units are
 counted by (sizes, variants, mode, reserve, shards) stays as it was made; so does the start once it has come,
-for who counts as a new member hangs on it.
+for who counts as a new member hangs on it, and the end once the mall was told what is unused, for it sells that.
 """
 
 from typing import Any
 
 import msgspec
+from pynamodb.expressions.update import Action
 
-from chalicelib.core import table
+from chalicelib.core import due, table
 from chalicelib.core.errors import Busy, Invalid
 from chalicelib.groupbuys import campaigns, rules
 from chalicelib.groupbuys.campaigns import CampaignOver, Making
@@ -56,6 +57,8 @@ def edit(campaign_id: str, given: EditCampaign, making: Making) -> Campaign:
         raise CampaignOver(ends_at=campaign.ends_at)
     rules.valid_campaign(given)
     _stays(terms(campaign), given, begun=campaign.starts_at <= making.now)
+    if campaign.told_at is not None:
+        _same("ends_at", campaign.ends_at, given.ends_at)
     if _changes(campaign, given):
         campaign = _changed(campaign, given, making)
     campaigns.reach_shards(campaign)
@@ -101,13 +104,23 @@ def _changed(campaign: Campaign, given: EditCampaign, making: Making) -> Campaig
         after=changes,
         now=making.now,
     )
+    change = campaigns.next_edition(campaign, *actions, *_end_moved(campaign, changes))
+    if "ends_at" in changes:
+        change = change.also(Campaign.told_at.does_not_exist())
     try:
-        table.transact([campaigns.next_edition(campaign, *actions), audit])
+        table.transact([change, audit])
     except campaigns.Moved as moved:
         # A lost reply looks like this, and so does somebody who was first.
         if moved.row.state == "closed" or _changes(moved.row, given):
             raise Busy from moved
     return campaigns.as_it_is(campaign.campaign_id)
+
+
+def _end_moved(campaign: Campaign, changes: dict[str, Any]) -> list[Action]:
+    """When the window ends is when it is first looked whether all of it is over."""
+    if "ends_at" not in changes:
+        return []
+    return due.moved(job=campaigns.CLOSE_JOB, pk=campaign.campaign_id, at=changes["ends_at"])
 
 
 def copy(campaign_id: str, asked: CopyCampaign, making: Making) -> Campaign:

@@ -9,7 +9,8 @@
 
     due    Group: release#k at held_until while opening · expire#k at expires_at while open or expiring ·
            react#k when filled. Seat of a joiner: release#k at held_until while held.
-           Campaign: close#k once closed, until nothing of it is open any more and the mall was told.
+           Campaign: close#k from its window's end, or once closed, until nothing of it is open any more and
+           the mall was told.
     owner  Seat: <mbr_>#groups, newest first
     rank   Group while open: OPEN#<cmp_>, score = missing · 10¹⁰ + expires_at: nearest to full first;
            ENDING#<cmp_> from when its campaign was closed with refunds until it has ended
@@ -61,6 +62,7 @@ class Campaign(Row, discriminator="groupbuy"):
     created_at = IntAttribute()
     closed_at = IntAttribute(null=True)
     open_groups = UnicodeAttribute(null=True)
+    told_at = IntAttribute(null=True)
     copied_from = UnicodeAttribute(null=True)
     fingerprint = UnicodeAttribute()
 
@@ -71,11 +73,12 @@ class Campaign(Row, discriminator="groupbuy"):
 
 
 class Stock(Row, discriminator="groupbuy_stock"):
-    """One shard of one SKU's units; it carries all that its own condition needs."""
+    """One shard of one SKU's units, with all that its own condition needs; ``put`` is what was ever put in."""
 
     campaign_id = UnicodeAttribute()
     sku_id = UnicodeAttribute()
     left = IntAttribute()
+    put = IntAttribute(null=True)
     on = BooleanAttribute()
     edition = IntAttribute()
     starts_at = IntAttribute()

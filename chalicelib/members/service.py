@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pynamodb.expressions.update import Action
 
@@ -60,6 +61,16 @@ class Came:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Brought:
+    """What another system knew of a member: they are no new member, and nothing is given for it, or told."""
+
+    registered_at: int
+    nickname: str | None = None
+    avatar_url: str | None = None
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Profile:
     """What other rooms may show of a member."""
 
@@ -83,8 +94,9 @@ def find_or_register(
     now: int,
     came: Came | None = None,
     also: Callable[[str], Sequence[Write]] = lambda _: (),
+    brought: Brought | None = None,
 ) -> tuple[Member, bool]:
-    """The member whom ``proofs`` prove, and whether they are new.
+    """The member whom ``proofs`` prove, and whether they are new, or ``brought`` from another system now.
 
     A new member is registered in one transaction over the identity rows, so that two first sign-ins at once make
     one member; ``also`` gives the writes that must happen with it, by member id. Proofs not seen before are
@@ -100,7 +112,8 @@ def find_or_register(
         unknown_at_first = found is None if unknown_at_first is None else unknown_at_first
         try:
             if found is None:
-                return _register(proofs, program_id=program_id, now=now, came=came, also=also), True
+                member = _new(proofs, program_id=program_id, now=now, came=came, brought=brought)
+                return _register(member, proofs, also(member.member_id)), True
             missing = [proof for proof, row in zip(proofs, known, strict=True) if row is None]
             _note_differing(known)
             return _welcome(_attach(found.member_id, missing)), unknown_at_first
@@ -109,30 +122,39 @@ def find_or_register(
     raise Busy
 
 
-def _register(
-    proofs: Sequence[str],
-    *,
-    program_id: str,
-    now: int,
-    came: Came | None,
-    also: Callable[[str], Sequence[Write]],
+def _new(
+    proofs: Sequence[str], *, program_id: str, now: int, came: Came | None, brought: Brought | None
 ) -> Member:
     member_id = ids.ulid("mbr", now=now, entropy=ids.entropy(now=now))
     pk, sk = Member.key(member_id)
-    member = Member(
+    return Member(
         pk,
         sk,
         member_id=member_id,
         state="active",
         identities=set(proofs),
         program_id=program_id,
-        registered_at=now,
         came_link=came.link if came else None,
         came_visit=came.visit_id if came else None,
-        **facts.owed("member.registered", pk=pk, rev=1, now=now),
+        **(_as_brought(brought) if brought else _as_registered(pk, now=now)),
     )
-    identities = [table.create(Identity(*Identity.key(proof), member_id=member_id)) for proof in proofs]
-    table.transact([*identities, table.create(member), *also(member_id)])
+
+
+def _as_registered(pk: str, *, now: int) -> dict[str, Any]:
+    return {"registered_at": now, **facts.owed("member.registered", pk=pk, rev=1, now=now)}
+
+
+def _as_brought(brought: Brought) -> dict[str, Any]:
+    """A row that does not begin at its first revision is no fact (`facts.read`)."""
+    told = {"nickname": brought.nickname, "avatar_url": brought.avatar_url, "tags": set(brought.tags) or None}
+    return {"registered_at": brought.registered_at, "rev": 2, **told}
+
+
+def _register(member: Member, proofs: Sequence[str], also: Sequence[Write]) -> Member:
+    identities = [
+        table.create(Identity(*Identity.key(proof), member_id=member.member_id)) for proof in proofs
+    ]
+    table.transact([*identities, table.create(member), *also])
     return member
 
 
@@ -226,6 +248,12 @@ def known(member_ids: Sequence[str]) -> set[str]:
     """Which of these ids, a hundred at most, are of members."""
     rows = table.get_many([(Member, Member.key(one)) for one in member_ids])
     return {row.member_id for row in rows if row is not None}
+
+
+def whose(proofs: Sequence[str]) -> dict[str, str]:
+    """The ids of the members whom these proofs prove, by proof, of those that are known."""
+    rows = table.get_all([(Identity, Identity.key(proof)) for proof in proofs])
+    return {proof: row.member_id for proof, row in zip(proofs, rows, strict=True) if row is not None}
 
 
 def those(member_ids: Sequence[str]) -> list[Member]:

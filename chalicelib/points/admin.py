@@ -181,7 +181,9 @@ def _badge(row: Badge, call: Call) -> BadgeAnswer:
 # --- one member ---------------------------------------------------------------------------------------------
 
 
-@api.get("/v1/admin/members/{member_id}/points", door=doors.ANY_OPERATOR, refuses=[NotFound])
+@api.get(
+    "/v1/admin/members/{member_id}/points", door=doors.operators("support", "finance"), refuses=[NotFound]
+)
 def show_points(call: Call, member_id: str) -> MemberPoints:
     """A member's points, beside what their entries add up to."""
     return _points(member_id, call)

@@ -1,7 +1,8 @@
 """The rules of badges: facts of one name are counted for the member who brought them, and so many are a badge.
 
 A fact is counted once, by its reaction's marker, and only while a badge asks for its name: what happened before
-there was such a badge is not counted.
+there was such a badge is not counted. Somebody who was brought counts when they registered by it, for a visit
+alone never earns anything.
 """
 
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ def awarded(member_id: str, badge_id: str, *, now: int) -> Write:
 def _count(row: Row, now: int, *, fact: str) -> Sequence[Write]:
     wanted = [badge for badge in everything(now=now) if badge.fact == fact and badge.state == "on"]
     member_id = getattr(row, WHO[fact], None)
-    if not wanted or not member_id:
+    if not wanted or not member_id or not _earned(row, fact):
         return ()
     counts, awards = of(member_id)
     n = counts.get(fact, 0)
@@ -73,6 +74,11 @@ def _count(row: Row, now: int, *, fact: str) -> Sequence[Write]:
     )
     reached = [badge for badge in wanted if badge.threshold <= n + 1 and badge.badge_id not in awards]
     return [one_more, *(awarded(member_id, badge.badge_id, now=now) for badge in reached)]
+
+
+def _earned(row: Row, fact: str) -> bool:
+    """Of a binding: it was made by registering, and not by a visit alone or by an operator."""
+    return fact != "binding.made" or getattr(row, "cause", None) == "registered"
 
 
 for name in WHO:

@@ -267,6 +267,7 @@ def _made(row: Exchange, stock: int, *, by: Operator, idempotency_key: str | Non
         shard = ExchangeStock(
             *ExchangeStock.key(row.exchange_id, k),
             left=left,
+            put=left,
             on=True,
             starts_at=row.starts_at,
             ends_at=row.ends_at,
@@ -381,6 +382,7 @@ def add_units(
         ExchangeStock,
         ExchangeStock.key(exchange_id, k),
         ExchangeStock.left.add(units),
+        ExchangeStock.put.add(units),
         when=ExchangeStock.left >= -units if units < 0 else None,
         refuse=lambda _: Invalid(field="units", reason="fewer are left in any one shard", left=left[k]),
     )

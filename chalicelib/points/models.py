@@ -88,9 +88,10 @@ class Exchange(Row, discriminator="points_exchange"):
 
 
 class ExchangeStock(Row, discriminator="points_stock"):
-    """One shard of an exchange's units; it carries all that its own condition needs."""
+    """One shard of an exchange's units, with all that its own condition needs; ``put`` is what was ever put in."""
 
     left = IntAttribute()
+    put = IntAttribute(null=True)
     on = BooleanAttribute()
     starts_at = IntAttribute()
     ends_at = IntAttribute()

@@ -23,6 +23,7 @@ from chalicelib.points.models import PointsRule
 from chalicelib.points.schemas import Adjust, EditPointsRule
 
 POINTS = "points"
+OPENING = "opening"
 HOLD_OVER = "hold_over"
 _rules: Cache[PointsRule] = Cache()
 
@@ -123,6 +124,23 @@ def _posted(
         now=now,
         lasts_months=rule(now=now).lasts_months,
         short=lambda account: short(account, needed=-amount),
+    )
+
+
+def opening(member_id: str, *, book: str, amount: int, now: int) -> list[Write]:
+    """The writes of what a member had in another system: one entry a book, and points last as if earned now.
+
+    Raises (when sent):
+        Posted: the account was opened before.
+    """
+    return ledger.posted(
+        owner=member_id,
+        book=book,
+        amount=amount,
+        cause=OPENING,
+        reason=OPENING,
+        now=now,
+        lasts_months=rule(now=now).lasts_months if book == POINTS else None,
     )
 
 

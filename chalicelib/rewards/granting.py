@@ -272,9 +272,10 @@ def _tier(award: _Award, attempt: _Attempt, *, now: int) -> list[Write]:
     pieces = award.pieces(tier.give) if tier else []
     if not pieces:
         return []
-    return _payout(
-        award, tier_key(award.rule.rule_id, award.member_id, n, _time(attempt, n)), pieces, attempt, now=now
-    )
+    key = tier_key(award.rule.rule_id, award.member_id, n, _time(attempt, n))
+    tier_grant, *rest = _payout(award, key, pieces, attempt, now=now)
+    # Somebody else's friend has reached it: this one is not counted yet, and counts for the next.
+    return [replace(tier_grant, refuse=lambda _: _Counted()), *rest]
 
 
 def tier_key(rule_id: str, member_id: str, at: int, time: int) -> str:

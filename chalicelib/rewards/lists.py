@@ -62,6 +62,12 @@ def gift_told(kind: str, gift_id: str | None, amount: int, lang: str, *, now: in
     return gifts.find(kind).words(gift_id, amount, lang, now)
 
 
+def between(member_id: str, *, since: int, until: int) -> list[Listed]:
+    """What a member got and missed after ``since`` and until ``until``."""
+    pk, first, last = Listed.key(member_id, since + 1, "")[0], f"G#{since + 1:011d}", f"G#{until:011d}#~"
+    return table.query_all(Listed, pk, Listed.sk.between(first, last))
+
+
 def mine(member_id: str, *, limit: int, after: table.Raw | None) -> table.Page:
     """What a member got and missed, by when it was earned, newest first; what was just written is there."""
     pk = Listed.key(member_id, 0, "")[0]

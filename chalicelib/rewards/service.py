@@ -6,7 +6,7 @@ edit of the total changes by the difference.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -284,6 +284,12 @@ def purse(rule_id: str, *, shards: int) -> list[Purse]:
     """The shards of a rule's purse as they are, in one consistent read."""
     keys = [(Purse, Purse.key(rule_id, k)) for k in range(shards)]
     return [row for row in table.get_many(keys) if row is not None]
+
+
+def purses() -> Iterator[Purse]:
+    """The shards of every rule's purse as they are."""
+    for rule in map(_in_force, everything()):
+        yield from purse(rule.rule_id, shards=rule.terms.limits.shards)
 
 
 def left(rule: InForce, *, now: int) -> int:

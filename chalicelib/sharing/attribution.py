@@ -295,15 +295,13 @@ def _put(row: Binding, held: Binding | None) -> Write:
 
 
 def _left(row: Binding, held: Binding | None, *, now: int) -> list[Write]:
-    """What the binding was that is taken, or whose window is over; the past of one that was undone is kept
+    """What the binding was that is taken, or whose window is over; of one that was undone the past is kept
     already."""
     if held is None or held.state != "bound":
         return []
-    over = not holds(held, now=now)
-    return [
-        *_past(held, cause="window_over" if over else "taken", now=now),
-        *touches.left(held, to=row.promoter_id, reason="window_over" if over else "taken", now=now),
-    ]
+    ended_by = "taken" if holds(held, now=now) else "window_over"
+    past = _past(held, cause=ended_by, ended_by=ended_by, now=now)
+    return [*past, *touches.left(held, to=row.promoter_id, reason=ended_by, now=now)]
 
 
 def _used(by: By, member_id: str) -> list[Write]:
@@ -318,8 +316,18 @@ def _used(by: By, member_id: str) -> list[Write]:
 # --- operators ----------------------------------------------------------------------------------------------
 
 
-def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, now: int) -> Binding | None:
+def move(
+    member_id: str,
+    *,
+    promoter_id: str | None,
+    reason: str,
+    by: Operator,
+    now: int,
+    bound_at: int | None = None,
+) -> Binding | None:
     """An operator gives a customer to a promoter, or to nobody; what was is kept, made orders stay as they are.
+
+    ``bound_at``: since when they have been, where another system bound them; their window began then.
 
     Raises:
         NotFound: no such member or promoter. SelfReferral, WouldCircle, ChainTooLong: it would be wrong.
@@ -336,7 +344,7 @@ def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, 
         if _owes(held, now=now):
             continue
         try:
-            moved = _moved(member_id, held, promoter_id, now=now)
+            moved = _moved(member_id, held, promoter_id, bound_at=bound_at or now, now=now)
             above = _walk(member_id, promoter_id) if promoter_id else []
             audit = operators.recorded(
                 by=by,
@@ -347,7 +355,8 @@ def move(member_id: str, *, promoter_id: str | None, reason: str, by: Operator, 
                 now=now,
             )
             told = _told_mall(moved, now=now)
-            was = [*_past(held, cause=reason, now=now), *_moved_from(held, to=promoter_id, now=now)]
+            past = _past(held, cause=reason, ended_by="operator", now=now)
+            was = [*past, *_moved_from(held, to=promoter_id, now=now)]
             table.transact([_put(moved, held), *was, audit, *above, *told])
         except (table.Taken, _Moved):
             continue
@@ -361,10 +370,14 @@ def _whose(held: Binding | None, *, now: int) -> str | None:
 
 
 def _moved_from(held: Binding | None, *, to: str | None, now: int) -> list[Write]:
-    return touches.left(held, to=to, reason="moved", now=now) if held and held.state == "bound" else []
+    if held is None or held.state != "bound":
+        return []
+    return touches.left(held, to=to, reason="moved" if holds(held, now=now) else "window_over", now=now)
 
 
-def _moved(member_id: str, held: Binding | None, promoter_id: str | None, *, now: int) -> Binding:
+def _moved(
+    member_id: str, held: Binding | None, promoter_id: str | None, *, bound_at: int, now: int
+) -> Binding:
     pk, sk = Binding.key(member_id)
     rev = held.rev + 1 if held else 1
     policy = policies.current(now=now)
@@ -376,14 +389,14 @@ def _moved(member_id: str, held: Binding | None, promoter_id: str | None, *, now
         member_id=member_id,
         promoter_id=promoter_id or (held.promoter_id if held else ""),
         policy=policy.n,
-        bound_at=now,
+        bound_at=bound_at,
         cause="operator",
-        expires_at=policies.terms(policy).expires_at(now) if promoter_id else None,
-        **(customers(promoter_id, member_id, at=now) if promoter_id else {}),
+        expires_at=policies.terms(policy).expires_at(bound_at) if promoter_id else None,
+        **(customers(promoter_id, member_id, at=bound_at) if promoter_id else {}),
     )
 
 
-def _past(held: Binding | None, *, cause: str, now: int) -> list[Write]:
+def _past(held: Binding | None, *, cause: str, ended_by: str, now: int) -> list[Write]:
     if held is None:
         return []
     names = (
@@ -398,7 +411,8 @@ def _past(held: Binding | None, *, cause: str, now: int) -> list[Write]:
         "places",
     )
     was = {name: getattr(held, name) for name in names}
-    return [table.create(Past(*Past.key(held.member_id, held.rev), was=was, changed_at=now, cause=cause))]
+    key = Past.key(held.member_id, held.rev)
+    return [table.create(Past(*key, was=was, changed_at=now, cause=cause, ended_by=ended_by))]
 
 
 def history(member_id: str) -> tuple[Binding | None, list[Past]]:
@@ -430,6 +444,7 @@ def _told_mall(row: Binding, *, now: int) -> list[Write]:
         "promoter_id": row.promoter_id,
         "link": row.link,
         "bound_at": row.bound_at,
+        "expires_at": row.expires_at,
     }
     cause = [row.member_id, row.promoter_id, str(row.rev)]
     return deliveries.owe(

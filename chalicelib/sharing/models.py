@@ -139,11 +139,12 @@ class Binding(Row, discriminator="binding"):
 
 
 class Past(Row, discriminator="past_binding"):
-    """A binding as it was before it was changed."""
+    """A binding as it was before it was changed; ``ended_by``: taken, window_over or operator (for ``cause``)."""
 
     was = JSONAttribute()
     changed_at = IntAttribute()
     cause = UnicodeAttribute()
+    ended_by = UnicodeAttribute(null=True)
 
     @staticmethod
     def key(member_id: str, rev: int) -> Key:

@@ -31,7 +31,7 @@ class Story:
         undone = [
             Coming(at=row.changed_at, promoter_id=None, how="operator")
             for row in self.past
-            if row.was["state"] == "bound" and row.cause not in ("taken", "window_over")
+            if row.was["state"] == "bound" and _ended_by(row) == "operator"
         ]
         return [*undone, *made, *(one for touch in self.touches for one in _each_hour(touch))]
 
@@ -83,8 +83,13 @@ def _past_span(row: Past) -> Span:
         expires_at=was.get("expires_at"),
         places=was.get("places"),
         until=row.changed_at,
-        ended_by=row.cause if row.cause in ("taken", "window_over") else "operator",
+        ended_by=_ended_by(row),
     )
+
+
+def _ended_by(row: Past) -> str:
+    """By what a binding was over; rows from before there were other ways are operators'."""
+    return row.ended_by or "operator"
 
 
 def _coming(span: Span) -> Coming:

@@ -1,22 +1,30 @@
 """A member's story, told from what the rooms know.
 
 What is listed is what began: orders, links, operators' changes, messages to the mall, newest first, merged from the
-member's own lists of the owner index. What came of an order (its payments, its group, its refunds) stands with it.
+member's own lists of the owner index, with what is in partitions of the member's own: coupons, check-ins, rewards.
+What came of an order (its payments, its group, its refunds) stands with it.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from chalicelib.checkins import standings
+from chalicelib.checkins.giving import FREEZE_CARD, MAKEUP_CARD
 from chalicelib.core import table
+from chalicelib.coupons import service as coupons
 from chalicelib.groupbuys import service as groupbuys
 from chalicelib.members import service as members
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
+from chalicelib.points import levels
+from chalicelib.points import service as points
+from chalicelib.rewards import lists as rewards
 from chalicelib.sharing import attribution
 from chalicelib.support.schemas import Happened
 
 _NEVER = 99_999_999_999
+_BOOKS = (points.POINTS, levels.GROWTH, MAKEUP_CARD, FREEZE_CARD, "money")
 
 
 def timeline(member_id: str, *, limit: int, before: str | None) -> tuple[list[Happened], str | None]:
@@ -38,15 +46,16 @@ def _second(listed_at: str | None) -> int:
     return int(listed_at.partition("#")[0]) if listed_at else _NEVER
 
 
-# --- what is with the member's own row ----------------------------------------------------------------------
+# --- what is the member's own -------------------------------------------------------------------------------
 
 
 def _own(member_id: str, *, since: int, until: int) -> list[Happened]:
-    """Registration and bindings, those that belong between two pages: after ``since``, until ``until``."""
+    """What is in no list of the index, as far as it belongs between two pages: after ``since``, until ``until``."""
     member = members.show(member_id)
     details: dict[str, Any] = {"program_id": member.program_id, "link": member.came_link}
     found = [Happened(at=member.registered_at, what="registered", subject=member_id, details=details)]
-    found += _bindings(member_id)
+    found += [*_bindings(member_id), *_coupons(member_id), *_checkins(member_id)]
+    found += _rewards(member_id, since=since, until=until)
     return [one for one in found if since < one.at <= until]
 
 
@@ -64,6 +73,44 @@ def _bindings(member_id: str) -> list[Happened]:
             details={"link": was["link"], "policy": was["policy"], "cause": was["cause"]},
         )
         for was in states
+    ]
+
+
+def _coupons(member_id: str) -> list[Happened]:
+    found = []
+    for row in coupons.all_of(member_id):
+        told = {"template_id": row.template_id, "source": row.source, "state": row.state}
+        found.append(_of(row.coupon_id, "coupon_got", row.claimed_at, **told))
+        if row.used_at is not None:
+            found.append(_of(row.coupon_id, "coupon_used", row.used_at, order=row.order_ref))
+    return found
+
+
+def _checkins(member_id: str) -> list[Happened]:
+    """A month of a campaign is one thing, and stands where its last day is."""
+    return [
+        _of(
+            campaign.campaign_id,
+            "checked_in",
+            standings.last_turn_at(campaign, month),
+            title=campaign.title,
+            month=month.month,
+            **{name: _days(getattr(month, name)) for name in ("days", "made_up", "frozen")},
+        )
+        for campaign, months in standings.everywhere(member_id)
+        for month in months
+    ]
+
+
+def _days(numbers: Any) -> str | None:
+    return ", ".join(str(day) for day in sorted(int(day) for day in numbers)) if numbers else None
+
+
+def _rewards(member_id: str, *, since: int, until: int) -> list[Happened]:
+    names = ("rule_id", "title", "role", "fact", "gifts", "short", "state", "reason")
+    return [
+        _of(row.grant_id, "reward", row.at, **{name: getattr(row, name) for name in names})
+        for row in rewards.between(member_id, since=since, until=until)
     ]
 
 
@@ -165,6 +212,14 @@ def _messages(rows: Sequence[Any]) -> list[Happened]:
     ]
 
 
+def _posted(book: str) -> Callable[[Sequence[Any]], list[Happened]]:
+    """How the entries of a member's account are told: ``amount`` below zero was spent, ``state`` is of a hold."""
+    return lambda rows: [
+        _of(row.cause, f"{book}_posted", row.at, amount=row.amount, reason=row.reason, state=row.state)
+        for row in rows
+    ]
+
+
 def _of(subject: str, what: str, at: int, **details: Any) -> Happened:
     plain = {
         name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
@@ -178,5 +233,6 @@ _TELL: Mapping[str, Callable[[Sequence[Any]], list[Happened]]] = {
     "links": _links,
     "audit": _changes,
     "deliveries": _messages,
+    **{book: _posted(book) for book in _BOOKS},
 }
 """The member's lists in the owner index, and how each is told."""

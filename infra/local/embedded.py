@@ -8,10 +8,12 @@ below cures one of these; `tests/store_contract.py` holds this store and DynamoD
 Import this module before any botocore session is made: moto reaches only sessions that come after it.
 """
 
+import base64
 import contextlib
 import copy
 import functools
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from unittest import mock
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.exceptions import JsonRESTError
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.responses import ActionResult
 from moto.dynamodb.comparisons import get_filter_expression
 from moto.dynamodb.exceptions import (
@@ -57,6 +60,19 @@ _IMPOSSIBLE = (
     InvalidUpdateExpressionInvalidDocumentPath,
     ItemSizeToUpdateTooLarge,
 )
+
+_ON_ITEMS = {
+    "BatchGetItem": "batch_get_item",
+    "BatchWriteItem": "batch_write_item",
+    "DeleteItem": "delete_item",
+    "GetItem": "get_item",
+    "PutItem": "put_item",
+    "Query": "query",
+    "Scan": "scan",
+    "TransactGetItems": "transact_get_items",
+    "TransactWriteItems": "transact_write_items",
+    "UpdateItem": "update_item",
+}
 
 _lock = threading.RLock()
 _undo = contextlib.ExitStack()
@@ -123,9 +139,33 @@ def _one_at_a_time(process: Callable[..., Any]) -> Callable[..., Any]:
         if ".amazonaws.com" not in request.url:
             return None  # another store with an endpoint of its own
         with _lock:
-            return process(stubber, request)
+            operation = _operation(request)
+            return _served(operation, request) if operation else process(stubber, request)
 
     return locked
+
+
+def _operation(request: Any) -> str | None:
+    """The method of moto's that does an operation on items; none for all else, which goes moto's own way."""
+    target = request.headers.get("X-Amz-Target", b"")
+    service, _, name = (target.decode() if isinstance(target, bytes) else target).partition(".")
+    plain = service == "DynamoDB_20120810" and b'"B"' not in request.body and b'"BS"' not in request.body
+    return _ON_ITEMS.get(name) if plain else None
+
+
+def _served(operation: str, request: Any) -> tuple[int, dict[str, str], str]:
+    """The work itself: moto's way to it and back, by the models of all services, takes three times as long."""
+    handler = DynamoHandler()
+    handler.body = json.loads(request.body)
+    handler.current_account, handler.region = DEFAULT_ACCOUNT_ID, request.url.split(".")[1]
+    try:
+        return 200, {}, json.dumps(getattr(handler, operation)().result, default=_in_base64)
+    except JsonRESTError as refused:
+        return refused.code, {}, refused.description
+
+
+def _in_base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
 
 
 def _once_per_token(transact: Callable[[DynamoHandler], ActionResult]) -> Callable[..., ActionResult]:

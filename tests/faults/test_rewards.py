@@ -12,13 +12,12 @@ from chalicelib.members import service as members
 from chalicelib.members.models import Member
 from chalicelib.rewards import service
 from infra.local.clients import Store
-from tests.factories import NOW, a_link, a_member, books, emptied
+from tests.factories import NOW, a_link, a_member, alone, books, emptied
 from tests.harness.faults import each_fault
 from tests.rewards import (
     VOUCHER,
     a_few_vouchers,
     a_rule,
-    alone,
     an_order,
     broken,
     comes,
@@ -44,7 +43,7 @@ class World:
 @pytest.fixture(autouse=True)
 def only_rewards(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else reacts: their own faults are tried elsewhere."""
-    alone(monkeypatch)
+    alone(monkeypatch, "rewards")
 
 
 def told(row: Row, name: str) -> Fact:

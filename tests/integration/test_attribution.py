@@ -1,10 +1,13 @@
 """Whose order it is: as of the second it was made, by the policy, and told with who else it might have been."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from chalicelib.core import cache, ids, table
 from chalicelib.core.clock import DAY, HOUR
@@ -15,7 +18,9 @@ from chalicelib.orders.service import Order
 from chalicelib.sessions import service as sessions
 from chalicelib.sharing import admin, attribution, invitees, invites, policies, routes, signals
 from chalicelib.sharing import orders as attributed
+from chalicelib.sharing.history import Coming, replayed
 from chalicelib.sharing.models import OrderAttribution
+from chalicelib.sharing.refusals import NotBound
 from chalicelib.sharing.schemas import DryRun, EditPolicy, SignalLimits
 from infra.local.clients import Store
 from tests.factories import (
@@ -30,6 +35,7 @@ from tests.factories import (
     an_openid,
     called,
     came_by,
+    emptied,
     only,
     reacted,
 )
@@ -606,3 +612,65 @@ def test_an_order_is_explained_to_its_promoters_and_to_operators_and_to_nobody_e
     assert [one.promoter_id for one in shown.candidates] == [alice, carol]
     unmade = an_order(bob, at=NOW + 2)
     assert admin.show_attribution(a_call(operator=OWNER), unmade.order_id).promoter_id == alice
+
+
+# --- rows and replay ----------------------------------------------------------------------------------------
+
+
+STEPS = st.tuples(st.integers(0, 4 * DAY), st.sampled_from(["visit", "code", "moved", "undone", "bought"]))
+POLICIES = st.sampled_from(
+    [
+        EditPolicy(mode="first"),
+        EditPolicy(mode="first_window", window_days=5),
+        EditPolicy(mode="first_window", window_days=5, renew_by_purchase=True),
+        EditPolicy(mode="last", protect_days=3),
+        EditPolicy(mode="last", window_days=6, renew_by_purchase=True),
+    ]
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(given_policy=POLICIES, steps=st.lists(st.tuples(STEPS, st.integers(0, 2)), max_size=7))
+def test_the_rows_say_of_every_second_what_the_rules_say(
+    given_policy: EditPolicy, steps: list[tuple[tuple[int, str], int]]
+) -> None:
+    """Members come, buy and are moved; asked in the end, each order is whose it was, though no fact was told."""
+    emptied()
+    policies.make(given_policy, by=OWNER, now=NOW - DAY)
+    bob, promoters, at = a_member(), [a_member() for _ in range(3)], NOW
+    comings: list[Coming] = []
+    bought: list[int] = []
+    for (later, what), who in steps:
+        at += later + 1
+        told_so = happened(bob, what, promoters[who], at=at, bought=bought)
+        if told_so is not None:
+            comings.append(told_so)
+
+    terms = policies.proposed(given_policy)
+    for moment in {
+        at + 1,
+        *(one.at + 5 * DAY - 1 for one in comings),
+        *(one + 5 * DAY - 1 for one in bought),
+    }:
+        cache.clear_all()
+        row = attributed.as_if(an_order(bob, at=moment), now=at + WEEK)
+        span = replayed(comings, bought, terms=terms, at=moment)
+        assert row.promoter_id == (span.promoter_id if span else None), (moment - NOW, comings)
+
+
+def happened(bob: str, what: str, promoter: str, *, at: int, bought: list[int]) -> Coming | None:
+    """It happens to the rows; and what the rules are told of it."""
+    if what == "bought":
+        bought.append(at)
+        an_order(bob, at=at, paid_at=at, state="paid")
+        return None
+    if what in ("moved", "undone"):
+        to = promoter if what == "moved" else None
+        moved(bob, to, now=at)
+        return Coming(at=at, promoter_id=to, how="operator")
+    if what == "visit":
+        came(bob, promoter, now=at)
+    else:
+        with suppress(NotBound):
+            by_code(bob, promoter, now=at)
+    return Coming(at=at, promoter_id=promoter, how="visit")

@@ -15,12 +15,14 @@ from chalicelib.checkins.schemas import (
     EditCampaign,
     FoundTeam,
     MakeUp,
+    NoteAnswer,
     ReportQuery,
     SetReminder,
+    TurnNote,
 )
 from chalicelib.core import cursors, due, facts, table
 from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
-from chalicelib.core.http import Call
+from chalicelib.core.http import Call, Listing
 from chalicelib.members import service as members
 from chalicelib.sharing import service as sharing
 from infra.local.clients import Store
@@ -290,6 +292,33 @@ def test_strangers_see_no_notes_and_masked_names() -> None:
         shown = routes.show_team(call, campaign.campaign_id, team_id)
         assert (shown.in_it, shown.mates[0].note, shown.mates[0].total) == (False, None, 1)
     assert routes.show_team(a_call(), campaign.campaign_id, team_id).mates[0].member.nickname == "B**"
+
+
+def test_a_note_that_is_hidden_is_shown_to_nobody_and_the_trail_says_why(store: Store) -> None:
+    campaign, bob, carol = a_challenge(notes=True), a_member(), a_member()
+    team_id = found(campaign, bob)
+    routes.join_team(called_by(carol), campaign.campaign_id, team_id)
+    routes.check_in(called_by(bob), campaign.campaign_id, CheckIn(text="buy at my shop"))
+    call = a_call(operator=OWNER)
+
+    def turned(state: Any) -> NoteAnswer:
+        body = TurnNote(state=state, reason="an advertisement")
+        return admin.turn_note(call, campaign.campaign_id, bob, "2026-01-01", body)
+
+    hidden = [turned("hidden") for _ in range(2)]
+    listed = admin.list_notes(call, campaign.campaign_id, bob, Listing()).items
+    seen = page(campaign, carol).team
+    assert listed == hidden[1:] and hidden[0].state == "hidden"
+    assert page(campaign, bob).note is None
+    assert seen is not None and [mate.note for mate in seen.mates] == [None, None]
+
+    assert (turned("visible").state, page(campaign, bob).note is None) == ("visible", False)
+    actions = [row["action"] for row in books(store.client).of("audit", owner=f"{bob}#audit")]
+    assert sorted(actions) == ["checkin.note_hidden", "checkin.note_visible"]
+    with pytest.raises(NotFound):
+        admin.turn_note(
+            call, campaign.campaign_id, bob, "2026-01-02", TurnNote(state="hidden", reason="spam")
+        )
 
 
 def test_joining_and_founding_again_are_the_same_and_leaving_frees_the_place() -> None:

@@ -8,8 +8,20 @@ import pytest
 from chalicelib.core import cache, ids
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import AppError, Invalid, NotFound
-from chalicelib.coupons import answers, codes, gifts, grants, invites, packs, plans, service, templates
-from chalicelib.coupons.codes import CodeOver, CodeUsed
+from chalicelib.core.http import Listing
+from chalicelib.coupons import (
+    answers,
+    codes,
+    gifts,
+    grants,
+    invites,
+    packs,
+    plans,
+    routes,
+    service,
+    templates,
+)
+from chalicelib.coupons.codes import CodeOff, CodeOver, CodeUsed
 from chalicelib.coupons.gifts import GiftOver, GiftTaken, NotGiftable, OwnGift
 from chalicelib.coupons.models import Coupon, Template
 from chalicelib.coupons.packs import OwnPack, PackEmpty, PackNeedsOrder, PackOver
@@ -46,6 +58,7 @@ from tests.factories import (
     a_visit,
     a_word,
     an_openid,
+    called,
     caught_up,
 )
 from tests.groupbuys import a_buyer, a_campaign, buyers, opened, pay
@@ -254,6 +267,20 @@ def test_a_pack_is_one_for_a_member_and_plan_and_holds_its_units_from_the_first_
     claim(template, a_buyer())
     refused(CouponSoldOut, lambda: claim(template, a_buyer()))
     refused(OwnPack, lambda: packs.take(first.pack.pack_id, alice, now=NOW))
+
+
+def test_my_packs_are_listed_newest_first_with_what_is_left_of_them() -> None:
+    alice, plan, other = a_buyer(), a_plan(a_template()), a_plan(a_template())
+    mine = [a_pack(plan, alice), a_pack(other, alice, now=NOW + 1)]
+    a_pack(plan)
+    taking(mine[0], a_buyer())()
+
+    first = routes.list_packs(called(alice), Listing(limit=1))
+    rest = routes.list_packs(called(alice), Listing(limit=1, after=first.next))
+
+    assert [one.pack_id for one in (*first.items, *rest.items)] == [mine[1].pack_id, mine[0].pack_id]
+    assert (rest.items[0].left, rest.items[0].pieces, rest.items[0].state) == (2, 3, "open")
+    assert routes.list_packs(called(a_buyer()), Listing()).items == []
 
 
 def test_a_pack_for_new_friends_is_for_new_friends() -> None:
@@ -524,6 +551,30 @@ def test_a_batch_of_codes_is_made_once_and_again_answers_the_same(store: Store) 
     refused(NotFound, lambda: codes.find(template.template_id, "other"))
     past = MakeCodes(batch="late", count=1, ends_at=NOW)
     refused(Invalid, lambda: codes.make(template.template_id, past, MAKING))
+
+
+def test_a_batch_of_codes_is_switched_off_within_half_a_minute_and_on_again(store: Store) -> None:
+    template, alice = a_template(), a_buyer()
+    code, other = printed(template, count=2)
+    [elsewhere] = printed(template, batch="b")
+    codes.use(code, alice, now=NOW)
+
+    def turned(to: str) -> Any:
+        for _ in range(2):
+            state = codes.switch(template.template_id, "flyer", to=to, making=MAKING).state
+        return state
+
+    assert turned("off") == "off"
+    refused(CodeOff, lambda: codes.use(other, a_buyer(), now=NOW + 1))
+    assert not codes.use(code, alice, now=NOW + 1).new, "what it brought stays"
+    assert codes.use(elsewhere, a_buyer(), now=NOW + 1).new
+    codes._off.put((template.template_id, "flyer"), False, now=NOW)  # as another process remembers it
+    refused(CodeOff, lambda: codes.use(other, a_buyer(), now=NOW + 30))
+
+    assert turned("on") == "on"
+    assert codes.use(other, a_buyer(), now=NOW + 31).new
+    told = [row["action"] for row in rows(store.client, "truth", kind="audit")]
+    assert [told.count(f"coupon.codes_{to}") for to in ("off", "on")] == [1, 1]
 
 
 def test_any_one_wrong_letter_and_any_swap_of_neighbours_is_seen() -> None:

@@ -339,6 +339,24 @@ def test_a_full_shard_takes_its_part_of_the_time_and_no_more(
     assert set(by_shard[other]) <= done
 
 
+def test_of_several_jobs_a_long_one_leaves_each_behind_it_a_little_and_the_last_all_that_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch, given = Watch(), {}
+    monkeypatch.setattr(due, "time", watch)
+
+    def taking(**told: Any) -> due.Ran:
+        given[told["job"]] = told["seconds"]
+        watch.seconds += {"short": 2.0, "long": told["seconds"]}.get(told["job"], 0.0)
+        return due.Ran()
+
+    monkeypatch.setattr(due, "run", taking)
+
+    due.run_each(jobs=["short", "long", "idle", "last"], worker="w", now=NOW, seconds=40)
+
+    assert given == {"short": 37, "long": 36, "idle": 1, "last": 2}
+
+
 def test_a_second_run_works_the_shards_that_the_first_has_not_come_to(
     store: Store, clerk: Clerk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

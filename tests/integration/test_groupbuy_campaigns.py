@@ -461,6 +461,53 @@ def test_the_mall_is_told_once_what_is_unused_when_nothing_is_open_any_more(stor
     assert "due_at" not in row
 
 
+def test_a_window_that_simply_ends_is_told_once_when_its_last_group_is_over(store: Store) -> None:
+    config.override(mall_webhook_url=HOOK)
+    campaign = a_campaign(stock=10, ends_at=NOW + HOUR)
+    open_paid_group(campaign, payers=3)
+    failing = open_paid_group(campaign, now=NOW + HOUR - 1)
+
+    looks(now=NOW + 24 * HOUR, every=HOUR)
+    assert owed(store, "campaign.closed") == [], "a group is open still, and may give its units back"
+    looks(since=NOW + 25 * HOUR, now=NOW + 26 * HOUR)
+    looks(since=NOW + 3 * DAY, now=NOW + 3 * DAY + HOUR)
+
+    assert service.find(failing.group_id).state == "expired"
+    told = {"campaign_id": campaign.campaign_id, "product_id": campaign.product["id"]}
+    assert owed(store, "campaign.closed") == [{**told, "unused": {"sku": 7}}]
+    close(campaign)
+    looks(since=NOW + 4 * DAY, now=NOW + 4 * DAY + HOUR)
+    assert len(owed(store, "campaign.closed")) == 1
+
+
+def test_a_window_that_is_moved_ends_when_it_then_does_and_stays_once_the_mall_was_told(store: Store) -> None:
+    config.override(mall_webhook_url=HOOK)
+    campaign = a_campaign(ends_at=NOW + HOUR)
+    edited(campaign, ends_at=NOW + DAY)
+
+    looks(since=NOW + HOUR, now=NOW + 3 * HOUR)
+    assert owed(store, "campaign.closed") == []
+    edited(campaign, ends_at=NOW + 2 * HOUR, now=NOW + 3 * HOUR)
+    looks(since=NOW + 3 * HOUR, now=NOW + 4 * HOUR)
+
+    assert len(owed(store, "campaign.closed")) == 1
+    with pytest.raises(Invalid) as refused:
+        edited(campaign, ends_at=NOW + 2 * DAY, now=NOW + 4 * HOUR)
+    assert refused.value.details["field"] == "ends_at"
+    assert edited(campaign, title="Was tea", ends_at=NOW + 2 * HOUR, now=NOW + 4 * HOUR).title == "Was tea"
+
+
+def test_with_no_mall_a_window_that_ended_may_be_opened_again(store: Store) -> None:
+    campaign = a_campaign(ends_at=NOW + HOUR)
+    looks(since=NOW + HOUR, now=NOW + 3 * HOUR)
+
+    edited(campaign, ends_at=NOW + DAY, now=NOW + 4 * HOUR)
+
+    assert opened(campaign, now=NOW + 5 * HOUR).new
+    (row,) = books(store.client).of("groupbuy")
+    assert row["due_at"] == NOW + DAY
+
+
 @pytest.mark.parametrize("call", range(1, 7))
 def test_a_look_that_broke_off_is_looked_again(call: int, store: Store) -> None:
     campaign = a_campaign()

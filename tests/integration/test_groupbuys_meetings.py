@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core import due, table
+from chalicelib.core import due, facts, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.groupbuys import campaigns, ending, service, settling
@@ -53,7 +53,9 @@ def the_books(store: Store) -> Iterator[None]:
 
 @contextmanager
 def before_write(number: int, do: Callable[[], object]) -> Iterator[None]:
-    """Just before the write of this number, somebody else does something."""
+    """Just before the write of this number, somebody else does something; what orders owed before it was told."""
+    for row in rows(table.client(), "truth", kind="order"):
+        orders.caught_up(orders.show(row["order_id"]), now=NOW)
     made: list[str] = []
 
     def layer(below: Call, operation: str, params: Params) -> Params:
@@ -160,6 +162,54 @@ def test_a_part_goes_back_while_the_rest_does(where: Callable[[], Group]) -> Non
         refund(payer)
 
     assert sum(row.amount_fen for row in orders.money_of(payer.order_id)[1]) == payer.amount_fen
+
+
+def hearing(patch: pytest.MonkeyPatch) -> list[str | None]:
+    """The states of orders in which their payment, and their end, was told."""
+    found: list[str | None] = []
+    for name in ("order.paid", "order.completed"):
+        hears = facts._Reaction(
+            name="test.hears",
+            effect=lambda row, now: (),
+            money=False,
+            errand=lambda row, now: found.append(row.state),
+        )
+        patch.setitem(facts._reactions, name, [*facts._reactions[name], hears])
+    return found
+
+
+def completed_meanwhile(payer: Order, patch: pytest.MonkeyPatch) -> list[str | None]:
+    """In which state it was told that the order was completed, which met its refund."""
+    heard = hearing(patch)
+    with before_write(1, lambda: orders.complete(payer.order_id, now=NOW)):
+        heard.clear()
+        refund(payer)
+    assert orders.show(payer.order_id).state == "refunding"
+    return heard
+
+
+def test_a_payer_is_refunded_while_the_order_is_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    payer = orders_of(an_open_group())[1]
+
+    assert completed_meanwhile(payer, monkeypatch) == ["completed"]
+
+
+def test_a_payer_of_a_full_group_is_refunded_while_the_order_is_completed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    payer = orders_of(a_full_group())[1]
+
+    assert completed_meanwhile(payer, monkeypatch) == ["completed"]
+
+
+def test_a_group_is_ended_before_its_payments_are_told_and_they_are_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    group, heard = an_open_group(), hearing(monkeypatch)
+
+    end(group)
+
+    assert heard == ["paid", "paid"]
 
 
 # --- the end of a group meets -------------------------------------------------------------------------------

@@ -31,16 +31,29 @@ from moto.dynamodb.models import dynamodb_backends
 import app
 from chalicelib.checkins import campaigns as checkins
 from chalicelib.checkins import teams
+from chalicelib.checkins.models import Note
 from chalicelib.checkins.schemas import EditCampaign as EditCheckin
-from chalicelib.commissions import promoters, rates, runs
+from chalicelib.commissions import (
+    payees,
+    promoters,
+    rates,
+    runs,
+    sending,
+    withdrawal_applying,
+    withdrawal_terms,
+    withdrawals,
+)
 from chalicelib.commissions import service as commissions
 from chalicelib.commissions import terms as distribution
 from chalicelib.commissions.rules import DistributionTerms, Scope
-from chalicelib.core import cache, clock, config, contract, cursors, due, session, table
+from chalicelib.commissions.withdrawal_applying import Applying
+from chalicelib.commissions.withdrawal_schemas import EditTerms, TellPayee, Withdraw
+from chalicelib.core import cache, clock, config, contract, cursors, due, ledger, session, table
 from chalicelib.core import http as edge
 from chalicelib.core.deliveries import Delivery
 from chalicelib.core.doors import Operator, Role
 from chalicelib.core.errors import Busy
+from chalicelib.core.ledger import Account
 from chalicelib.coupons import codes, gifts, grants, invites, packs, plans, rules, templates, using
 from chalicelib.coupons import service as coupons
 from chalicelib.coupons.schemas import EditInvite, EditPlan, GrantPart, MakeCodes, MakeTemplate
@@ -58,6 +71,7 @@ from chalicelib.orders.service import Paid
 from chalicelib.points import badges, checkout, exchanges
 from chalicelib.points import service as points
 from chalicelib.points.schemas import AddBadge, AddExchange, FreezePoints
+from chalicelib.reconciling import service as reconciling
 from chalicelib.rewards import service as rewards
 from chalicelib.rewards.rules import RewardTerms
 from chalicelib.sharing import attribution, visits
@@ -142,8 +156,32 @@ PUT    /v1/admin/levels                          owner marketing
 GET    /v1/admin/badges                          owner marketing support finance store
 POST   /v1/admin/badges                          owner marketing
 PUT    /v1/admin/badges/{badge_id}               owner marketing
-GET    /v1/admin/members/{member_id}/points      owner marketing support finance store
+GET    /v1/admin/members/{member_id}/points      owner support finance
 POST   /v1/admin/members/{member_id}/points      owner support
+
+POST   /v1/sandbox/withdrawals/{withdrawal_id}/confirm  anybody
+GET    /v1/me/withdrawals/rules                  member
+POST   /v1/me/withdrawals/quote                  member
+POST   /v1/me/withdrawals                        member
+GET    /v1/me/withdrawals                        member
+GET    /v1/me/withdrawals/statements             member
+GET    /v1/me/withdrawals/{withdrawal_id}        member
+GET    /v1/me/payee                              member
+PUT    /v1/me/payee                              member
+POST   /v1/mall/withdrawals/{withdrawal_id}/outcome  mall
+GET    /v1/admin/withdrawals/settings            owner marketing support finance store
+POST   /v1/admin/withdrawals/settings            owner finance
+GET    /v1/admin/withdrawals                     owner support finance
+GET    /v1/admin/withdrawals.csv                 owner support finance
+GET    /v1/admin/withdrawals/statements          owner support finance
+GET    /v1/admin/withdrawals/statements.csv      owner support finance
+POST   /v1/admin/withdrawals/statements/export   owner finance
+GET    /v1/admin/withdrawals/{withdrawal_id}     owner support finance
+POST   /v1/admin/withdrawals/{withdrawal_id}/approve  owner finance
+POST   /v1/admin/withdrawals/{withdrawal_id}/reject   owner finance
+POST   /v1/admin/withdrawals/{withdrawal_id}/paid     owner finance
+POST   /v1/admin/withdrawals/{withdrawal_id}/failed   owner finance
+POST   /v1/admin/withdrawals/{withdrawal_id}/payee    owner finance
 
 GET    /v1/me                                    member
 PUT    /v1/me                                    member
@@ -171,6 +209,7 @@ POST   /v1/coupons/codes                         member
 POST   /v1/me/coupons/{coupon_id}/gifts          member
 DELETE /v1/me/coupons/{coupon_id}/gifts          member
 POST   /v1/gifts/{code}/claims                   member
+GET    /v1/me/packs                              member
 POST   /v1/packs                                 member
 POST   /v1/packs/{pack_id}/pieces                member
 POST   /v1/checkins/{campaign_id}                member
@@ -221,6 +260,10 @@ GET    /v1/admin/stuck.csv                       owner support finance
 POST   /v1/admin/stuck/{stuck_id}/retry          owner support finance
 POST   /v1/admin/stuck/{stuck_id}/settle         owner support finance
 POST   /v1/admin/stuck/{stuck_id}/cancel         owner support finance
+GET    /v1/admin/drifts                          owner support finance
+GET    /v1/admin/drifts.csv                      owner support finance
+GET    /v1/admin/reconciliations                 owner support finance
+GET    /v1/admin/reconciliations.csv             owner support finance
 GET    /v1/admin/deliveries                      owner support finance
 GET    /v1/admin/deliveries.csv                  owner support finance
 GET    /v1/admin/members/{member_id}/timeline    owner support finance
@@ -245,6 +288,8 @@ POST   /v1/admin/checkins/{campaign_id}/pause    owner marketing
 POST   /v1/admin/checkins/{campaign_id}/resume   owner marketing
 POST   /v1/admin/checkins/{campaign_id}/close    owner marketing
 GET    /v1/admin/checkins/{campaign_id}/report   owner marketing finance
+GET    /v1/admin/checkins/{campaign_id}/members/{member_id}/notes  owner marketing support
+PUT    /v1/admin/checkins/{campaign_id}/members/{member_id}/notes/{date}  owner marketing support
 GET    /v1/admin/orders/{order_id}               owner support finance
 POST   /v1/admin/orders/{order_id}/refund        owner support finance
 GET    /v1/promoters/rules                       anybody
@@ -307,6 +352,8 @@ POST   /v1/admin/coupons/{template_id}/grants    owner marketing
 GET    /v1/admin/coupons/{template_id}/grants/{batch}  owner marketing support finance store
 POST   /v1/admin/coupons/{template_id}/codes     owner marketing
 GET    /v1/admin/coupons/{template_id}/codes/{batch}  owner marketing
+POST   /v1/admin/coupons/{template_id}/codes/{batch}/on   owner marketing
+POST   /v1/admin/coupons/{template_id}/codes/{batch}/off  owner marketing
 GET    /v1/admin/packs                           owner marketing support finance store
 POST   /v1/admin/packs                           owner marketing
 POST   /v1/admin/packs/{plan_id}/on              owner marketing
@@ -388,7 +435,26 @@ _REWARD: Body = {
     "to": "both",
     "give": [{"kind": "points", "amount": 10}],
 }
+_TERMS: Body = {
+    "methods": [
+        {"method": "phone", "gateway": "sandbox", "account": False},
+        {"method": "bank", "gateway": "manual"},
+        {"method": "mall", "gateway": "mall", "account": False},
+    ],
+}
+_ACCOUNT: Body = {"name": "王小明", "number": "6222020200112230", "bank": "ICBC"}
+_PAYEE: Body = {"real_name": "王小明", "id_number": "11010519491231002X"}
+_WITHDRAWAL: Body = {"amount_fen": 500, "method": "phone"}
 SAMPLES: dict[str, Body] = {
+    "POST /v1/me/withdrawals/quote": _WITHDRAWAL,
+    "POST /v1/me/withdrawals": _WITHDRAWAL,
+    "PUT /v1/me/payee": _PAYEE,
+    "POST /v1/mall/withdrawals/{withdrawal_id}/outcome": {"id": "e-2", "type": "withdrawal.paid"},
+    "POST /v1/admin/withdrawals/settings": {**_TERMS, "open_at_once": 2},
+    "POST /v1/admin/withdrawals/statements/export": {"month": "2026-01"},
+    "POST /v1/admin/withdrawals/{withdrawal_id}/reject": {"reason": "no such account"},
+    "POST /v1/admin/withdrawals/{withdrawal_id}/paid": {"reference": "ICBC-1"},
+    "POST /v1/admin/withdrawals/{withdrawal_id}/failed": {"reason": "bounced"},
     "POST /v1/points/exchanges": {"exchange_id": "{exchange_id}"},
     "POST /v1/mall/points/freeze": {**_FROZEN, "mall_order_id": "M-8"},
     "POST /v1/mall/points/spend": {"mall_order_id": "M-7"},
@@ -438,6 +504,10 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/checkins/{campaign_id}/teams": {"title": "Early birds"},
     "POST /v1/admin/checkins": _CHECKIN,
     "PUT /v1/admin/checkins/{campaign_id}": {**_CHECKIN, "title": "Each day"},
+    "PUT /v1/admin/checkins/{campaign_id}/members/{member_id}/notes/{date}": {
+        "state": "hidden",
+        "reason": "spam",
+    },
     "POST /v1/promoters": {"terms_version": 1},
     "POST /v1/commissions/estimate": {"lines": [{"product_id": "tea", "paid_fen": 9900}]},
     "POST /v1/admin/distribution": {"hold_days": 9},
@@ -507,6 +577,15 @@ PATHS = {
     "POST /v1/gifts/{code}/claims": "/v1/gifts/{gift_code}/claims",
     "POST /v1/admin/invites/{plan_id}/off": "/v1/admin/invites/{invite_id}/off",
     **{
+        f"POST /v1/{path}": f"/v1/{path.replace('withdrawal_id', name)}"
+        for path, name in (
+            ("sandbox/withdrawals/{withdrawal_id}/confirm", "awaiting_id"),
+            ("mall/withdrawals/{withdrawal_id}/outcome", "asked_id"),
+            ("admin/withdrawals/{withdrawal_id}/paid", "approved_id"),
+            ("admin/withdrawals/{withdrawal_id}/failed", "approved_id"),
+        )
+    },
+    **{
         route: route.split()[1].replace("campaign_id", "checkin_id")
         for route in DOORS
         if "/checkins/" in route
@@ -519,6 +598,8 @@ QUERIES = {
     "GET /v1/admin/commissions.csv": "promoter_id=mbr_1",
     "GET /v1/admin/orders": "mall_order_id=M-1",
     "GET /v1/admin/orders.csv": "mall_order_id=M-1",
+    "GET /v1/admin/withdrawals": "state=applied",
+    "GET /v1/admin/withdrawals.csv": "state=applied",
 }
 WITH_BODY = sorted(SAMPLES)
 # What products there are the mall knows: of one that nobody has heard of there is nothing to offer, and no 404.
@@ -680,7 +761,8 @@ def stored() -> list[Any]:
 def settle_in(weixin: wechat.Simulator) -> None:
     """The application looks at the embedded store and at this WeChat, and remembers nothing."""
     config.reset()
-    config.override(dynamodb_endpoint="", wechat_url=weixin.url, payment_gateway="sandbox")
+    gateways = {"payment_gateway": "sandbox", "payout_gateways": "sandbox manual mall"}
+    config.override(dynamodb_endpoint="", wechat_url=weixin.url, **gateways)
     cache.clear_all()
 
 
@@ -716,6 +798,25 @@ def planted(port: int) -> World:
     members.edit(member_id=alice.member_id, nickname="阿丽", avatar_url=None)
     members.block(member_id=bob.member_id, reason="spam", by=owner, now=now)
     code = things(alice, owner, now=now)
+    names = {
+        "code": code,
+        "member_id": carol.member_id,
+        "program_id": "demo",
+        "product_id": "tea",
+        "card_id": "product.~.~",
+        "reward_id": rewards.make(
+            msgspec.convert(_REWARD, RewardTerms), state="off", making=rewards.Making(by=owner, now=now)
+        ).rule_id,
+        "stuck_id": stuck(now=now),
+        **group_buying(alice, carol, dora, owner, now=now),
+        **bringing(alice, carol, dora, now=now),
+        **couponing(alice, carol, owner, now=now),
+        **points_for(alice, carol, owner, now=now),
+        **coming_back(carol, owner, now=now),
+        **distributing(alice, carol, dora, owner, now=now),
+        **withdrawing(alice, carol, owner, now=now),
+    }
+    proving(alice.member_id, now=now)
     return World(
         port=port,
         alice=alice.member_id,
@@ -723,23 +824,7 @@ def planted(port: int) -> World:
         carol=carol.member_id,
         code=code,
         bearers=bearers(alice, bob, now=now),
-        names={
-            "code": code,
-            "member_id": carol.member_id,
-            "program_id": "demo",
-            "product_id": "tea",
-            "card_id": "product.~.~",
-            "reward_id": rewards.make(
-                msgspec.convert(_REWARD, RewardTerms), state="off", making=rewards.Making(by=owner, now=now)
-            ).rule_id,
-            "stuck_id": stuck(now=now),
-            **group_buying(alice, carol, dora, owner, now=now),
-            **bringing(alice, carol, dora, now=now),
-            **couponing(alice, carol, owner, now=now),
-            **points_for(alice, carol, owner, now=now),
-            **coming_back(carol, owner, now=now),
-            **distributing(alice, carol, dora, owner, now=now),
-        },
+        names=names,
     )
 
 
@@ -894,7 +979,11 @@ def coming_back(carol: members.Member, owner: Operator, *, now: int) -> dict[str
     making = checkins.Making(by=owner, now=now, idempotency_key=None)
     challenge = checkins.make(msgspec.convert(_CHECKIN, EditCheckin), making)
     team, _ = teams.found(challenge, carol.member_id, title="Larks", now=now)
-    return {"checkin_id": challenge.campaign_id, "team_id": team.team_id}
+    note = Note(
+        *Note.key(challenge.campaign_id, carol.member_id, "2026-01-01"), state="visible", created_at=now
+    )
+    table.apply(table.create(note))
+    return {"checkin_id": challenge.campaign_id, "team_id": team.team_id, "date": "2026-01-01"}
 
 
 def distributing(
@@ -940,6 +1029,44 @@ def _earning(buyer: members.Member, number: str, *, now: int) -> str:
     orders.pay(order.order_id, Paid(payment_id=number, amount_fen=9900), now=now)
     commissions.follow(orders.show(order.order_id), cause="order.paid", now=now)
     return commissions.id_of(order.order_id, "L1")
+
+
+def withdrawing(alice: members.Member, carol: members.Member, owner: Operator, *, now: int) -> dict[str, str]:
+    """One withdrawal of Alice's to look at; of Carol's one to pay by hand, one in the sandbox, one in the mall."""
+    for member in (alice, carol):
+        money: dict[str, Any] = {"owner": member.member_id, "book": "money", "reason": "commission"}
+        table.transact(ledger.posted(amount=90_000, cause="settle", now=now, **money))
+    withdrawal_terms.make(msgspec.convert({**_TERMS, "open_at_once": 9}, EditTerms), by=owner, now=now)
+    payees.tell(msgspec.convert(_PAYEE, TellPayee), member_id=alice.member_id, nonce=b"p" * 12, now=now)
+    made = {
+        "approved_id": _applied(carol, {"amount_fen": 700, "method": "bank", "account": _ACCOUNT}, now=now),
+        "awaiting_id": _applied(carol, {"amount_fen": 800, "method": "phone"}, now=now),
+        "asked_id": _applied(carol, {"amount_fen": 900, "method": "mall"}, now=now),
+        "paid_id": _applied(carol, {"amount_fen": 600, "method": "bank", "account": _ACCOUNT}, now=now),
+    }
+    for withdrawal_id in made.values():
+        withdrawals.approve(withdrawal_id, by=owner, now=now)
+    asked, awaiting = (withdrawals.show(made[name]) for name in ("asked_id", "awaiting_id"))
+    sending.begin(asked, now=now)
+    withdrawals.paid_by_hand(made["paid_id"], reference="ICBC-0", tax_fen=None, by=owner, now=now)
+    sending.pay_out(due.Entry(**{name: getattr(awaiting, name) for name in due.Entry.__annotations__}), now)
+    withdrawal_terms.make(msgspec.convert(_TERMS, EditTerms), by=owner, now=now)
+    return {**made, "withdrawal_id": _applied(alice, _WITHDRAWAL, now=now)}
+
+
+def _applied(member: members.Member, body: Body, *, now: int) -> str:
+    who = Applying(member_id=member.member_id, now=now, idempotency_key=json.dumps(body), nonce=b"n" * 12)
+    return withdrawal_applying.apply(msgspec.convert(body, Withdraw), who)[0].withdrawal_id
+
+
+def proving(member_id: str, *, now: int) -> None:
+    """The books of a day, and an account that was bent."""
+    bent = Account.balance.add(1)
+    table.apply(table.update(Account, Account.key(member_id, "points"), bent, refuse=KeyError))
+    reconciling.plan(now=now - clock.DAY)
+    due.run(job=reconciling.JOB, worker="night", now=now, seconds=30)
+    straight = Account.balance.add(-1)
+    table.apply(table.update(Account, Account.key(member_id, "points"), straight, refuse=KeyError))
 
 
 def one_tin(member: members.Member, mall_order_id: str | None = None) -> groupbuys.Buying:
@@ -1598,7 +1725,7 @@ WHOLE = [route for route in LISTS if "/groupbuys" in route]
 @pytest.mark.parametrize("route", [route for route in LISTS if route not in WHOLE])
 def test_a_list_takes_no_cursor_that_it_did_not_give(route: str, world: World) -> None:
     path = route.split()[1].format(**world.names)
-    asked = {"orders": "member_id", "commissions": "promoter_id"}
+    asked = {"orders": "member_id", "withdrawals": "member_id", "commissions": "promoter_id"}
     query = "?" + "".join(f"{name}={world.carol}&" for word, name in asked.items() if word in path)
 
     for name in (path, f"{path}.csv"):
@@ -1619,8 +1746,9 @@ def lines(answer: Answer) -> list[list[str]]:
 @pytest.mark.parametrize("route", LISTS)
 def test_a_list_as_csv_has_the_lines_of_the_list(route: str, world: World) -> None:
     path = route.split()[1].format(**world.names)
-    query = "?mall_order_id=M-1" if "orders" in path else ""
-    query = f"?promoter_id={world.alice}" if path == "/v1/admin/commissions" else query
+    about = f"&member_id={world.carol}" if path.endswith(("/orders", "/withdrawals")) else ""
+    about = f"&promoter_id={world.alice}" if path.endswith("/commissions") else about
+    query = f"?limit=100{about}" if route not in WHOLE else ""
 
     items = world.call(route, "owner", path=f"{path}{query}").json["items"]
     answer = world.call(f"{route}.csv", "owner", path=f"{path}.csv{query}")

@@ -11,6 +11,7 @@ import pytest
 from chalicelib.core import due, facts, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import AppError
+from chalicelib.groupbuys import ending
 from chalicelib.groupbuys import service as groupbuys
 from chalicelib.orders import mall
 from chalicelib.orders import service as orders
@@ -385,6 +386,17 @@ def test_who_fails_to_react_holds_up_no_money_and_hears_of_it_later(
 
     assert ("late", "paid") in heard
     assert books(store.client)["dead_letter"] == 0
+
+
+def test_a_group_that_ends_at_once_lets_its_payments_be_told_first(heard: list[tuple[str, str]]) -> None:
+    group = open_paid_group(a_campaign(), payers=2)
+
+    ending.end(group.group_id, back=ending.EXPIRED, now=NOW)
+    assert heard == [("order.paid", "paid")] * 2
+    due.run(job=orders.REFUND_JOB, worker="w", now=NOW, seconds=30)
+    caught_up(now=NOW)
+
+    assert heard[2:] == [("order.refunding", "refunding")] * 2 + [("order.refunded", "refunded")] * 2
 
 
 def test_a_part_that_the_house_gives_back_is_told_before_the_gateway_is_asked(

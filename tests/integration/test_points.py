@@ -523,11 +523,11 @@ def test_levels_that_make_no_sense_are_refused(wrong: list[dict[str, Any]]) -> N
 # --- badges -------------------------------------------------------------------------------------------------
 
 
-def counted(member_id: str, rev: int) -> None:
+def counted(member_id: str, rev: int, *, cause: str = "registered") -> None:
     """A fact that counts for a member: a binding of somebody whom they brought."""
     key = Binding.key(f"mbr_friend{rev}")
     row = Binding(*key, state="bound", member_id=key[0], promoter_id=member_id, policy=1, bound_at=NOW)
-    row.cause = "test"
+    row.cause = cause
     table.apply(table.create(row))
     for _ in range(2):
         facts.dispatch(Fact(name="binding.made", pk=key[0], sk=key[1], rev=1, owed=False), now=NOW)
@@ -542,6 +542,16 @@ def test_so_many_facts_are_a_badge_once(alice: str) -> None:
     assert (mine.badge_id, mine.count, mine.awarded_at) == ("host", 2, NOW)
     assert books(table.client())["badge_award"] == 1
     assert only(table.client(), "badge_count")["n"] == 3
+
+
+def test_who_was_bound_by_a_visit_alone_or_an_operator_counts_for_no_badge(alice: str) -> None:
+    admin.add_badge(as_operator(), AddBadge(badge_id="host", title="Host", fact="binding.made", threshold=1))
+
+    counted(alice, 1, cause="visit")
+    counted(alice, 2, cause="operator")
+
+    (mine,) = routes.list_badges(as_member(alice)).items
+    assert (mine.count, mine.awarded_at) == (0, None)
 
 
 def test_facts_that_no_badge_asks_for_are_not_counted(alice: str) -> None:

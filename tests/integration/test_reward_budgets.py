@@ -14,9 +14,9 @@ from chalicelib.points import levels
 from chalicelib.points import service as points
 from chalicelib.rewards import lists, service
 from infra.local.clients import Store
-from tests.factories import NOW, a_link, a_member
+from tests.factories import NOW, a_link, a_member, alone
 from tests.harness.counter import Spent, counting
-from tests.rewards import a_rule, alone, an_order, comes, refunded
+from tests.rewards import a_rule, an_order, comes, refunded
 
 
 def costs(do: Callable[[], object]) -> Spent:
@@ -39,7 +39,7 @@ def alice(store: Store) -> str:
 @pytest.fixture
 def only_rewards(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else reacts, so that what is counted is this room's."""
-    alone(monkeypatch)
+    alone(monkeypatch, "rewards")
 
 
 def brought(row: Row, name: str) -> Callable[[], None]:

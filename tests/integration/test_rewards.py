@@ -33,6 +33,7 @@ from tests.factories import (
     a_link,
     a_member,
     a_share,
+    alone,
     an_opening,
     books,
     caught_up,
@@ -46,7 +47,6 @@ from tests.rewards import (
     Reader,
     a_few_vouchers,
     a_rule,
-    alone,
     an_order,
     broken,
     comes,
@@ -70,7 +70,7 @@ def alice(store: Store) -> str:
 @pytest.fixture
 def settle(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     """The stream brings what is new; when the test is over, all that was promised holds."""
-    alone(monkeypatch)
+    alone(monkeypatch, "rewards")
     yield Reader(store.client)
     assert broken(store.client) == []
 
@@ -801,7 +801,7 @@ def test_the_same_terms_make_no_new_version_and_some_things_stay(store: Store) -
 def test_a_day_of_facts_repeated_reordered_and_late_gives_what_a_kind_one_gives(
     seed: int, alice: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone(monkeypatch)
+    alone(monkeypatch, "rewards")
     dice = random.Random(seed)
     a_rule(limits={"per_member": 4})
     a_rule(tiers=TIERS)

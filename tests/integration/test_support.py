@@ -8,6 +8,7 @@ from chalicelib.core import config, table
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Items, Listing
+from chalicelib.coupons import using
 from chalicelib.groupbuys import ending
 from chalicelib.members import admin as members_admin
 from chalicelib.members import rules as member_rules
@@ -18,12 +19,14 @@ from chalicelib.orders import admin, mall
 from chalicelib.orders import service as orders
 from chalicelib.orders.models import MallName
 from chalicelib.orders.schemas import FindOrders, FoundOrder, MallEvent, MallLine, Reconcile
-from chalicelib.orders.service import MallOrderTaken, Order
+from chalicelib.orders.service import MallOrderTaken, Order, OrderNamed
 from chalicelib.support import service as support
 from chalicelib.support.admin import show_timeline
 from chalicelib.support.schemas import Happened
 from infra.local.clients import Store
-from tests.factories import NOW, OWNER, PROGRAM, a_call, a_link, a_member, books
+from tests.checkins import a_checkin, coming
+from tests.coupons import a_coupon, lock
+from tests.factories import NOW, OWNER, PROGRAM, a_call, a_link, a_member, books, reacted
 from tests.groupbuys import (
     a_buyer,
     a_campaign,
@@ -35,6 +38,7 @@ from tests.groupbuys import (
     run_jobs,
     take,
 )
+from tests.rewards import a_rule
 
 pytestmark = pytest.mark.usefixtures("store")
 PRICE = 8900
@@ -120,8 +124,10 @@ def test_a_number_of_the_mall_names_one_order(store: Store) -> None:
             told("order.created", order_id=other.order_id, mall_order_id=number)
         assert taken.value.details == {"order_id": holder.order_id}
     told("order.created", order_id=seated.order_id, mall_order_id="M-1")
-    told("order.created", order_id=mine.order_id, mall_order_id="M-9")
+    with pytest.raises(OrderNamed) as named:
+        told("order.created", order_id=mine.order_id, mall_order_id="M-9")
 
+    assert named.value.details == {"mall_order_id": "M-2"}
     assert orders.show(other.order_id).mall_order_id is None
     assert orders.show(mine.order_id).mall_order_id == "M-2"
     assert books(store.client)["mall_order"] == 1
@@ -306,7 +312,33 @@ def test_a_story_in_pages_is_the_story_with_nothing_twice_and_nothing_missing() 
         assert [one.at for one in paged] == sorted((one.at for one in whole), reverse=True)
 
 
-def test_one_page_costs_four_looks_at_the_index_and_a_look_at_each_order() -> None:
+def test_coupons_points_check_ins_and_rewards_are_told_in_pages_too(store: Store) -> None:
+    a_rule(on="checkin.done", to="actor")
+    coupon = a_coupon(now=NOW + 1)
+    bob, campaign = coupon.member_id, a_checkin(makeups=None)
+    lock(coupon, order="M-1", now=NOW + 2)
+    using.redeem("M-1", now=NOW + 3)
+    coming(campaign, bob, 1, 2)
+    reacted(store.client, now=NOW + 2 * DAY)
+
+    told = story(bob)
+
+    assert [(one.what, one.at) for one in told if one.at < NOW + DAY] == [
+        ("coupon_used", NOW + 3),
+        ("coupon_got", NOW + 1),
+        ("registered", NOW),
+    ]
+    (month,) = [one for one in told if one.what == "checked_in"]
+    assert (month.subject, month.details["days"]) == (campaign.campaign_id, "2, 3")
+    rewards = [one for one in told if one.what == "reward"]
+    assert {one.details["fact"] for one in rewards} == {"checkin.done"}
+    amounts = [str(one.details["amount"]) for one in told if one.what == "points_posted"]
+    assert sorted(amounts) == [*["10" for _ in rewards], "5", "5"]
+    for limit in (1, 2, 3):
+        assert sorted(map(str, story(bob, limit=limit))) == sorted(map(str, told))
+
+
+def test_one_page_costs_a_look_at_each_list_and_at_each_order() -> None:
     from tests.harness.counter import counting
 
     bob = a_buyer()
@@ -316,8 +348,9 @@ def test_one_page_costs_four_looks_at_the_index_and_a_look_at_each_order() -> No
     with counting(table.client()) as spent:
         support.timeline(bob, limit=50, before=None)
 
-    # The lists, the member's bindings, each order's money; the rows and their groups; the member, twice.
-    assert spent.operations == {"Query": 4 + 1 + 3, "BatchGetItem": 2, "GetItem": 2}
+    # The lists; bindings, coupons, rewards, the campaigns of check-ins; each order's money. The rows and their
+    # groups; the member, twice.
+    assert spent.operations == {"Query": 9 + 4 + 3, "BatchGetItem": 2, "GetItem": 2}
     assert spent.writes == {}
 
 

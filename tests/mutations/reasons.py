@@ -34,8 +34,8 @@ _REFUND_KEY = _of("orders.refunding → orders.owed_back", "Refund is new")
 
 
 def _refunding(where: str) -> set[str]:
-    told = ("Order exists", "Order state in paid or completed", "Order refundable_fen = ?")
-    return _of(f"{where} → orders.refunding", *told)
+    told = ("exists", "no owed_rev", "state in paid or completed", "refundable_fen = ?")
+    return _of(f"{where} → orders.refunding", *(f"Order {text}" for text in told))
 
 
 _STEPPED_OUT = _of(

@@ -140,11 +140,13 @@ def _watched(alarm: dict[str, Any]) -> tuple[str, str]:
     return alarm["MetricName"], "/".join(name if isinstance(name, str) else name[0] for name in names)
 
 
-def test_the_alarm_of_stuck_rows_watches_the_metric_that_the_code_emits() -> None:
-    code = "".join(path.read_text(encoding="utf-8") for path in Path(telemetry.__file__).parent.glob("*.py"))
+@pytest.mark.parametrize("metric", [alarms.STUCK, alarms.DRIFTS])
+def test_an_alarm_of_ours_watches_the_metric_that_the_code_emits(metric: tuple[str, str]) -> None:
+    rooms = Path(telemetry.__file__).parents[1]
+    code = "".join(path.read_text(encoding="utf-8") for path in rooms.glob("*/*.py"))
 
-    assert f'count("{alarms.STUCK[1]}")' in code
-    assert telemetry.metrics.namespace == alarms.STUCK[0]
+    assert f'count("{metric[1]}")' in code
+    assert telemetry.metrics.namespace == metric[0]
     assert telemetry.SERVICE == "liebian"
 
 

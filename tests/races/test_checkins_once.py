@@ -29,7 +29,7 @@ from tests.checkins import (
     total,
 )
 from tests.coupons import a_template
-from tests.factories import NOW
+from tests.factories import NOW, alone
 from tests.harness.races import Outcomes
 from tests.races.arena import CROWD, ROUGH, STORM, TRUTH, Arena, careless, rounds
 
@@ -38,6 +38,12 @@ MIDNIGHT = NOW - 10 * 3600
 """Where New Year's Eve ends in Shanghai, and with it a day, a month and a year."""
 LADDER = [each(5), streak(3, 10), streak(7, 50), total(4, 100)]
 MAKEUPS = {"points": 20, "per_month": 1}
+
+
+@pytest.fixture(autouse=True)
+def nobody_reacts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where calls meet before they write, they meet at this room's writes."""
+    alone(monkeypatch, "checkins")
 
 
 def a_ladder(**changes: object) -> Campaign:

@@ -34,9 +34,10 @@ STEPS = {
 
 
 def steps(arena: Arena) -> list[tuple[str | None, str]]:
-    """What became of all coupons, step by step."""
+    """What became of all coupons, step by step; what a step owed and owes no more is none."""
     changes = arena.images("coupon")
-    return [(one.old["state"] if one.old else None, one.new["state"]) for one in changes if one.new]
+    stepped = [(one.old["state"] if one.old else None, one.new["state"]) for one in changes if one.new]
+    return [(before, after) for before, after in stepped if before != after]
 
 
 def check(arena: Arena, *coupons: Coupon) -> None:

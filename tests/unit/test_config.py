@@ -51,6 +51,8 @@ def test_one_that_is_missing_is_named(name: str, value: str | None) -> None:
         ("DUE_SHARDS", "1.5"),
         ("DUE_SHARDS", "٣"),
         ("SESSION_DAYS", "week"),
+        ("PAYOUT_GATEWAYS", "manual wechat"),
+        ("PAYOUT_GATEWAYS", "manual,mall"),
         ("SECRETS", "file:/etc/secrets"),
         ("SECRETS", "ssm:liebian"),
         ("SECRETS", "ssm:/"),
@@ -61,6 +63,13 @@ def test_one_that_is_wrong_is_named_with_what_it_should_hold(name: str, value: s
         config.read({**NEEDED, name: value})
 
     assert str(wrong.value).startswith(f"{name} must be ") and value in str(wrong.value)
+
+
+@pytest.mark.parametrize("name", ["PAYMENT_GATEWAY", "PAYOUT_GATEWAYS"])
+def test_there_is_no_sandbox_in_a_prod_stage(name: str) -> None:
+    assert config.read({**NEEDED, name: "sandbox"})
+    with pytest.raises(config.ConfigError, match=rf"^{name} must not"):
+        config.read({**NEEDED, name: "sandbox", "STAGE": "prod-2"})
 
 
 def test_a_slash_at_the_end_does_not_matter() -> None:

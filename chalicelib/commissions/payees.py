@@ -1,0 +1,89 @@
+"""The rules of payees: who a member is to the tax office; sealed, shown masked, opened where it must be."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from chalicelib.commissions import sealing
+from chalicelib.commissions.withdrawal_models import Payee
+from chalicelib.commissions.withdrawal_schemas import TellPayee
+from chalicelib.core import table
+from chalicelib.core.errors import Conflict, Invalid
+from chalicelib.core.table import Write
+
+_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+_CHECKS = "10X98765432"
+
+
+class PayeeNeeded(Conflict):
+    """The tax rule asks who is paid, and the member has not said it."""
+
+    code = "payee_needed"
+    en = "Please tell your name and id number first."
+    zh = "请先填写实名信息。"
+    advice = "Ask for them, PUT /v1/me/payee, then apply again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Name and number, open."""
+
+    real_name: str
+    id_number: str
+    id_kind: str
+
+
+def is_id_card(number: str) -> bool:
+    """Whether an id card of China can have this number: 17 digits and their check (GB 11643)."""
+    digits, check = number[:17], number[17:].upper()
+    if len(number) != 18 or not (digits.isascii() and digits.isdigit()):
+        return False
+    total = sum(int(digit) * weight for digit, weight in zip(digits, _WEIGHTS, strict=True))
+    return _CHECKS[total % 11] == check
+
+
+def tell(given: TellPayee, *, member_id: str, nonce: bytes, now: int) -> Payee:
+    """Keep who a member is; told anew, what was told before is gone.
+
+    Raises:
+        Invalid: no id card has this number, or there is no key to seal it with.
+    """
+    number = given.id_number.upper()
+    if given.id_kind == "id_card" and not is_id_card(number):
+        raise Invalid(field="id_number", reason="no id card has this number")
+    if not sealing.ready(now=now):
+        raise Invalid(field="id_number", reason="this shop keeps no id numbers")
+    text = msgspec.json.encode({"real_name": given.real_name, "id_number": number}).decode()
+    row = Payee(
+        *Payee.key(member_id),
+        sealed=sealing.seal(text, about=f"payee#{member_id}", nonce=nonce, now=now),
+        id_kind=given.id_kind,
+        name_shown=sealing.masked_name(given.real_name),
+        number_shown=sealing.masked(number),
+        at=now,
+    )
+    other = Payee.pk.does_not_exist() | (Payee.sealed != row.sealed)
+    with suppress(_Told):
+        table.apply(Write(operation="Put", row=row, when=other, refuse=lambda _: _Told()))
+    return row
+
+
+class _Told(Exception):
+    """It is kept already."""
+
+
+def find(member_id: str) -> Payee | None:
+    """Who a member said they are, sealed and masked."""
+    return table.get(Payee, Payee.key(member_id))
+
+
+def opened(row: Payee | None, *, member_id: str, now: int) -> Identity | None:
+    """Who a member is, open: for gateways, and for finance with an audit row."""
+    if row is None:
+        return None
+    told: dict[str, Any] = msgspec.json.decode(
+        sealing.opened(row.sealed, about=f"payee#{member_id}", now=now)
+    )
+    return Identity(id_kind=row.id_kind, **told)

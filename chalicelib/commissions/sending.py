@@ -1,0 +1,276 @@
+"""The rules of sending: what is approved is sent once, asked about until its end is known, and given back once.
+
+`transferring` is written before the gateway hears of it, so a worker that dies in between leaves a transfer that is
+asked about and not one that is forgotten. An outcome that is not known changes nothing but when it is asked for
+next; the tenth in vain waits for a person, who settles it by what the gateway's own books say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from chalicelib.commissions import payouts, tax, withdrawal_terms, withdrawals
+from chalicelib.commissions.payouts import Standing
+from chalicelib.commissions.withdrawal_models import OPEN, UNDER_WAY, Purse, Withdrawal
+from chalicelib.commissions.withdrawal_schemas import Outcome
+from chalicelib.commissions.withdrawals import JOB, MONEY, ROUNDS, Ending, Stale, WithdrawalOver
+from chalicelib.core import due, facts, ledger, table
+from chalicelib.core.errors import Busy, NotFound
+from chalicelib.core.table import Write
+from chalicelib.core.telemetry import logger
+from chalicelib.operators import stuck
+from chalicelib.operators.stuck import ByHand, Moved, Trouble
+
+DIFFERS_JOB = "pay_out_differs"
+
+
+class InDebt(Exception):
+    """More was taken back of the member's money, since they applied, than is left."""
+
+
+@due.handles(JOB)
+def pay_out(entry: due.Entry, now: int) -> None:
+    """Send what is approved, ask about what is under way, close what nobody confirmed.
+
+    Raises:
+        payouts.NotKnown: it is asked about again, and then a person sees it.
+    """
+    row = table.get(Withdrawal, (entry.pk, entry.sk))
+    if row is not None and row.state == "approved":
+        row = begin(row, now=now)
+    if row is None or row.state not in UNDER_WAY:
+        return
+    _stands(row, payouts.of(row.gateway).transfer(row, now=now), now=now)
+
+
+# --- beginning ----------------------------------------------------------------------------------------------
+
+
+def begin(row: Withdrawal, *, now: int) -> Withdrawal | None:
+    """The withdrawal as one whose transfer has begun; None: it has ended, or somebody else began it.
+
+    A member in debt is not paid: what was taken back since would be out of the shop's own pocket.
+    """
+    for _ in range(ROUNDS):
+        row, writes = _beginning(row, now=now)
+        if row.net_fen < withdrawal_terms.LEAST_NET_FEN:
+            _rejected(row, "nothing_left", now=now)
+            return None
+        try:
+            table.transact(writes)
+            return table.get(Withdrawal, (row.pk, row.sk))
+        except InDebt:
+            _rejected(row, "debt", now=now)
+            return None
+        except Stale:
+            found = table.get(Withdrawal, (row.pk, row.sk))
+            if found is None or found.state != "approved":
+                return None
+            row = found
+    raise Busy
+
+
+def _rejected(row: Withdrawal, reason: str, *, now: int) -> None:
+    try:
+        withdrawals.end(row, Ending(to="rejected", reason=reason, now=now))
+    except WithdrawalOver as over:
+        logger.info("it went on meanwhile", withdrawal=row.withdrawal_id, state=over.details["state"])
+
+
+def _beginning(row: Withdrawal, *, now: int) -> tuple[Withdrawal, list[Write]]:
+    """The row as it will be sent, and the writes that begin: in another month than it was applied, taxed there."""
+    month = withdrawals.today(now)["month"]
+    if month == row.month or not tax.adds_up({"rule": row.tax_rule}):
+        taxed: list[Write] = []
+    else:
+        taxed = [_taxed_in(row, month, now=now)]
+    # Still due: asked about by the next run, should this one die before it has heard anything.
+    slot = due.moved(job=JOB, pk=row.pk, at=now)
+    sums = (Withdrawal.tax_fen.set(row.tax_fen), Withdrawal.net_fen.set(row.net_fen))
+    then = [Withdrawal.sent_at.set(now), Withdrawal.month.set(month), *sums, *slot]
+    sent = withdrawals.moved(row, to="transferring", then=then)
+    return row, [sent, _no_debt(row), *taxed]
+
+
+def _taxed_in(row: Withdrawal, month: str, *, now: int) -> Write:
+    """Take the payment into this month's sum; the month it was applied for in is over, and counts no more."""
+    purse = table.get(Purse, Purse.key(row.member_id))
+    assert purse is not None
+    tally = withdrawals.tally_of(purse).on(**withdrawals.today(now))
+    rule = {"rule": row.tax_rule}
+    row.tax_fen = min(row.amount_fen - row.fee_fen, tax.tax_fen(rule, row.amount_fen, tally))
+    row.net_fen = row.amount_fen - row.fee_fen - row.tax_fen
+    return withdrawals.purse_write(
+        purse,
+        row.member_id,
+        n=purse.n,
+        open_ids=list(purse.open_ids),
+        recent=list(purse.recent),
+        tally=tally.with_taxed(base_fen=row.amount_fen, tax_fen=row.tax_fen),
+    )
+
+
+def _no_debt(row: Withdrawal) -> Write:
+    key = ledger.Account.key(row.member_id, MONEY)
+    return table.check(
+        ledger.Account, key, when=ledger.Account.balance >= 0, refuse=lambda _: InDebt(row.withdrawal_id)
+    )
+
+
+# --- what the gateway says ----------------------------------------------------------------------------------
+
+
+def _stands(row: Withdrawal, standing: Standing, *, now: int) -> None:
+    if standing.state in UNDER_WAY:
+        _under_way(row, standing)
+        return
+    ending = Ending(to=standing.state, reference=standing.reference, reason=standing.reason, now=now)
+    try:
+        withdrawals.end(row, ending)
+    except WithdrawalOver as over:
+        logger.info("it ended meanwhile", withdrawal=row.withdrawal_id, state=over.details["state"])
+
+
+def _under_way(row: Withdrawal, standing: Standing) -> None:
+    """Note how it stands, and when it is asked about next."""
+    at = standing.ask_at
+    then = due.emptied() if at is None else due.moved(job=JOB, pk=row.pk, at=at)
+    if standing.confirm_by is not None:
+        then = [*then, Withdrawal.confirm_by.set(standing.confirm_by)]
+    _unless_ended(withdrawals.moved(row, to=standing.state, then=then))
+
+
+def _unless_ended(write: Write) -> None:
+    try:
+        table.apply(write)
+    except Stale:
+        logger.info("it went on meanwhile", key=write.row.pk)
+
+
+def confirm_in_sandbox(withdrawal_id: str, *, now: int) -> Withdrawal:
+    """The payee confirms on the sandbox's page; again, it is as it is.
+
+    Raises:
+        NotFound: the sandbox does not pay it. WithdrawalOver: it does not wait for anybody.
+    """
+    row = withdrawals.show(withdrawal_id)
+    if row.gateway != "sandbox":
+        raise NotFound
+    if row.state not in ("awaiting_confirmation", "paid"):
+        raise WithdrawalOver(state=row.state)
+    withdrawals.end(row, Ending(to="paid", reference=f"sandbox-{withdrawal_id}", now=now))
+    return withdrawals.show(withdrawal_id)
+
+
+def told_by_mall(withdrawal_id: str, told: Outcome, *, now: int) -> Withdrawal:
+    """The mall says how a transfer ended; told again, nothing changes.
+
+    Raises:
+        NotFound: the mall does not pay it. WithdrawalOver: it was not asked for yet, or has ended otherwise, and
+        a person looks at it. Invalid: tax that is worked out here, or more of it than there is.
+    """
+    row = withdrawals.show(withdrawal_id)
+    if row.gateway != "mall":
+        raise NotFound
+    to = told.type.removeprefix("withdrawal.")
+    ending = Ending(to=to, reference=told.reference, reason=told.reason, tax_fen=told.tax_fen, now=now)
+    try:
+        withdrawals.end(row, ending)
+    except WithdrawalOver:
+        _differs(withdrawals.show(withdrawal_id), told, now=now)
+        raise
+    return withdrawals.show(withdrawal_id)
+
+
+def _differs(row: Withdrawal, told: Outcome, *, now: int) -> None:
+    """What was sent has ended, and is told of as ended otherwise: a person looks, and nothing moves by itself."""
+    if row.state in OPEN or row.sent_at is None:
+        return
+    facts.catch_up(row, now=now)
+    why = f"{told.type} {told.reference or told.reason or ''}".strip()
+    actions = (Withdrawal.told.set(why), *due.handed_over(DIFFERS_JOB, at=now, why=why))
+    first = (Withdrawal.state == row.state) & Withdrawal.told.does_not_exist()
+    _unless_ended(table.update(Withdrawal, (row.pk, row.sk), *actions, when=first, refuse=lambda _: Stale()))
+
+
+# --- what a person decides ----------------------------------------------------------------------------------
+
+
+def _settled(to: str) -> stuck.Decide:
+    """What was asked about in vain has ended so, as the gateway's own books say."""
+
+    def settle(row: Withdrawal, hand: ByHand) -> None:
+        hold_key = ledger.Hold.key(row.member_id, MONEY, withdrawals.cause_of(row))
+        purse, hold = table.get_many([(Purse, Purse.key(row.member_id)), (ledger.Hold, hold_key)])
+        change, *others = withdrawals.ending_writes(row, purse, hold, Ending(to=to, now=hand.now))
+        change = replace(change.also(hand.still), actions=(*change.actions, hand.mark))
+        _decided(row, [change, *others, hand.audit])
+
+    return settle
+
+
+def _stands_as_it_is(row: Withdrawal, hand: ByHand) -> None:
+    table.transact([stuck.emptied(row, hand), hand.audit])
+
+
+def _followed(row: Withdrawal, hand: ByHand) -> None:
+    """It is as it was told: what was paid comes back, or what came back is taken again, as far as it is there."""
+    owner, cause, now = row.member_id, withdrawals.cause_of(row), hand.now
+    to, sign = ("failed", -1) if row.state == "paid" else ("paid", 1)
+    if to == "failed":
+        reason = "withdrawal_failed"
+        money = ledger.reversal(owner=owner, book=MONEY, cause=cause, reason=reason, now=now)
+    else:
+        money = ledger.posted(
+            owner=owner,
+            book=MONEY,
+            amount=-row.amount_fen,
+            cause=f"{cause}#paid_after_all",
+            reason="withdrawal",
+            now=now,
+        )
+    change = withdrawals.moved(row, to=to, then=(*due.emptied(), hand.mark)).also(hand.still)
+    month = withdrawals.paid_in_month(row, tax_fen=row.tax_fen, sign=sign, now=now)
+    _decided(row, [change, *money, month, hand.audit])
+
+
+def _decided(row: Withdrawal, writes: Sequence[Write]) -> None:
+    try:
+        table.transact(writes)
+    except Stale as stale:
+        found = table.get(Withdrawal, (row.pk, row.sk))
+        raise (Busy if found is not None and found.rev == row.rev else Moved) from stale
+
+
+def _tell(rows: Sequence[Withdrawal]) -> list[stuck.Story]:
+    names = ("withdrawal_id", "state", "gateway", "method", "net_fen", "sent_at", "reference", "told")
+    return [
+        stuck.Story(
+            member_id=row.member_id,
+            amount_fen=row.amount_fen,
+            details={name: getattr(row, name) for name in names},
+        )
+        for row in rows
+    ]
+
+
+stuck.trouble(
+    Trouble(
+        job=JOB,
+        en="A withdrawal of which it is not known whether it was paid",
+        zh="打款结果未知的提现",
+        urgency=0,
+        tell=_tell,
+        settle={"paid": _settled("paid"), "failed": _settled("failed")},
+    )
+)
+stuck.trouble(
+    Trouble(
+        job=DIFFERS_JOB,
+        en="A withdrawal that ended in one way and was told to have ended in another",
+        zh="打款结果前后不一致的提现",
+        urgency=0,
+        tell=_tell,
+        retry=False,
+        settle={"stands": _stands_as_it_is, "followed": _followed},
+    )
+)

@@ -1,0 +1,284 @@
+"""The rules of applying: who may withdraw how much now, where it would go, and that it is frozen once.
+
+What is read refuses; the write grants: the purse as it was read, and the balance by the account's own condition. A
+repeat is the first answer, under its key, or, where one withdrawal may be open at a time, while that one is.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from chalicelib.commissions import payees, sealing, tax, withdrawal_terms, withdrawals
+from chalicelib.commissions.tax import Split
+from chalicelib.commissions.withdrawal_models import Payee, Purse, Withdrawal
+from chalicelib.commissions.withdrawal_schemas import Account, AskWithdrawal, Method, Withdraw
+from chalicelib.commissions.withdrawal_terms import Version
+from chalicelib.commissions.withdrawals import JOB, MONEY, ROUNDS, Stale
+from chalicelib.core import due, ids, ledger, table
+from chalicelib.core.errors import AppError, Busy, Conflict, IdempotencyMismatch, Invalid
+from chalicelib.core.table import Write
+
+RECENT = 3
+
+
+class WithdrawalsClosed(Conflict):
+    """Nothing can be withdrawn: the shop offers no way."""
+
+    code = "withdrawals_closed"
+    en = "Nothing can be withdrawn at the moment."
+    zh = "暂不支持提现。"
+    advice = "Hide the button."
+
+
+class NotEnoughMoney(Conflict):
+    """Less than this is there to withdraw: ``details.balance_fen``."""
+
+    code = "not_enough_money"
+    en = "You do not have that much to withdraw."
+    zh = "可提现余额不足。"
+    advice = "Show `details.balance_fen`."
+
+
+class WithdrawalOpen(Conflict):
+    """As many withdrawals as may be are not ended: ``details.withdrawal_ids``."""
+
+    code = "withdrawal_open"
+    en = "Another withdrawal has not ended yet."
+    zh = "还有未完成的提现。"
+    advice = "Show those in `details.withdrawal_ids`."
+
+
+class WithdrawalDayLimit(Conflict):
+    """The day's limit leaves less than this: ``details.left_fen``."""
+
+    code = "withdrawal_day_limit"
+    en = "This is more than can be withdrawn today."
+    zh = "超出今日提现额度。"
+    advice = "Offer `details.left_fen`."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applying:
+    """Who applies, and what makes a repeat the same."""
+
+    member_id: str
+    now: int
+    idempotency_key: str | None = None
+    nonce: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What is there when somebody would withdraw; nothing of it grants."""
+
+    purse: Purse | None
+    balance_fen: int
+    frozen_fen: int
+    payee: Payee | None
+    there: Withdrawal | None
+
+    @property
+    def n(self) -> int:
+        """How many were applied for before."""
+        return self.purse.n if self.purse else 0
+
+    @property
+    def open_ids(self) -> list[str]:
+        """Those that are not ended."""
+        return list(self.purse.open_ids) if self.purse else []
+
+
+# --- reading ---------------------------------------------------------------------------------------------------
+
+
+def ground(member_id: str, *, withdrawal_id: str | None = None) -> Ground:
+    """What is there for a member who would withdraw, in one read."""
+    keys: list[tuple[type[table.Row], table.Key]] = [
+        (Purse, Purse.key(member_id)),
+        (ledger.Account, ledger.Account.key(member_id, MONEY)),
+        (Payee, Payee.key(member_id)),
+    ]
+    if withdrawal_id is not None:
+        keys.append((Withdrawal, Withdrawal.key(withdrawal_id)))
+    purse, account, payee, *there = table.get_many(keys)
+    return Ground(
+        purse=purse,
+        balance_fen=(account.balance or 0) if account else 0,
+        frozen_fen=(account.frozen or 0) if account else 0,
+        payee=payee,
+        there=there[0] if there else None,
+    )
+
+
+# --- applying --------------------------------------------------------------------------------------------------
+
+
+def quote(asked: AskWithdrawal, *, terms: Version, here: Ground, now: int) -> tuple[Split, AppError | None]:
+    """Where an amount would go, and what refuses it now."""
+    split = _split(asked, terms, here, now=now)
+    try:
+        _judge(asked, split, terms, here, now=now)
+    except AppError as refused:
+        return split, refused
+    return split, None
+
+
+def apply(asked: Withdraw, who: Applying) -> tuple[Withdrawal, bool]:
+    """Freeze an amount and owe its payment; applied for before in the same way, that, and false.
+
+    Raises:
+        Invalid: something about it, or a key is needed. IdempotencyMismatch: the key came with another body.
+        WithdrawalsClosed, PayeeNeeded, WithdrawalOpen, WithdrawalDayLimit, NotEnoughMoney. Busy.
+    """
+    terms = withdrawal_terms.in_force(now=who.now)
+    if who.idempotency_key is None and terms.told.open_at_once > 1:
+        raise Invalid(field="Idempotency-Key", reason="needed where several may be open at once")
+    for _ in range(ROUNDS):
+        here = ground(who.member_id, withdrawal_id=_id(who, None) if who.idempotency_key else None)
+        before = _asked_before(asked, who, here)
+        if before is not None:
+            return before, False
+        row = _made(asked, who, terms, here)
+        try:
+            table.transact(_applying(row, here, terms))
+            return row, True
+        except (table.Taken, Stale):
+            continue  # the repeat, or somebody else, was first: what is there now says which
+    raise Busy
+
+
+def _id(who: Applying, here: Ground | None) -> str:
+    which = f"key#{who.idempotency_key}" if here is None else f"n#{here.n}"
+    return ids.derived("wdr", who.member_id, which)
+
+
+def _asked_before(asked: Withdraw, who: Applying, here: Ground) -> Withdrawal | None:
+    """The withdrawal that this is a repeat of: under its key, or, where one is open at a time, that one."""
+    if who.idempotency_key is not None:
+        return _first(here.there, asked, now=who.now) if here.there is not None else None
+    rows = withdrawals.those(here.open_ids)
+    return next((row for row in rows if _same(row, asked, now=who.now)), None)
+
+
+def _first(row: Withdrawal, asked: Withdraw, *, now: int) -> Withdrawal:
+    if not _same(row, asked, now=now):
+        raise IdempotencyMismatch(field="Idempotency-Key", reason="used for another body")
+    return row
+
+
+def _same(row: Withdrawal, asked: Withdraw, *, now: int) -> bool:
+    alike = (row.amount_fen, row.method) == (asked.amount_fen, asked.method)
+    return alike and withdrawals.account_of(row, now=now) == asked.account
+
+
+def _split(asked: AskWithdrawal, terms: Version, here: Ground, *, now: int) -> Split:
+    told = terms.told
+    return tax.split(
+        asked.amount_fen,
+        fixed_fen=told.fee_fixed_fen,
+        bps=told.fee_bps,
+        rule=terms.tax_rule,
+        tally=withdrawals.tally_of(here.purse).on(**withdrawals.today(now)),
+    )
+
+
+def _judge(asked: AskWithdrawal, split: Split, terms: Version, here: Ground, *, now: int) -> Method:
+    """What refuses this, in the order in which a person can do something about it."""
+    told, method = terms.told, terms.method(asked.method)
+    if not any(terms.method(one.method) for one in told.methods):
+        raise WithdrawalsClosed
+    if method is None:
+        raise Invalid(field="method", reason="one of these", known=[one.method for one in told.methods])
+    if tax.needs_identity(terms.tax_rule) and here.payee is None:
+        raise payees.PayeeNeeded
+    if not told.min_fen <= asked.amount_fen <= told.max_fen:
+        raise Invalid(field="amount_fen", reason="out of bounds", min_fen=told.min_fen, max_fen=told.max_fen)
+    if split.net_fen < withdrawal_terms.LEAST_NET_FEN:
+        raise Invalid(
+            field="amount_fen", reason="nothing would be left", fee_fen=split.fee_fen, tax_fen=split.tax_fen
+        )
+    _judge_limits(asked, terms, here, now=now)
+    return method
+
+
+def _judge_limits(asked: AskWithdrawal, terms: Version, here: Ground, *, now: int) -> None:
+    if len(here.open_ids) >= terms.told.open_at_once:
+        raise WithdrawalOpen(withdrawal_ids=here.open_ids, open_at_once=terms.told.open_at_once)
+    left_fen = day_left(terms, here, now=now)
+    if asked.amount_fen > left_fen:
+        raise WithdrawalDayLimit(left_fen=left_fen, day_max_fen=terms.told.day_max_fen)
+    if asked.amount_fen > here.balance_fen:
+        raise NotEnoughMoney(balance_fen=here.balance_fen)
+
+
+def day_left(terms: Version, here: Ground, *, now: int) -> int:
+    """What the day's limit leaves."""
+    return max(
+        0, terms.told.day_max_fen - withdrawals.tally_of(here.purse).on(**withdrawals.today(now)).day_fen
+    )
+
+
+def _made(asked: Withdraw, who: Applying, terms: Version, here: Ground) -> Withdrawal:
+    split = _split(asked, terms, here, now=who.now)
+    method = _judge(asked, split, terms, here, now=who.now)
+    if method.account != (asked.account is not None):
+        raise Invalid(field="account", reason="needed here" if method.account else "not taken here")
+    withdrawal_id = _id(who, None if who.idempotency_key else here)
+    approved = asked.amount_fen <= terms.told.auto_up_to_fen
+    state = "approved" if approved else "applied"
+    pk, sk = Withdrawal.key(withdrawal_id)
+    return Withdrawal(
+        pk,
+        sk,
+        state=state,
+        withdrawal_id=withdrawal_id,
+        member_id=who.member_id,
+        amount_fen=split.amount_fen,
+        fee_fen=split.fee_fen,
+        tax_fen=split.tax_fen,
+        net_fen=split.net_fen,
+        method=method.method,
+        gateway=method.gateway,
+        terms=terms.n,
+        tax_rule=terms.told.tax.rule,
+        applied_at=who.now,
+        score=who.now,
+        board=withdrawals.board_of(state, withdrawal_id),
+        **_sealed(asked.account, withdrawal_id, who),
+        **withdrawals.today(who.now),
+        **table.listed(f"{who.member_id}#withdrawals", at=who.now, as_=withdrawal_id),
+        **(due.slot(job=JOB, pk=pk, at=who.now) if approved else {}),
+    )
+
+
+def _sealed(account: Account | None, withdrawal_id: str, who: Applying) -> dict[str, Any]:
+    if account is None:
+        return {}
+    text = msgspec.json.encode(account).decode()
+    sealed = sealing.seal(text, about=withdrawal_id, nonce=who.nonce, now=who.now)
+    return {"account": sealed, "shown": sealing.masked(account.number)}
+
+
+def _applying(row: Withdrawal, here: Ground, terms: Version) -> list[Write]:
+    tally = withdrawals.tally_of(here.purse).on(day=row.day, month=row.month)
+    taxed = {"base_fen": row.amount_fen, "tax_fen": row.tax_fen} if row.tax_rule == "monthly" else None
+    frozen = ledger.frozen(
+        owner=row.member_id,
+        book=MONEY,
+        amount=row.amount_fen,
+        cause=withdrawals.cause_of(row),
+        reason="withdrawal",
+        now=row.applied_at,
+        short=lambda account: NotEnoughMoney(balance_fen=(account.balance or 0) if account else 0),
+    )
+    recent = [row.withdrawal_id, *(here.purse.recent if here.purse else ())][:RECENT]
+    purse = withdrawals.purse_write(
+        here.purse,
+        row.member_id,
+        n=here.n + 1,
+        open_ids=[*here.open_ids, row.withdrawal_id],
+        recent=recent,
+        tally=(tally.with_taxed(**taxed) if taxed else tally).with_day(row.amount_fen),
+    )
+    return [table.create(row), purse, *frozen]

@@ -1,0 +1,149 @@
+"""Withdrawal storage.
+
+entity      pk                    sk                  written by                    read by
+Terms       WITHDRAWALTERMS       V#<n>               operators                     everybody (30 s)
+Withdrawal  WITHDRAWAL#<wdr_>     META                apply, operators, pay_out,    me, operators, pay_out
+                                                      the mall
+Purse       PAYOUTS#<mbr_>        META                whatever begins or ends one   apply, whatever ends one
+Month       PAYOUTS#<mbr_>        MONTH#<YYYY-MM>     paid                          statements
+Payee       PAYOUTS#<mbr_>        PAYEE               the member                    apply, gateways, finance
+
+due    Withdrawal: pay_out#k from approved on, but for transfers by hand; gone at the end, or react#k for what its
+       end owes; stuck#pay_out after ten failures; stuck#pay_out_differs when what is told differs from how it ended
+owner  Withdrawal: <mbr_>#withdrawals, newest first
+rank   Withdrawal: WITHDRAWALS#<state>#<k> by the time it was applied for. Month: PAYSHEET#<YYYY-MM>#<k>
+
+applied → approved → transferring → awaiting_confirmation → paid | failed | expired
+applied | approved → rejected
+
+A withdrawal's id is the number of its transfer, whatever becomes of it: derived from the member and their key, or
+from which one it is. The money is in a hold of the member's account under ``withdrawal#<wdr_>``.
+"""
+
+from pynamodb.attributes import JSONAttribute, UnicodeAttribute
+
+from chalicelib.core.table import IntAttribute, Key, Row
+
+UNDER_WAY = ("transferring", "awaiting_confirmation")
+OPEN = ("applied", "approved", *UNDER_WAY)
+ENDS = {
+    "paid": UNDER_WAY,
+    "failed": UNDER_WAY,
+    "expired": UNDER_WAY,
+    "rejected": ("applied", "approved"),
+}
+"""From which states each end is come to."""
+STATES = (*OPEN, *ENDS)
+
+
+class Terms(Row, discriminator="withdrawal_terms"):
+    """One version of what can be withdrawn how, and what is taken off; versions are never changed."""
+
+    n = IntAttribute()
+    told = JSONAttribute()
+    made_at = IntAttribute()
+
+    @staticmethod
+    def key(n: int) -> Key:
+        """Versions in order, in one partition."""
+        return "WITHDRAWALTERMS", f"V#{n:06d}"
+
+
+class Withdrawal(Row, discriminator="withdrawal"):
+    """Money that a member takes out; ``month`` is the one it is taxed in, ``account`` is sealed, ``shown`` masked.
+
+    ``told`` is what was told of it once it had ended otherwise.
+    """
+
+    FACTS = {
+        (None, "applied"): "withdrawal.applied",
+        (None, "approved"): "withdrawal.approved",
+        ("applied", "approved"): "withdrawal.approved",
+        ("transferring", "awaiting_confirmation"): "withdrawal.awaiting",
+        **{(state, end): f"withdrawal.{end}" for end, states in ENDS.items() for state in states},
+        ("approved", "paid"): "withdrawal.paid",
+        ("approved", "failed"): "withdrawal.failed",
+        ("paid", "failed"): "withdrawal.failed",
+        ("failed", "paid"): "withdrawal.paid",
+        ("expired", "paid"): "withdrawal.paid",
+    }
+
+    withdrawal_id = UnicodeAttribute()
+    member_id = UnicodeAttribute()
+    amount_fen = IntAttribute()
+    fee_fen = IntAttribute()
+    tax_fen = IntAttribute()
+    net_fen = IntAttribute()
+    method = UnicodeAttribute()
+    gateway = UnicodeAttribute()
+    account = UnicodeAttribute(null=True)
+    shown = UnicodeAttribute(null=True)
+    terms = IntAttribute()
+    tax_rule = UnicodeAttribute()
+    month = UnicodeAttribute()
+    day = UnicodeAttribute()
+    applied_at = IntAttribute()
+    sent_at = IntAttribute(null=True)
+    confirm_by = IntAttribute(null=True)
+    ended_at = IntAttribute(null=True)
+    reference = UnicodeAttribute(null=True)
+    reason = UnicodeAttribute(null=True)
+    told = UnicodeAttribute(null=True)
+
+    @staticmethod
+    def key(withdrawal_id: str) -> Key:
+        """Where the withdrawal of this id is."""
+        return f"WITHDRAWAL#{withdrawal_id}", "META"
+
+
+class Purse(Row, discriminator="withdrawal_purse"):
+    """What limits a member's next withdrawal; written as a whole under its ``rev`` as it was read.
+
+    ``open_ids`` are not ended, ``recent`` the last three, which the index may not have yet.
+    """
+
+    n = IntAttribute()
+    open_ids = JSONAttribute()
+    recent = JSONAttribute()
+    day = UnicodeAttribute()
+    day_fen = IntAttribute()
+    month = UnicodeAttribute()
+    base_fen = IntAttribute()
+    tax_fen = IntAttribute()
+
+    @staticmethod
+    def key(member_id: str) -> Key:
+        """One for a member."""
+        return f"PAYOUTS#{member_id}", "META"
+
+
+class Month(Row, discriminator="withdrawal_month"):
+    """What a member was paid in a month, added up as it is paid."""
+
+    member_id = UnicodeAttribute()
+    month = UnicodeAttribute()
+    n = IntAttribute()
+    amount_fen = IntAttribute()
+    fee_fen = IntAttribute()
+    tax_fen = IntAttribute()
+    net_fen = IntAttribute()
+
+    @staticmethod
+    def key(member_id: str, month: str) -> Key:
+        """One row for a member and a month, beside their purse."""
+        return f"PAYOUTS#{member_id}", f"MONTH#{month}"
+
+
+class Payee(Row, discriminator="payee"):
+    """Who a member is to the tax office: ``sealed`` has name and number, the others are masked."""
+
+    sealed = UnicodeAttribute()
+    id_kind = UnicodeAttribute()
+    name_shown = UnicodeAttribute()
+    number_shown = UnicodeAttribute()
+    at = IntAttribute()
+
+    @staticmethod
+    def key(member_id: str) -> Key:
+        """One for a member, beside their purse."""
+        return f"PAYOUTS#{member_id}", "PAYEE"

@@ -1,0 +1,64 @@
+"""The rules of statements: what was paid out, by member and month, for the member, operators and the tax office."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from chalicelib.commissions import payees, withdrawals
+from chalicelib.commissions.withdrawal_models import Month, Payee
+from chalicelib.commissions.withdrawal_schemas import MonthStatement, PayeeMonth
+from chalicelib.core import table
+from chalicelib.core.doors import Operator
+from chalicelib.core.table import Page
+from chalicelib.operators import service as operators
+
+_COUNTS = ("amount_fen", "fee_fen", "tax_fen", "net_fen")
+
+
+def of_member(member_id: str, *, limit: int, after: table.Raw | None) -> Page:
+    """A member's months, the newest first."""
+    pk, sk = Month.key(member_id, "")
+    return table.query(Month, pk, Month.sk.startswith(sk), limit=limit, newest_first=True, after=after)
+
+
+def of_month(month: str, *, limit: int, after: table.Raw | None) -> Page:
+    """What was paid out in a month, member by member, by when they were paid first."""
+    sheets = withdrawals.pay_sheets(month)
+    entries, next_key = table.chained("rank", sheets, limit=limit, after=after)
+    keys = [(Month, (entry["pk"], entry["sk"])) for entry in entries]
+    return Page([row for row in (table.get_many(keys) if keys else []) if row is not None], next_key)
+
+
+def statement(row: Month) -> MonthStatement:
+    """One row as it is shown."""
+    return MonthStatement(**_told(row))
+
+
+def _told(row: Month) -> dict[str, Any]:
+    counts = {name: getattr(row, name) for name in _COUNTS}
+    return {"month": row.month, "member_id": row.member_id, "withdrawals": row.n, **counts}
+
+
+def exported(page: Page, *, month: str, by: Operator, now: int) -> list[PayeeMonth]:
+    """The rows with whom they were paid to, open; that they were shown is in the audit trail first."""
+    rows: Sequence[Month] = page.rows
+    audit = operators.recorded(
+        by=by,
+        action="withdrawals.exported",
+        subject=month,
+        before=None,
+        after={"members": [row.member_id for row in rows]},
+        now=now,
+    )
+    table.apply(audit)
+    there = table.get_many([(Payee, Payee.key(row.member_id)) for row in rows]) if rows else []
+    return [_payee_month(row, payee, now=now) for row, payee in zip(rows, there, strict=True)]
+
+
+def _payee_month(row: Month, payee: Payee | None, *, now: int) -> PayeeMonth:
+    known = payees.opened(payee, member_id=row.member_id, now=now)
+    return PayeeMonth(
+        **_told(row),
+        real_name=known.real_name if known else None,
+        id_kind=known.id_kind if known else None,
+        id_number=known.id_number if known else None,
+    )

@@ -1,0 +1,394 @@
+"""The rules of withdrawals: each ends once, and what was frozen for it is paid or comes back, once (M2).
+
+The purse is written under its ``rev`` with whatever begins or ends a withdrawal, so that how many are open, what a
+day has taken and what a month had withheld are right however many come at once; the balance is a condition of the
+account. A withdrawal's id is the number of its transfer for good: an outcome that is not known is asked for again
+under it, by `sending`, and a new number is only ever another withdrawal, out of what is left.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from pynamodb.expressions.update import Action
+
+from chalicelib.commissions import sealing
+from chalicelib.commissions.tax import Tally
+from chalicelib.commissions.withdrawal_models import ENDS, OPEN, Month, Purse, Withdrawal
+from chalicelib.commissions.withdrawal_schemas import Account
+from chalicelib.core import clock, config, due, facts, ledger, table
+from chalicelib.core.doors import Operator
+from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
+from chalicelib.core.table import Write
+from chalicelib.operators import service as operators
+
+MONEY = "money"
+JOB = "pay_out"
+ROUNDS = 40
+
+
+class WithdrawalOver(Conflict):
+    """The withdrawal is in a state in which this cannot be done: ``details.state``."""
+
+    code = "withdrawal_over"
+    en = "This withdrawal has gone another way."
+    zh = "该提现状态已变更。"
+    advice = "Read it again and show its state."
+
+
+class NotByHand(Conflict):
+    """The withdrawal is paid by a gateway that tells of it itself."""
+
+    code = "withdrawal_not_by_hand"
+    en = "This withdrawal is not paid by hand."
+    zh = "该提现不是人工打款。"
+    advice = "Wait for its gateway; what is stuck is settled at /v1/admin/stuck."
+
+
+class Stale(Exception):
+    """A row was written to since it was read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a withdrawal ends; ``tax_fen`` is told by who pays, ``also_from`` are states besides `ENDS`."""
+
+    to: str
+    now: int
+    reference: str | None = None
+    reason: str | None = None
+    tax_fen: int | None = None
+    also_from: Sequence[str] = ()
+    with_: Sequence[Write] = field(default_factory=tuple)
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def show(withdrawal_id: str, *, member_id: str | None = None) -> Withdrawal:
+    """The withdrawal of this id, if it is this member's.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = table.get(Withdrawal, Withdrawal.key(withdrawal_id))
+    if row is None or member_id not in (None, row.member_id):
+        raise NotFound
+    return row
+
+
+def of_member(member_id: str, *, limit: int, after: table.Raw | None) -> table.Page:
+    """A member's withdrawals, newest first; what was just applied for is among them, though the index lags."""
+    page = table.owned(f"{member_id}#withdrawals", limit=limit, after=after)
+    if after is not None:
+        return page
+    purse = table.get(Purse, Purse.key(member_id))
+    listed = {row.withdrawal_id for row in page.rows}
+    missing = [wid for wid in (purse.recent if purse else ()) if wid not in listed]
+    fresh = [row for row in those(missing) if _newer(row, page)]
+    return table.Page(sorted([*page.rows, *fresh], key=_newest, reverse=True), page.next_key)
+
+
+def _newer(row: Withdrawal, page: table.Page) -> bool:
+    """Whether a row that the index did not bring belongs on the first page, and not on a later one."""
+    return page.next_key is None or _newest(row) > _newest(page.rows[-1])
+
+
+def _newest(row: Withdrawal) -> str:
+    return str(row.listed_at)
+
+
+def those(withdrawal_ids: Sequence[str]) -> list[Withdrawal]:
+    """The withdrawals of these ids as they are now, those that there are."""
+    rows = (
+        table.get_all([(Withdrawal, Withdrawal.key(wid)) for wid in withdrawal_ids]) if withdrawal_ids else []
+    )
+    return [row for row in rows if row is not None]
+
+
+def boards_of(state: str) -> list[str]:
+    """The partitions of the rank index that hold the withdrawals in a state."""
+    return [f"WITHDRAWALS#{state}#{k}" for k in range(config.settings().due_shards)]
+
+
+def of_state(state: str, *, limit: int, after: table.Raw | None) -> table.Page:
+    """The withdrawals in a state, the oldest first while they are not ended, else the newest."""
+    entries, next_key = table.chained(
+        "rank", boards_of(state), limit=limit, newest_first=state not in OPEN, after=after
+    )
+    rows = those([entry["pk"].removeprefix("WITHDRAWAL#") for entry in entries])
+    return table.Page([row for row in rows if row.state == state], next_key)
+
+
+def account_of(row: Withdrawal, *, now: int) -> Account | None:
+    """Where the money is to go, unmasked."""
+    if row.account is None:
+        return None
+    text = sealing.opened(row.account, about=row.withdrawal_id, now=now)
+    return msgspec.json.decode(text, type=Account)
+
+
+# --- what all of it stands on -------------------------------------------------------------------------------
+
+
+def cause_of(row: Withdrawal) -> str:
+    """Under what the money of a withdrawal is held."""
+    return f"withdrawal#{row.withdrawal_id}"
+
+
+def today(now: int) -> dict[str, Any]:
+    """The brand's day and month."""
+    day = clock.local_day(now, zone=config.settings().zone)
+    return {"day": day, "month": day[:7]}
+
+
+def board_of(state: str, withdrawal_id: str) -> str:
+    """Which of them holds this withdrawal."""
+    boards = boards_of(state)
+    return boards[zlib.crc32(withdrawal_id.encode()) % len(boards)]
+
+
+def tally_of(purse: Purse | None) -> Tally:
+    """What a purse says of its day and month."""
+    if purse is None:
+        return Tally()
+    return Tally(**{name: getattr(purse, name) for name in Tally.__dataclass_fields__})
+
+
+def purse_write(
+    before: Purse | None, member_id: str, *, n: int, open_ids: list[str], recent: list[str], tally: Tally
+) -> Write:
+    """The purse told anew, if nobody wrote it since it was read.
+
+    Raises (when sent):
+        Stale: somebody did.
+    """
+    told: dict[str, Any] = {name: getattr(tally, name) for name in Tally.__dataclass_fields__}
+    rev = before.rev + 1 if before is not None else 1
+    row = Purse(*Purse.key(member_id), rev=rev, n=n, open_ids=open_ids, recent=recent, **told)
+    unread = Purse.pk.does_not_exist() if before is None else Purse.rev == before.rev
+    return Write(operation="Put", row=row, when=unread, refuse=lambda _: Stale())
+
+
+def moved(row: Withdrawal, *, to: str, then: Sequence[Action]) -> Write:
+    """The write that brings a withdrawal into another state.
+
+    Raises (when sent):
+        Stale: its state is not as it was read.
+    """
+    board = Withdrawal.board.set(board_of(to, row.withdrawal_id))
+    actions = (Withdrawal.state.set(to), board, *then)
+    as_read = Withdrawal.state == row.state
+    return table.update(Withdrawal, (row.pk, row.sk), *actions, when=as_read, refuse=lambda _: Stale())
+
+
+# --- ending -------------------------------------------------------------------------------------------------
+
+
+def end(row: Withdrawal, ending: Ending) -> bool:
+    """End a withdrawal, with its money; false: it had ended so before.
+
+    Raises:
+        WithdrawalOver: it is not in a state from which it can, such as ended otherwise. Invalid: tax that is told
+        where it is not worked out by who pays, or more than there is. Busy.
+    """
+    for _ in range(ROUNDS):
+        hold_key = ledger.Hold.key(row.member_id, MONEY, cause_of(row))
+        keys = [(Withdrawal, (row.pk, row.sk)), (Purse, Purse.key(row.member_id)), (ledger.Hold, hold_key)]
+        found, purse, hold = table.get_many(keys)
+        if _alike(found.state, ending.to):
+            return False
+        if found.state not in (*ENDS[ending.to], *ending.also_from):
+            raise WithdrawalOver(state=found.state)
+        try:
+            table.transact([*ending_writes(found, purse, hold, ending), *ending.with_])
+            return True
+        except Stale:
+            continue
+    raise Busy
+
+
+def _alike(state: str, to: str) -> bool:
+    """Whether the money is where this end would have it: failed or expired, it is back."""
+    return state == to or {state, to} == {"failed", "expired"}
+
+
+def ending_writes(row: Withdrawal, purse: Purse, hold: ledger.Hold, ending: Ending) -> list[Write]:
+    """The writes that end a withdrawal: what is frozen is spent and added up in its month, or comes back."""
+    tax_fen = _tax_told(row, ending)
+    net_fen = row.amount_fen - row.fee_fen - tax_fen
+    told = {"reference": ending.reference, "reason": ending.reason}
+    then = [
+        Withdrawal.ended_at.set(ending.now),
+        Withdrawal.tax_fen.set(tax_fen),
+        Withdrawal.net_fen.set(net_fen),
+        *(getattr(Withdrawal, name).set(value) for name, value in told.items() if value is not None),
+        *_owing(f"withdrawal.{ending.to}", row, now=ending.now),
+    ]
+    change = moved(row, to=ending.to, then=then)
+    left = _purse_without(row, purse, paid=ending.to == "paid")
+    if ending.to == "paid":
+        paid = paid_in_month(row, tax_fen=tax_fen, sign=1, now=ending.now)
+        return [change, left, *ledger.hold_spent(hold), paid]
+    reason = f"withdrawal_{ending.to}"
+    return [change, left, *ledger.hold_released(hold, reason=reason, now=ending.now)]
+
+
+def _tax_told(row: Withdrawal, ending: Ending) -> int:
+    if ending.tax_fen is None:
+        return row.tax_fen
+    if row.tax_rule != "mall" and ending.tax_fen != row.tax_fen:
+        raise Invalid(field="tax_fen", reason="tax is worked out here", tax_fen=row.tax_fen)
+    if ending.tax_fen > row.amount_fen - row.fee_fen:
+        raise Invalid(
+            field="tax_fen", reason="more than the fee leaves", left_fen=row.amount_fen - row.fee_fen
+        )
+    return ending.tax_fen
+
+
+def _owing(fact: str, row: Withdrawal, *, now: int) -> list[Action]:
+    return facts.owing(fact, pk=row.pk, now=now) if facts.wanted(fact) else due.emptied()
+
+
+def _purse_without(row: Withdrawal, purse: Purse, *, paid: bool) -> Write:
+    tally = tally_of(purse)
+    if not paid:
+        tally = tally.less_day(day=row.day, fen=row.amount_fen)
+        if row.tax_rule == "monthly":
+            tally = tally.less_taxed(month=row.month, base_fen=row.amount_fen, tax_fen=row.tax_fen)
+    open_ids = [wid for wid in purse.open_ids if wid != row.withdrawal_id]
+    return purse_write(
+        purse, row.member_id, n=purse.n, open_ids=open_ids, recent=list(purse.recent), tally=tally
+    )
+
+
+def paid_in_month(row: Withdrawal, *, tax_fen: int, sign: int, now: int) -> Write:
+    """The write that adds a payment to its month, or takes it out; counted once by the state that it comes with."""
+    boards = pay_sheets(row.month)
+    board = boards[zlib.crc32(row.member_id.encode()) % len(boards)]
+    net_fen = row.amount_fen - row.fee_fen - tax_fen
+    counts = {
+        "n": 1,
+        "amount_fen": row.amount_fen,
+        "fee_fen": row.fee_fen,
+        "tax_fen": tax_fen,
+        "net_fen": net_fen,
+    }
+    return table.upsert(
+        Month,
+        Month.key(row.member_id, row.month),
+        *(getattr(Month, name).add(sign * fen) for name, fen in counts.items()),
+        Month.member_id.set(row.member_id),
+        Month.month.set(row.month),
+        Month.board.set(board),
+        Month.score.set(Month.score | now),
+    )
+
+
+def pay_sheets(month: str) -> list[str]:
+    """The partitions of the rank index that hold a month's statements."""
+    return [f"PAYSHEET#{month}#{k}" for k in range(config.settings().due_shards)]
+
+
+# --- for operators ------------------------------------------------------------------------------------------
+
+
+def approve(withdrawal_id: str, *, by: Operator, now: int) -> Withdrawal:
+    """Let a withdrawal be paid; approved before, it is as it is.
+
+    Raises:
+        NotFound. WithdrawalOver: it was rejected, or has failed.
+    """
+    for _ in range(ROUNDS):
+        row = show(withdrawal_id)
+        if row.state in (*OPEN[1:], "paid"):
+            return row
+        if row.state != "applied":
+            raise WithdrawalOver(state=row.state)
+        slot = due.moved(job=JOB, pk=row.pk, at=now)
+        try:
+            table.transact(
+                [moved(row, to="approved", then=slot), _audit(row, "approved", {}, by=by, now=now)]
+            )
+        except Stale:
+            continue
+    raise Busy
+
+
+def reject(withdrawal_id: str, *, reason: str, by: Operator, now: int) -> Withdrawal:
+    """Do not pay: the money comes back. Said again, nothing changes.
+
+    Raises:
+        NotFound. WithdrawalOver: its transfer has begun, or it has ended otherwise.
+    """
+    row = show(withdrawal_id)
+    audit = _audit(row, "rejected", {"reason": reason}, by=by, now=now)
+    end(row, Ending(to="rejected", reason=reason, now=now, with_=[audit]))
+    return show(withdrawal_id)
+
+
+def paid_by_hand(
+    withdrawal_id: str, *, reference: str, tax_fen: int | None, by: Operator, now: int
+) -> Withdrawal:
+    """Note that an operator has paid, under the bank's number; said again under it, nothing changes.
+
+    Raises:
+        NotFound, NotByHand. WithdrawalOver: it is not approved, has ended otherwise, or under another number.
+    """
+    row = _by_hand(withdrawal_id)
+    audit = _audit(row, "paid", {"reference": reference}, by=by, now=now)
+    given = Ending(
+        to="paid", reference=reference, tax_fen=tax_fen, now=now, also_from=("approved",), with_=[audit]
+    )
+    end(row, given)
+    row = show(withdrawal_id)
+    if row.reference != reference:
+        raise WithdrawalOver(state=row.state, reference=row.reference)
+    return row
+
+
+def failed_by_hand(withdrawal_id: str, *, reason: str, by: Operator, now: int) -> Withdrawal:
+    """Note that an operator could not pay: the money comes back. Said again, nothing changes.
+
+    Raises:
+        NotFound, NotByHand. WithdrawalOver: it is not approved, or was paid.
+    """
+    row = _by_hand(withdrawal_id)
+    audit = _audit(row, "failed", {"reason": reason}, by=by, now=now)
+    end(row, Ending(to="failed", reason=reason, now=now, also_from=("approved",), with_=[audit]))
+    return show(withdrawal_id)
+
+
+def _by_hand(withdrawal_id: str) -> Withdrawal:
+    row = show(withdrawal_id)
+    if row.gateway != "manual":
+        raise NotByHand(gateway=row.gateway)
+    return row
+
+
+def _audit(row: Withdrawal, what: str, told: dict[str, Any], *, by: Operator, now: int) -> Write:
+    return operators.recorded(
+        by=by,
+        action=f"withdrawal.{what}",
+        subject=row.withdrawal_id,
+        before={"state": row.state},
+        after={"state": what, **told},
+        now=now,
+        member_id=row.member_id,
+    )
+
+
+def looked_at(row: Withdrawal, *, by: Operator, now: int) -> None:
+    """Note that an operator was shown whom to pay, before they are."""
+    audit = operators.recorded(
+        by=by,
+        action="withdrawal.payee_shown",
+        subject=row.withdrawal_id,
+        before=None,
+        after=None,
+        now=now,
+        member_id=row.member_id,
+    )
+    table.apply(audit)

@@ -1,0 +1,31 @@
+"""What reconciling's routes answer."""
+
+import msgspec
+
+
+class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A number that did not add up: what its row says, what it should, and when that was seen first and last.
+
+    ``seen_in`` is the pass that saw it last; a later pass of the same kind that is done has found it in order.
+    """
+
+    book: str
+    subject: str
+    says: dict[str, int]
+    adds_up: dict[str, int]
+    first_seen_at: int
+    seen_at: int
+    seen_in: str
+    times: int
+
+
+class PassAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at the books: rows read, numbers proved, those that do not add up, those that kept moving."""
+
+    name: str
+    state: str
+    looked: int
+    proved: int
+    drifts: int
+    unjudged: int
+    ended_at: int | None

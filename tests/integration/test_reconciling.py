@@ -1,0 +1,234 @@
+"""Proving the books: what adds up is not spoken of, what does not is told with both numbers, nothing is mended."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from chalicelib.core import cache, config, due, ledger, table
+from chalicelib.core.clock import DAY, HOUR
+from chalicelib.core.http import Listing
+from chalicelib.core.ledger import Account
+from chalicelib.coupons import packs, using
+from chalicelib.coupons import service as coupons
+from chalicelib.coupons.models import Stock as CouponStock
+from chalicelib.groupbuys import ending
+from chalicelib.groupbuys import service as groupbuys
+from chalicelib.groupbuys.models import Group, Stock
+from chalicelib.points import exchanges
+from chalicelib.points.models import ExchangeStock
+from chalicelib.reconciling import admin, service
+from chalicelib.reconciling.schemas import DriftAnswer, PassAnswer
+from chalicelib.rewards.models import Purse
+from infra.local.clients import Store
+from tests.coupons import a_pack, a_plan, a_template, claim
+from tests.factories import NOW, OWNER, a_call, dying_at, reacted
+from tests.groupbuys import a_buyer, a_campaign, buying, open_paid_group, opened, take
+from tests.harness.counter import counting
+from tests.harness.rows import rows
+from tests.points import ALICE, an_exchange, earn, freeze
+from tests.rewards import a_rule
+
+pytestmark = pytest.mark.usefixtures("store")
+CALL = a_call(operator=OWNER, now=NOW + DAY)
+
+
+def night(*, now: int = NOW + HOUR, worker: str = "w") -> None:
+    """The passes that are due are made to their ends."""
+    cache.clear_all()
+    service.plan(now=now)
+    for _ in range(300):
+        if not due.run(job=service.JOB, worker=worker, now=now, seconds=60).handled:
+            return
+    raise AssertionError("the pass does not come to its end")
+
+
+def drifts() -> dict[str, tuple[dict[str, int], dict[str, int]]]:
+    """What operators are told does not add up, by book and subject: what it says and what it should."""
+    items: list[DriftAnswer] = admin.list_drifts(CALL, Listing(limit=100)).items
+    return {f"{one.book} {one.subject}": (one.says, one.adds_up) for one in items}
+
+
+def passes() -> list[PassAnswer]:
+    return admin.list_passes(CALL, Listing(limit=100)).items
+
+
+def bent(kind: type[table.Row], key: table.Key, *actions: Any) -> None:
+    """A row is changed as no code changes it."""
+    table.apply(table.update(kind, key, *actions, refuse=KeyError))
+
+
+def a_shop() -> dict[str, Any]:
+    """A little of everything that is counted, in every state that counts otherwise."""
+    for campaign in (a_campaign(stock=50, shards=2), a_campaign(reserve="seat", stock=9, shards=2)):
+        open_paid_group(campaign, payers=3)
+        held = open_paid_group(campaign, payers=1)
+        take(held)
+        ending.let_go(groupbuys.held_by(opened(campaign, buying(a_buyer())).order), now=NOW)
+        opened(campaign, buying(a_buyer()))
+    template, own = a_template(stock=20, stock_shards=2), a_template(stock=None)
+    coupon = claim(template, a_buyer())
+    packs.take(a_pack(a_plan(template, own=own)).pack_id, a_buyer(), now=NOW + 1)
+    over = a_pack(a_plan(template, own=own))
+    due.run(job=packs.JOB, worker="w", now=over.ends_at, seconds=9)
+    table.transact(coupons.granted(template.template_id, coupon.member_id, cause="g", now=NOW))
+    table.transact(using.taken_back(template.template_id, coupon.member_id, cause="g", now=NOW))
+    using.void(coupon.member_id, coupon.coupon_id, reason="x", by=OWNER, now=NOW)
+    rule = a_rule(on="member.registered", to="actor")
+    buyer = a_buyer()
+    reacted(table.client(), now=NOW)
+    exchange = an_exchange(stock_shards=2)
+    earn(900)
+    exchanges.exchange(exchange.exchange_id, member_id=ALICE, idempotency_key=None, now=NOW)
+    freeze(5)
+    return {"group": held, "template": template, "rule": rule, "exchange": exchange, "buyer": buyer}
+
+
+def everything_bent(shop: dict[str, Any], store: Store) -> set[str]:
+    """One number of every book is changed; what is to be told."""
+    campaign_id, template = shop["group"].campaign_id, shop["template"]
+    bent(Account, Account.key(ALICE, "points"), Account.balance.add(7))
+    bent(Group, Group.key(shop["group"].group_id), Group.free.add(-1))
+    sku = next(row["sku_id"] for row in rows(store.client, "truth", kind="groupbuy_stock"))
+    bent(Stock, Stock.key(campaign_id, sku, 0), Stock.left.add(1))
+    bent(CouponStock, CouponStock.key(template.template_id, 0), CouponStock.issued.add(2))
+    bent(Purse, Purse.key(shop["rule"].rule_id, 0), Purse.given.add(1))
+    bent(ExchangeStock, ExchangeStock.key(shop["exchange"].exchange_id, 1), ExchangeStock.left.add(-3))
+    return {
+        f"accounts {ALICE}#points",
+        f"groups {shop['group'].group_id}",
+        f"groupbuy_stock {campaign_id}#{sku}#0",
+        f"coupon_stock {template.template_id}",
+        f"reward_purses {shop['rule'].rule_id}#0",
+        f"exchange_stock {shop['exchange'].exchange_id}",
+    }
+
+
+def test_what_is_right_is_not_spoken_of_and_what_is_bent_is_told_and_stays_as_it_is(store: Store) -> None:
+    shop = a_shop()
+
+    night()
+
+    assert drifts() == {}
+    day, month = passes()
+    assert (day.name, month.name) == ("2026-01-01#day", "2026-01#month")
+    assert (day.state, month.state, day.drifts, month.drifts) == ("done", "done", 0, 0)
+    # Eight shards of stock, a shard for each of two templates or exchanges, the rule's purse.
+    assert month.proved > day.proved > 0 and month.unjudged == 0
+    assert month.looked >= len(rows(store.client, "truth")) - 9
+
+    wrong = everything_bent(shop, store)
+    before = ledger.drift(owner=ALICE, book="points")
+
+    for now in (NOW + 32 * DAY, NOW + 32 * DAY + HOUR):
+        night(now=now)
+
+    told = drifts()
+    assert set(told) == wrong
+    says, adds_up = told[f"accounts {ALICE}#points"]
+    assert (says["balance"] - adds_up["balance"], says["frozen"], adds_up["frozen"]) == (7, 5, 5)
+    says, adds_up = told[f"coupon_stock {shop['template'].template_id}"]
+    assert (says["issued"] - adds_up["issued"], says["taken"]) == (2, adds_up["taken"])
+    assert told[f"exchange_stock {shop['exchange'].exchange_id}"] == ({"taken": 4}, {"taken": 1})
+    assert ledger.drift(owner=ALICE, book="points") == before, "nothing is mended"
+    assert [one.drifts for one in passes()] == [0, 6, 0, 0], "and that of the day has nothing that moved"
+
+
+def test_the_next_day_proves_what_moved_since_and_says_when_it_was_seen_again() -> None:
+    earn(10)
+    bent(Account, Account.key(ALICE, "points"), Account.balance.add(1))
+    night()
+    earn(5, now=NOW + DAY, owner="mbr_other")
+    night(now=NOW + DAY + HOUR)
+    earn(5, now=NOW + 2 * DAY)
+    night(now=NOW + 2 * DAY + HOUR)
+
+    (one,) = admin.list_drifts(CALL, Listing()).items
+    assert (one.seen_in, one.first_seen_at, one.seen_at) == (
+        "2026-01-03#day",
+        NOW + HOUR,
+        NOW + 2 * DAY + HOUR,
+    )
+    assert [done.proved for done in passes()] == [2, 2, 1, 1], "who moved since half past two the day before"
+    assert one.times == 4
+
+
+def test_counters_that_move_while_a_pass_goes_on_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "PAGE", 1)
+    monkeypatch.setattr(service, "PAGES", 1)
+    template, other = a_template(stock=9), a_template(stock=9)
+    claim(other, a_buyer())
+    cache.clear_all()
+    service.plan(now=NOW + HOUR)
+    month = next(row for row in rows(table.client(), "truth", kind="reconciling_pass") if row["full"])
+    entry = due.Entry(**{name: month.get(name, "") for name in due.Entry.__annotations__})
+
+    service.go_on(entry, NOW + HOUR)
+    claim(template, a_buyer())
+    night()
+
+    assert drifts() == {}
+    assert [one.unjudged for one in passes() if one.name.endswith("month")] == [1]
+
+
+@pytest.mark.parametrize("call", (2, 4, 5, 7, 9, 12))
+def test_a_pass_that_dies_goes_on_where_it_was_and_counts_nothing_twice(
+    call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PAGE", 5)
+    monkeypatch.setattr(service, "PAGES", 2)
+    template = a_template(stock=9)
+    for _ in range(3):
+        claim(template, a_buyer())
+    bent(CouponStock, CouponStock.key(template.template_id, 0), CouponStock.issued.add(2))
+    cache.clear_all()
+    service.plan(now=NOW + HOUR)
+
+    for _ in range(2):
+        with dying_at(call), pytest.raises(KeyboardInterrupt):
+            due.run(job=service.JOB, worker="w", now=NOW + HOUR, seconds=60)
+    night()
+
+    (both,) = drifts().values()
+    assert both == ({"issued": 5, "taken": 3}, {"issued": 3, "taken": 3})
+    assert [one.drifts for one in passes()] == [0, 1]
+
+
+def test_two_workers_of_one_slice_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "PAGE", 3)
+    template = a_template(stock=9)
+    for _ in range(4):
+        claim(template, a_buyer())
+    cache.clear_all()
+    service.plan(now=NOW + HOUR)
+    month = next(row for row in rows(table.client(), "truth", kind="reconciling_pass") if row["full"])
+    entry = due.Entry(**{name: month.get(name, "") for name in due.Entry.__annotations__})
+    real = service._read
+
+    def overtaken(row: Any) -> Any:
+        monkeypatch.setattr(service, "_read", real)
+        service.go_on(entry, NOW + HOUR)
+        return real(row)
+
+    monkeypatch.setattr(service, "_read", overtaken)
+    service.go_on(entry, NOW + HOUR)
+    night()
+
+    assert (drifts(), [one.drifts for one in passes()]) == ({}, [0, 0])
+
+
+def test_a_night_costs_a_read_of_the_table_and_a_few_writes_and_plans_once() -> None:
+    earn(10)
+    cache.clear_all()
+    service.plan(now=NOW + HOUR)
+
+    with counting(table.client()) as again:
+        service.plan(now=NOW + HOUR)
+    with counting(table.client()) as spent:
+        due.run(job=service.JOB, worker="w", now=NOW + HOUR, seconds=60)
+
+    assert again.operations == {}
+    # The index and the table, a proof in each pass, the tallies' own lists before and after.
+    assert spent.operations["Scan"] == 2
+    assert spent.operations["TransactWriteItems"] == 2
+    assert config.settings().due_shards and Counter(spent.operations)["PutItem"] == 0
