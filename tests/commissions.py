@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import pytest
 
 from chalicelib.commissions import (
     explaining,
@@ -49,6 +50,13 @@ LATER = NOW + (HOLD_DAYS + 1) * DAY
 SETTLED = ("settled", "clawed_back")
 ROOM = (months, explaining, runs)
 LONG_AGO = NOW - 100 * DAY
+
+
+def alone(patch: pytest.MonkeyPatch) -> None:
+    """Nobody else reacts, so that what is counted, or waited for, is this room's."""
+    for fact, reactions in list(facts._reactions.items()):
+        mine = [one for one in reactions if one.name.startswith(("commissions.", "sharing.attribute"))]
+        patch.setitem(facts._reactions, fact, mine)
 
 
 def some_terms(now: int = LONG_AGO, **told: Any) -> None:

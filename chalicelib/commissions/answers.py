@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import msgspec
 
-from chalicelib.commissions import explaining, promoters, rates, rules, service, terms
+from chalicelib.commissions import explaining, invitees, promoters, rates, rules, service, terms
 from chalicelib.commissions.models import Commission, Earned, Promoter, Rate, Terms
 from chalicelib.commissions.rules import LEVELS, DistributionTerms
 from chalicelib.commissions.schemas import (
@@ -13,6 +13,9 @@ from chalicelib.commissions.schemas import (
     CommissionLine,
     CommissionRow,
     Explanation,
+    InviteeAnswer,
+    InviteeStep,
+    InviteeTimeline,
     MonthAnswer,
     NextTier,
     PolicyShown,
@@ -29,7 +32,8 @@ from chalicelib.core import clock, config, ledger
 from chalicelib.core.http import Call
 from chalicelib.members import service as members
 from chalicelib.members.rules import masked
-from chalicelib.sharing import policies
+from chalicelib.sharing import invites, policies
+from chalicelib.sharing.invitees import Step
 
 SHOWN_RATES = 100
 
@@ -50,7 +54,7 @@ def promoter(row: Promoter, call: Call) -> PromoterAnswer:
         terms_version=row.terms_version,
         agreed_at=row.agreed_at,
         reason=row.reason,
-        invite_code=link,
+        invite_code=invites.code_of(row.member_id, now=call.now) if active else None,
         link=link,
         link_url=f"{call.base_url}/s/{link}" if link is not None else None,
         invitees=counts["invitees"],
@@ -185,6 +189,61 @@ def terms_answer(row: Terms) -> TermsAnswer:
     return TermsAnswer(version=row.n, made_at=row.made_at, terms=terms.said(row))
 
 
+# --- invitees -----------------------------------------------------------------------------------------------
+
+
+def invitee(one: invitees.Person, *, lang: str) -> InviteeAnswer:
+    """Somebody who came to a promoter, and how far it went."""
+    known = one.known
+    since = _day(known.since) if known.since is not None else None
+    return InviteeAnswer(
+        member_id=known.member_id,
+        name=known.name,
+        stage=one.stage,  # type: ignore[arg-type]
+        link=known.link,
+        opened_at=known.opened_at,
+        registered_at=known.registered_at,
+        bound_at=known.bound_at,
+        ordered_at=one.ordered_at,
+        orders=one.orders,
+        reason=known.reason,
+        text=explaining.reason_told(known.reason, since=since, lang=lang),
+    )
+
+
+def invitee_timeline(
+    one: invitees.Person, steps: list[Step], orders: list[invitees.OrderStep], call: Call
+) -> InviteeTimeline:
+    """Somebody who came to a promoter, and all that happened, the oldest first."""
+    told = [*(_step(step, lang=call.lang) for step in steps), *(_order(step, call.lang) for step in orders)]
+    shown = msgspec.structs.asdict(invitee(one, lang=call.lang))
+    return InviteeTimeline(**shown, steps=sorted(told, key=lambda step: step.at), now=call.now)
+
+
+def _step(step: Step, *, lang: str) -> InviteeStep:
+    text = explaining.step_told(step.what, reason=step.reason, lang=lang)
+    return InviteeStep(at=step.at, what=step.what, link=step.link, reason=step.reason, text=text)
+
+
+def _order(step: invitees.OrderStep, lang: str) -> InviteeStep:
+    row = step.commission
+    fen, state = (row.amount_fen, row.state) if row is not None else (None, None)
+    return InviteeStep(
+        at=step.at,
+        what=step.what,
+        reason=step.reason,
+        order_id=step.order_id,
+        commission_id=row.commission_id if row is not None else None,
+        state=state,
+        amount_fen=fen,
+        text=explaining.step_told(step.what, reason=step.reason, fen=fen or 0, state=state, lang=lang),
+    )
+
+
+def _day(at: int) -> str:
+    return clock.local_day(at, zone=config.settings().zone)
+
+
 # --- commissions --------------------------------------------------------------------------------------------
 
 
@@ -211,10 +270,7 @@ def _told(row: Commission, call: Call) -> dict[str, Any]:
 def explanation(row: Commission, call: Call) -> Explanation:
     """A commission in words and numbers."""
     lines, changes = service.lines_of(row), service.changes_of(row)
-    zone = config.settings().zone
-    words = explaining.told(
-        row, lines, changes, day=lambda at: clock.local_day(at, zone=zone), lang=call.lang
-    )
+    words = explaining.told(row, lines, changes, day=_day, lang=call.lang)
     return Explanation(
         **_told(row, call),
         policy_version=row.policy,

@@ -134,6 +134,74 @@ def _standing(row: Commission, *, day: Callable[[int], str], lang: str) -> str:
     return state
 
 
+# --- invitees -----------------------------------------------------------------------------------------------
+
+_REASONS = {
+    "self_referral": ("不能绑定自己", "it was you yourself"),
+    "self_purchase": ("本人购买", "own purchase"),
+    "own_link": ("通过自己的链接购买", "bought by a link of their own"),
+    "would_circle": ("对方是你的上级", "they brought you"),
+    "chain_too_long": ("层级过长，无法绑定", "too many levels to bind"),
+    "not_a_new_member": ("不是新会员", "not a new member"),
+    "bound_to_another": ("已绑定其他分销员", "already bound to another promoter"),
+    "bound_to_you": ("已绑定你", "bound to you"),
+    "binding_protected": ("在其他分销员的保护期内", "another promoter's binding is protected"),
+    "taken": ("之后被其他分销员绑定", "bound by another promoter afterwards"),
+    "moved": ("由运营调整归属", "moved by the shop"),
+    "operator": ("由运营调整归属", "moved by the shop"),
+    "window_over": ("绑定已过期", "the binding was over"),
+    "visit_used": ("该访问已被使用", "the visit was used by somebody else"),
+    "promoter_gone": ("分享人不可用", "the promoter was not there"),
+    "link_alone": ("仅通过链接下单，未绑定", "a link alone binds nobody"),
+    "not_paid": ("订单未支付", "the order was not paid"),
+    "refunded": ("订单已退款", "refunded"),
+    "no_rate": ("该订单没有适用的佣金", "no rate was for this order, or you were no promoter yet"),
+}
+_STEPS = {
+    "opened": ("打开了你的分享", "opened what you shared"),
+    "registered": ("注册成为会员", "became a member"),
+    "bound": ("成为你的客户", "became your customer"),
+    "not_bound": ("未能绑定：{reason}", "was not bound: {reason}"),
+    "lost": ("不再是你的客户：{reason}", "is not your customer any more: {reason}"),
+    "earned": ("下单，佣金{fen}（{state}）", "ordered: {fen} ({state})"),
+    "not_earned": ("下单，没有佣金：{reason}", "ordered, and you earn nothing by it: {reason}"),
+}
+_STATE_WORDS = {
+    "pending": ("待完成", "pending"),
+    "due": ("待结算", "due"),
+    "settled": ("已结算", "settled"),
+    "held": ("暂缓", "held"),
+    "cancelled": ("已取消", "cancelled"),
+    "clawed_back": ("已扣回", "clawed back"),
+}
+
+
+def reason_told(reason: str | None, *, since: str | None = None, lang: str) -> str | None:
+    """Why not, for people; with since when, where that is known."""
+    if reason is None:
+        return None
+    say = _in(lang)
+    text = say(_REASONS.get(reason, (reason, reason)))
+    return (
+        text
+        if since is None
+        else say(("{text}（自{since}起）", "{text} since {since}")).format(text=text, since=since)
+    )
+
+
+def step_told(
+    what: str, *, reason: str | None = None, fen: int = 0, state: str | None = None, lang: str
+) -> str:
+    """Something that happened between a promoter and an invitee, in words."""
+    say = _in(lang)
+    told = {
+        "reason": reason_told(reason, lang=lang) or "",
+        "fen": yuan(fen),
+        "state": say(_STATE_WORDS.get(state or "", ("", ""))),
+    }
+    return say(_STEPS.get(what, (what, what))).format(**told)
+
+
 # --- the rules in force -------------------------------------------------------------------------------------
 
 _MODES = {

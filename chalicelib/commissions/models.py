@@ -6,6 +6,7 @@
     RateSaid    RATE#<rte_>         V#<n>                   operators                   orders older than the rate
     Promoter    PROMOTER#<mbr_>     META                    apply, operators, tiers     everything here
     Counted     PROMOTER#<mbr_>     COUNT#<k>               reactions                   tiers, me
+    Brought     BROUGHT#<mbr_>      <mbr_> of a buyer       with a first commission     the promoter's people
     Commission  COMMISSION#<ord_>   L1 | L2 | H             order's facts, settle       the same, people
     Earned      EARNED#<mbr_>       <YYYY-MM>               reactions, its close        its close, ranking, people
     RunLine     RUN#<day>#<k>       <what>#<id>             reactions, settle           operators
@@ -94,7 +95,6 @@ class Promoter(Row, discriminator="promoter"):
     active_at = IntAttribute(null=True)
     suspended_at = IntAttribute(null=True)
     made_by = UnicodeAttribute()
-    invite_code = UnicodeAttribute(null=True)
     reason = UnicodeAttribute(null=True)
 
     @staticmethod
@@ -115,6 +115,20 @@ class Counted(Row, discriminator="promoter_counts"):
     def key(member_id: str, k: int) -> Key:
         """A few rows beside the promoter's own."""
         return f"PROMOTER#{member_id}", f"COUNT#{k}"
+
+
+class Brought(Row, discriminator="promoter_buyer"):
+    """The orders by which a customer earned a promoter something: the first, the last, and how many."""
+
+    first_id = UnicodeAttribute()
+    last_id = UnicodeAttribute()
+    ordered_at = IntAttribute()
+    orders = IntAttribute(null=True)
+
+    @staticmethod
+    def key(promoter_id: str, member_id: str) -> Key:
+        """One row for a promoter and a buyer."""
+        return f"BROUGHT#{promoter_id}", member_id
 
 
 class Commission(Row, discriminator="commission"):

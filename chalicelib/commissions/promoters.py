@@ -99,7 +99,7 @@ def listed(state: str, *, limit: int, after: table.Raw | None) -> table.Page:
 
 
 def own_link(member_id: str, *, now: int) -> str | None:
-    """The code of a promoter's own link, which is also what friends type in; None when it was switched off."""
+    """The code of a promoter's own link; None when it was switched off."""
     target = TargetRef(kind="page", id=terms.in_force(now=now).landing_page)
     wanted = MintLink(target=target, channel="link", placement="promoter")
     link = sharing.link_for(sharer_id=member_id, wanted=wanted, now=now)

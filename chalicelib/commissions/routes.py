@@ -1,6 +1,8 @@
 """HTTP for members: becoming a promoter, the rules, what is earned and why; and for everybody, the rules."""
 
-from chalicelib.commissions import answers, estimating, months, promoters, service
+from typing import Any
+
+from chalicelib.commissions import answers, estimating, invitees, months, promoters, service
 from chalicelib.commissions.models import Earned
 from chalicelib.commissions.schemas import (
     ApplyPromoter,
@@ -8,6 +10,8 @@ from chalicelib.commissions.schemas import (
     Estimate,
     Estimated,
     Explanation,
+    InviteeAnswer,
+    InviteeTimeline,
     MonthAnswer,
     PromoterAnswer,
     Ranked,
@@ -76,6 +80,26 @@ def _ranked(place: int, row: Earned, call: Call) -> Ranked:
     mine = row.member_id == call.member_id
     who = sharing_answers.person(row.member_id, call, open_names=mine)
     return Ranked(place=place, nickname=who.nickname or "", settled_fen=row.score or 0, mine=mine)
+
+
+@api.get("/v1/me/invitees", door=doors.MEMBER, refuses=[cursors.CursorInvalid])
+def list_invitees(call: Call, query: Listing) -> Items[InviteeAnswer]:
+    """Who came to me, newest first: opened, registered, bound, ordered, settled, or why not."""
+    where = f"invitees#{call.member_id}"
+    after: Any = cursors.unseal(query.after, where=where, now=call.now)
+    found, more = invitees.of(
+        call.member_id, limit=query.limit, after=after and after["before"], lang=call.lang, now=call.now
+    )
+    items = [answers.invitee(one, lang=call.lang) for one in found]
+    following = cursors.seal({"before": more} if more else None, where=where, now=call.now)
+    return Items(items=items, next=following, now=call.now)
+
+
+@api.get("/v1/me/invitees/{member_id}", door=doors.MEMBER, refuses=[NotFound])
+def show_invitee(call: Call, member_id: str) -> InviteeTimeline:
+    """What happened between me and somebody who came to me, and why it earned me nothing, if it did not."""
+    one, steps, orders = invitees.timeline(call.member_id, member_id, lang=call.lang, now=call.now)
+    return answers.invitee_timeline(one, steps, orders, call)
 
 
 # --- commissions --------------------------------------------------------------------------------------------

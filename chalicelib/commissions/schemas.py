@@ -245,6 +245,46 @@ class RankingQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
 
 
+# --- invitees -----------------------------------------------------------------------------------------------
+
+
+class InviteeAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who came to me: ``stage`` is how far it went, ``reason`` why not further."""
+
+    member_id: str
+    name: str
+    stage: Literal["lost", "over", "bound", "ordered", "settled"]
+    link: str | None
+    opened_at: int | None
+    registered_at: int | None
+    bound_at: int | None
+    ordered_at: int | None
+    orders: int
+    reason: str | None
+    text: str | None
+
+
+class InviteeStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened; of an order what it earns me, or why not."""
+
+    at: int
+    what: str
+    link: str | None = None
+    reason: str | None = None
+    order_id: str | None = None
+    commission_id: str | None = None
+    state: str | None = None
+    amount_fen: int | None = None
+    text: str
+
+
+class InviteeTimeline(InviteeAnswer, frozen=True, kw_only=True):
+    """Somebody who came to me, and all that happened, the oldest first."""
+
+    steps: list[InviteeStep]
+    now: int
+
+
 # --- operators ----------------------------------------------------------------------------------------------
 
 

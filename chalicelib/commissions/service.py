@@ -13,6 +13,7 @@ import msgspec
 from pynamodb.expressions.update import Action
 
 from chalicelib.commissions import months, promoters, rates, rules, terms
+from chalicelib.commissions.models import Brought
 from chalicelib.commissions.models import Commission as Commission  # noqa: PLC0414 - other rooms react to it
 from chalicelib.commissions.rules import LEVELS, Change, Line, Sold
 from chalicelib.core import due, facts, ledger, table
@@ -151,7 +152,7 @@ def follow(order: Order, *, cause: str, now: int) -> None:
 def _follow(look: _Look) -> None:
     rows = of_order(look.order.order_id)
     if not rows:
-        made = [table.create(row, refuse=lambda _: Moved()) for row in _made(look)]
+        made = [write for row in _made(look) for write in _put(row)]
         if made:
             table.transact([look.unchanged, *made])
         return
@@ -268,6 +269,17 @@ def _made(look: _Look) -> list[Commission]:
     return [row for row in rows if row is not None]
 
 
+def _put(row: Commission) -> list[Write]:
+    """The commission; on the first level its buyer is somebody who brought the promoter something."""
+    made = table.create(row, refuse=lambda _: Moved())
+    if row.level != "L1":
+        return [made]
+    first = {"first_id": row.commission_id, "ordered_at": row.made_at}
+    known = [getattr(Brought, name).set(getattr(Brought, name) | value) for name, value in first.items()]
+    counted = (Brought.last_id.set(row.commission_id), Brought.orders.add(1))
+    return [made, table.upsert(Brought, Brought.key(row.promoter_id, row.member_id), *known, *counted)]
+
+
 def _earned(look: _Look, found: Any, level: str, promoter_id: str) -> Commission | None:
     """The commission of one promoter; None when they could not earn, or by no rate."""
     order = look.order
@@ -333,6 +345,9 @@ def _row(look: _Look, found: Any, level: str, promoter_id: str, lines: list[Line
         **table.listed(f"{promoter_id}#commissions", at=look.now, as_=commission_id),
         **placed,
     )
+
+
+attributions.promoters(lambda member_id, at: promoters.active(member_id, at=at) is not None)
 
 
 # --- facts --------------------------------------------------------------------------------------------------

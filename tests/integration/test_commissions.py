@@ -3,12 +3,18 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
-from chalicelib.commissions import months, promoters, rates, runs, service, settling
+from chalicelib.commissions import explaining, months, promoters, rates, routes, runs, service, settling
+from chalicelib.commissions.rules import Change
+from chalicelib.commissions.schemas import Estimate
 from chalicelib.core import due, ledger, table
 from chalicelib.core.clock import DAY
+from chalicelib.core.doors import Session
 from chalicelib.core.errors import NotFound
+from chalicelib.core.http import Listing
+from chalicelib.groupbuys import service as groupbuys
 from chalicelib.orders import service as orders
 from chalicelib.sharing import attribution
 from chalicelib.sharing import orders as attributions
@@ -36,7 +42,8 @@ from tests.commissions import (
     some_terms,
     told_again,
 )
-from tests.factories import NOW, OWNER, a_member, emptied
+from tests.factories import NOW, OWNER, PROGRAM, a_call, a_member, emptied
+from tests.groupbuys import a_campaign, buying, open_paid_group, orders_of, pay, take
 from tests.harness.direct import Direct
 
 
@@ -495,3 +502,140 @@ def test_friends_who_are_brought_count_for_the_tier_and_earn_nothing(alice: str)
             happens("binding.made", row)
 
     assert (promoters.show(alice).tier, promoters.counts_of(alice)["invitees"], balance(alice)) == (2, 2, 0)
+
+
+# --- people, explanations, estimates ------------------------------------------------------------------------
+
+
+def as_member(member_id: str, *, lang: str = "en", now: int = LATER) -> Any:
+    """A request of a promoter."""
+    return a_call(session=Session(member_id=member_id, program_id=PROGRAM, visitor="v"), lang=lang, now=now)
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"),
+    [
+        (
+            "en",
+            [
+                "is of a customer whom you brought, and is worth ¥12.33 to you.",
+                "tea × 1: ¥99.00 were paid; 10% of it (the general rate, version 1) is 990 fen, "
+                "rounded down to ¥9.90.",
+                "cup × 2: ¥33.33 were paid, ¥9.00 of it given back, ¥24.33 count; 10% of it (the general rate, "
+                "version 1) is 243.3 fen, rounded down to ¥2.43.",
+                "2026-01-01 the order was paid: ¥13.23 were earned",
+                "2026-01-01 a part was given back, ¥12.33 are left",
+                "2026-01-01 the order was completed, and the days until settlement began",
+                "It settles on 2026-01-08, 7 days after it was completed.",
+            ],
+        ),
+        (
+            "zh",
+            [
+                "来自你直接带来的客户，佣金为¥12.33。",
+                "商品tea × 1：实付¥99.00；按10%（通用佣金设置，第1版）得990分，向下取整为¥9.90。",
+                "退款¥9.00，计佣¥24.33",
+                "订单已支付，产生佣金¥13.23",
+                "部分退款，佣金变为¥12.33",
+                "订单已完成，进入结算等待期",
+                "预计2026-01-08结算（等待7天）。",
+            ],
+        ),
+    ],
+)
+def test_a_commission_explains_itself_to_a_person(alice: str, lang: str, words: list[str]) -> None:
+    order = paid(bought(a_friend_of(alice), [line(), line("2", product_id="cup", paid_fen=3333, quantity=2)]))
+    partly_refunded(order, l2=900)
+    completed(order)
+    row = commission(order)
+
+    told = routes.explain(as_member(alice, lang=lang), row.commission_id)
+
+    assert all(part in told_ for part, told_ in zip(words, told.words, strict=True)), told.words
+    assert [(one.base_fen, one.value, one.exact, one.amount_fen) for one in told.lines] == [
+        (9900, 1000, "990", 990),
+        (2433, 1000, "243.3", 243),
+    ]
+    with pytest.raises(NotFound):
+        routes.explain(as_member(a_member()), row.commission_id)
+
+
+def test_every_change_and_state_has_its_words() -> None:
+    for what in ("made", "due", "held", "released", "refused", "waits", "reduced", "cancelled", "settled"):
+        for lang in ("zh", "en"):
+            assert explaining.change_told(Change(at=NOW, what=what, cause="x", fen=5), lang=lang)
+    assert set(explaining._STATES) == set(explaining._STATE_WORDS)
+
+
+def test_promoters_see_their_people_and_why_one_earned_them_nothing(alice: str) -> None:
+    friend, quiet = a_friend_of(alice), a_friend_of(alice, now=LONG_AGO + 1)
+    order = completed(paid(bought(friend)))
+    settled()
+    unpaid = bought(friend, now=NOW + 1)
+    attributions.of_order(unpaid, now=NOW)
+    call = as_member(alice)
+
+    listed = routes.list_invitees(call, Listing())
+    told = routes.show_invitee(call, friend)
+
+    assert {(one.member_id, one.stage, one.orders) for one in listed.items} == {
+        (friend, "settled", 1),
+        (quiet, "bound", 0),
+    }
+    assert [(step.what, step.order_id, step.reason) for step in told.steps if step.order_id] == [
+        ("earned", order.order_id, None),
+        ("not_earned", unpaid.order_id, "not_paid"),
+    ]
+    assert told.steps[-1].text == "ordered, and you earn nothing by it: the order was not paid"
+    with pytest.raises(NotFound):
+        routes.show_invitee(call, a_member())
+
+
+def test_the_label_says_what_would_be_earned(alice: str) -> None:
+    a_rate(bps=2000, new_buyers_only=True)
+    a_rate(unit_fen=100, product_id="tin")
+    lines = [{"product_id": "tea", "paid_fen": 9900}, {"product_id": "tin", "paid_fen": 500, "quantity": 3}]
+
+    found = routes.estimate(as_member(alice), msgspec.convert({"lines": lines}, Estimate))
+
+    assert [(one.amount_fen, one.if_new_buyer_fen, one.rate_from) for one in found.lines] == [
+        (990, 1980, "default"),
+        (300, 300, "product"),
+    ]
+    assert (found.amount_fen, found.lines[0].label) == (1290, "赚¥9.90")
+
+
+def test_only_the_first_order_of_a_new_buyer_earns_by_the_rate_for_new_buyers(alice: str) -> None:
+    a_rate(bps=2000, new_buyers_only=True)
+    friend = a_friend_of(alice)
+
+    first, second = paid(bought(friend)), paid(bought(friend, now=NOW + 1), now=NOW + 1)
+
+    assert (earned(first), earned(second)) == ([("L1", "pending", 1980)], [("L1", "pending", 990)])
+
+
+def test_the_rules_in_force_say_what_binds_what_is_earned_and_when_it_settles(alice: str) -> None:
+    rules = routes.show_rules(a_call(now=LATER))
+    in_chinese = routes.show_rules(a_call(now=LATER, lang="zh"))
+
+    assert (rules.version, rules.approval, rules.hold_days, rules.policy.mode) == (1, "automatic", 7, "first")
+    assert rules.words[-1] == "your own customers, the general rate: 10%"
+    assert "直接推广，通用佣金设置：10%" in in_chinese.words
+
+
+def test_the_head_of_a_filled_group_earns_by_its_members_and_its_own_order_does_not(books: None) -> None:
+    head = a_promoter()
+    campaign = a_campaign()
+    a_rate(level="head", bps=500, campaign_id=campaign.campaign_id)
+    group = open_paid_group(campaign, buying(head), payers=2)
+    own, joined = orders_of(group)
+    service.follow(joined, cause="order.paid", now=NOW)
+    assert earned(joined) == []
+
+    pay(take(group))
+    for _ in range(2):
+        happens("group.filled", groupbuys.find(group.group_id))
+
+    everybody = orders_of(group)
+    assert [earned(order) for order in everybody] == [[], *[[("H", "pending", 445)]] * 2]
+    assert {commission(order, "H").promoter_id for order in everybody[1:]} == {head}

@@ -297,6 +297,8 @@ POST   /v1/promoters                             member
 GET    /v1/me/promoter                           member
 GET    /v1/me/promoter/months                    member
 GET    /v1/promoters/ranking                     member
+GET    /v1/me/invitees                           member
+GET    /v1/me/invitees/{member_id}               member
 GET    /v1/me/commissions                        member
 GET    /v1/commissions/{commission_id}/explanation  member
 POST   /v1/commissions/estimate                  member
@@ -566,6 +568,7 @@ PATHS = {
     "POST /v1/admin/members/{member_id}/coupons/{coupon_id}/void": (
         "/v1/admin/members/{member_id}/coupons/{carols_coupon_id}/void"
     ),
+    "GET /v1/me/invitees/{member_id}": "/v1/me/invitees/{dora_id}",
     "POST /v1/admin/promoters/{member_id}/suspend": "/v1/admin/promoters/{alice_id}/suspend",
     "POST /v1/admin/promoters/{member_id}/resume": "/v1/admin/promoters/{suspended_id}/resume",
     "POST /v1/admin/commissions/{commission_id}/release": "/v1/admin/commissions/{held_id}/release",

@@ -1,0 +1,177 @@
+"""Settling very many commissions: `python -m bench.settlement`; 100,000 of 5,000 promoters, unless told otherwise.
+
+It runs the job as it is deployed on the embedded store, in this process and without HTTP (`tests.harness.direct`):
+conditions, transactions and the due index are real, the network and DynamoDB's own time are not. So calls and write
+units are what counts; seconds say only that it ended. It fails when a figure differs from the budget:
+
+    transactions = sum over promoters of ceil(k / 98)      table units = 2k + 4 a transaction
+
+for commissions of one line, whose row stays under 1 KB. Reads are two a batch: the commissions, and their orders.
+"""
+
+import argparse
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from infra.local import environment
+
+
+def planted(*, commissions: int, promoters: int) -> Counter[str]:
+    """Orders that are done and commissions that are due, a promoter's spread over all shards of time."""
+    from chalicelib.commissions import service
+    from chalicelib.core import table
+
+    of: Counter[str] = Counter()
+    writes: list[table.Write] = []
+    for n in range(commissions):
+        promoter_id = f"mbr_{n % promoters:026d}"
+        of[promoter_id] += 1
+        order_id = f"ord_{n:026d}"
+        writes += [
+            table.create(_order(order_id)),
+            table.create(_commission(service.id_of(order_id, "L1"), order_id, promoter_id, at=NOW - n % 997)),
+        ]
+        if len(writes) == 100 or n == commissions - 1:
+            table.transact(writes)
+            writes = []
+    return of
+
+
+NOW = 1_767_232_800
+
+
+def _order(order_id: str) -> Any:
+    from chalicelib.orders.service import Order
+
+    told: dict[str, Any] = {"member_id": "mbr_buyer", "purpose": "mall", "gateway": "mall", "quantity": 1}
+    paid = {"amount_fen": 9900, "paid_fen": 9900, "refundable_fen": 9900}
+    return Order(
+        *Order.key(order_id),
+        state="completed",
+        order_id=order_id,
+        title="tea",
+        created_at=NOW - 10,
+        completed_at=NOW - 5,
+        **told,
+        **paid,
+    )
+
+
+def _commission(commission_id: str, order_id: str, promoter_id: str, *, at: int) -> Any:
+    from chalicelib.commissions.models import Commission
+    from chalicelib.commissions.settling import JOB
+    from chalicelib.core import due, table
+
+    line = ["1", "tea", 1, 9900, 9900, "rte_00000000000000000000000000", 1, "bps", 1000, "default", 990]
+    pk, sk = Commission.key(order_id, "L1")
+    return Commission(
+        pk,
+        sk,
+        state="due",
+        commission_id=commission_id,
+        order_id=order_id,
+        level="L1",
+        promoter_id=promoter_id,
+        member_id="mbr_buyer",
+        lines=[line],
+        changes=[[NOW - 9, "made", "order.paid", 990], [NOW - 5, "due", "order.completed", 990]],
+        amount_fen=990,
+        order_left_fen=9900,
+        policy=1,
+        hold_days=7,
+        made_at=NOW - 9,
+        settles_at=at,
+        **due.slot(job=JOB, pk=promoter_id, at=at, ref=promoter_id),
+        **table.listed(f"{promoter_id}#commissions", at=NOW - 9, as_=commission_id),
+    )
+
+
+def measured(*, commissions: int, promoters: int) -> dict[str, int]:
+    """The figures of one whole settlement, and what they should be."""
+    from chalicelib.commissions import settling
+    from chalicelib.core import due, ledger, table
+    from tests.harness.counter import counting
+
+    of = planted(commissions=commissions, promoters=promoters)
+    batches = sum(math.ceil(k / settling.MOST) for k in of.values())
+    with counting(table.client()) as spent:
+        handled = failed = 0
+        while handled < commissions and not failed:
+            ran = due.run(job=settling.JOB, worker=f"bench-{handled}", now=NOW + handled, seconds=3600)
+            handled, failed = handled + ran.handled, failed + ran.failed
+    money = sum(ledger.balance(owner=promoter_id, book="money") for promoter_id in of)
+    return {
+        "commissions": commissions,
+        "promoters": len(of),
+        "settled": handled,
+        "failed": failed,
+        "fen": money,
+        "fen expected": commissions * 990,
+        "transactions": spent.operations["TransactWriteItems"],
+        "transactions expected": batches,
+        "batch reads": spent.operations["BatchGetItem"],
+        "batch reads expected": 2 * batches,
+        "index queries": spent.operations["Query"],
+        "leases": spent.operations["UpdateItem"],
+        "table units": spent.table_units - spent.operations["UpdateItem"],
+        "table units expected": 2 * commissions + 4 * batches,
+        "index units": spent.index_units,
+    }
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the figures; 1 when one is not as expected."""
+    asked = argparse.ArgumentParser(prog="bench.settlement", description=__doc__)
+    asked.add_argument("--commissions", type=int, default=100_000)
+    asked.add_argument("--promoters", type=int, default=5_000)
+    asked.add_argument("--shards", type=int, default=16, help="DUE_SHARDS of the deployment")
+    given = asked.parse_args(argv)
+    started = time.monotonic()
+    with stood_up(shards=given.shards):
+        found = measured(commissions=given.commissions, promoters=given.promoters)
+    for name, value in found.items():
+        print(f"{name:24}{value:>14,}")
+    print(f"{'seconds, here':24}{time.monotonic() - started:>14,.0f}")
+    wrong = [
+        name for name in found if f"{name} expected" in found and found[name] != found[f"{name} expected"]
+    ]
+    for name in wrong:
+        print(f"{name} is not as expected")
+    return 1 if wrong or found["failed"] else 0
+
+
+def stood_up(*, shards: int) -> Any:
+    """The embedded store with the app looking at it, for as long as it is entered."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def standing() -> Any:
+        environment.prepare(wechat_url="http://127.0.0.1:1", endpoint="", mall_webhook_url="")
+        from chalicelib.core import config, table
+        from infra.local import embedded, tables
+        from infra.local.clients import Store, pretend_credentials
+        from tests.harness.direct import Direct, without_stream
+
+        pretend_credentials()
+        embedded.start()
+        try:
+            store = Store()
+            tables.create(store.client)
+            config.override(due_shards=shards)
+            table._client = Direct(store.client)
+            without_stream()
+            yield
+        finally:
+            table.reset()
+            config.reset()
+            embedded.stop()
+
+    return standing()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
