@@ -21,14 +21,14 @@ from chalicelib.commissions import withdrawal_applying as applying
 from chalicelib.commissions.withdrawal_models import Withdrawal
 from chalicelib.commissions.withdrawal_schemas import (
     AskWithdrawal,
-    EditTerms,
+    EditWithdrawalTerms,
     ExportStatement,
     FindWithdrawals,
-    Outcome,
     PaidByHand,
     Rejected,
     StatementQuery,
     TellPayee,
+    TransferOutcome,
     Withdraw,
 )
 from chalicelib.core import clock, config, deliveries, facts, ledger, table
@@ -88,7 +88,7 @@ def by_operator(*, now: int = NOW) -> Call:
 
 def tell(row: Withdrawal, kind: str, *, now: int = NOW, **more: Any) -> Withdrawal:
     """The mall says how it ended."""
-    told = Outcome(id="e-1", type=f"withdrawal.{kind}", **more)  # type: ignore[arg-type]
+    told = TransferOutcome(id="e-1", type=f"withdrawal.{kind}", **more)  # type: ignore[arg-type]
     withdrawal_mall.tell(a_call(now=now), row.withdrawal_id, told)
     return again(row)
 
@@ -699,7 +699,7 @@ def test_terms_are_versions_and_a_withdrawal_keeps_its_own() -> None:
     earn(300_00)
     row = withdraw(200_00)
 
-    body = msgspec.convert({"methods": METHODS, "fee_fixed_fen": 10}, EditTerms)
+    body = msgspec.convert({"methods": METHODS, "fee_fixed_fen": 10}, EditWithdrawalTerms)
     assert withdrawal_admin.make_terms(by_operator(), body).version == 2
 
     assert (again(row).terms, again(row).fee_fen, withdrawal_terms.of(1, now=NOW).told.fee_fixed_fen) == (
