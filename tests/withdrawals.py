@@ -100,6 +100,12 @@ def again(row: Withdrawal) -> Withdrawal:
     return withdrawals.show(row.withdrawal_id)
 
 
+def entry_of(row: Withdrawal) -> due.Entry:
+    """What the index says of it."""
+    here = {"pk": row.pk, "sk": row.sk, "kind": "withdrawal", "due_ref": ""}
+    return due.Entry(due_shard=row.due_shard or "", due_at=row.due_at or NOW, **here)
+
+
 def run(*, now: int = NOW) -> due.Ran:
     """The job."""
     return due.run(job=withdrawals.JOB, worker=a_word("w"), now=now, seconds=30)

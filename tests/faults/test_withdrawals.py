@@ -31,6 +31,7 @@ from tests.withdrawals import (
     broken,
     claw_back,
     earn,
+    entry_of,
     sent,
     terms,
     withdraw,
@@ -136,8 +137,7 @@ def waiting() -> Withdrawal:
 
 def run(row: Withdrawal, *, now: int = NOW) -> None:
     """The job's handler, told that the withdrawal is due, as often as it is asked."""
-    entry = {"pk": row.pk, "sk": row.sk, "kind": "withdrawal", "due_shard": "", "due_at": now, "due_ref": ""}
-    sending.pay_out(due.Entry(**entry), now)  # type: ignore[arg-type]
+    sending.pay_out(entry_of(row), now)
 
 
 def outcome(kind: str) -> Callable[[World], None]:
