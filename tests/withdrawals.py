@@ -10,7 +10,7 @@ import msgspec
 from chalicelib.commissions import withdrawal_applying as applying
 from chalicelib.commissions import withdrawal_terms, withdrawals
 from chalicelib.commissions.withdrawal_models import OPEN, Withdrawal
-from chalicelib.commissions.withdrawal_schemas import EditTerms, Withdraw
+from chalicelib.commissions.withdrawal_schemas import EditWithdrawalTerms, Withdraw
 from chalicelib.commissions.withdrawal_terms import Version
 from chalicelib.core import deliveries, due, ledger, table
 from chalicelib.members import rules as member_rules
@@ -29,7 +29,7 @@ METHODS = [
 def terms(**changes: Any) -> Version:
     """All methods, nothing taken off, one open at a time, everything looked at by an operator."""
     told = {"methods": METHODS, "min_fen": 101, "max_fen": 100_000_00, "day_max_fen": 100_000_00, **changes}
-    return withdrawal_terms.make(msgspec.convert(told, EditTerms), by=OWNER, now=NOW)
+    return withdrawal_terms.make(msgspec.convert(told, EditWithdrawalTerms), by=OWNER, now=NOW)
 
 
 def a_promoter(member_id: str = ALICE) -> str:
@@ -98,6 +98,12 @@ def sent(row: Withdrawal, *, now: int = NOW) -> Withdrawal:
 def again(row: Withdrawal) -> Withdrawal:
     """The withdrawal as it is now."""
     return withdrawals.show(row.withdrawal_id)
+
+
+def entry_of(row: Withdrawal) -> due.Entry:
+    """What the index says of it."""
+    here = {"pk": row.pk, "sk": row.sk, "kind": "withdrawal", "due_ref": ""}
+    return due.Entry(due_shard=row.due_shard or "", due_at=row.due_at or NOW, **here)
 
 
 def run(*, now: int = NOW) -> due.Ran:

@@ -4,7 +4,17 @@ from typing import Any, cast
 
 import msgspec
 
-from chalicelib.commissions import explaining, invitees, promoters, rates, rules, service, terms
+from chalicelib.commissions import (
+    explaining,
+    invitees,
+    promoters,
+    rates,
+    rules,
+    service,
+    terms,
+    withdrawal_terms,
+    withdrawal_words,
+)
 from chalicelib.commissions.models import Commission, Earned, Promoter, Rate, Terms
 from chalicelib.commissions.rules import LEVELS, DistributionTerms
 from chalicelib.commissions.schemas import (
@@ -113,6 +123,7 @@ def rules_in_force(call: Call) -> RulesAnswer:
     words = explaining.rules_told(
         said, mode=binds.mode, window_days=binds.window_days, depth=binds.depth, lang=call.lang
     )
+    out = withdrawal_terms.in_force(now=call.now)
     return RulesAnswer(
         version=current.n,
         open=said.open,
@@ -131,8 +142,13 @@ def rules_in_force(call: Call) -> RulesAnswer:
         rates=[rate_shown(rate, lang=call.lang) for rate in in_force],
         tiers=[_tier(number, tier) for number, tier in enumerate(said.tiers, start=1)],
         steps=[StepShown(from_fen=step.from_fen, bonus_bps=step.bonus_bps) for step in said.steps],
+        withdrawals=withdrawal_words.shown(out),
         text=said.text_zh if call.lang == "zh" else said.text_en,
-        words=[*words, *(explaining.rate_sentence(rate, lang=call.lang) for rate in in_force)],
+        words=[
+            *words,
+            *(explaining.rate_sentence(rate, lang=call.lang) for rate in in_force),
+            *withdrawal_words.told(out, lang=call.lang),
+        ],
         now=call.now,
     )
 

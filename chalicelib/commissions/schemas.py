@@ -100,6 +100,22 @@ class StepShown(msgspec.Struct, frozen=True, kw_only=True):
     bonus_bps: int
 
 
+class WithdrawalShown(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be withdrawn how, and what is taken off; both are inside the amount."""
+
+    version: int
+    methods: list[str]
+    min_fen: int
+    max_fen: int
+    day_max_fen: int
+    fee_fixed_fen: int
+    fee_bps: int
+    tax_rule: str
+    tax_bps: int
+    identity_needed: bool
+    auto_up_to_fen: int
+
+
 class RulesAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The rules as they are in force, in numbers and in words."""
 
@@ -112,6 +128,7 @@ class RulesAnswer(msgspec.Struct, frozen=True, kw_only=True):
     rates: list[RateShown]
     tiers: list[TierShown]
     steps: list[StepShown]
+    withdrawals: WithdrawalShown
     text: str
     words: list[str]
     now: int

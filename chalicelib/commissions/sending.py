@@ -11,7 +11,7 @@ from dataclasses import replace
 from chalicelib.commissions import payouts, tax, withdrawal_terms, withdrawals
 from chalicelib.commissions.payouts import Standing
 from chalicelib.commissions.withdrawal_models import OPEN, UNDER_WAY, Purse, Withdrawal
-from chalicelib.commissions.withdrawal_schemas import Outcome
+from chalicelib.commissions.withdrawal_schemas import TransferOutcome
 from chalicelib.commissions.withdrawals import JOB, MONEY, ROUNDS, Ending, Stale, WithdrawalOver
 from chalicelib.core import due, facts, ledger, table
 from chalicelib.core.errors import Busy, NotFound
@@ -161,7 +161,7 @@ def confirm_in_sandbox(withdrawal_id: str, *, now: int) -> Withdrawal:
     return withdrawals.show(withdrawal_id)
 
 
-def told_by_mall(withdrawal_id: str, told: Outcome, *, now: int) -> Withdrawal:
+def told_by_mall(withdrawal_id: str, told: TransferOutcome, *, now: int) -> Withdrawal:
     """The mall says how a transfer ended; told again, nothing changes.
 
     Raises:
@@ -181,7 +181,7 @@ def told_by_mall(withdrawal_id: str, told: Outcome, *, now: int) -> Withdrawal:
     return withdrawals.show(withdrawal_id)
 
 
-def _differs(row: Withdrawal, told: Outcome, *, now: int) -> None:
+def _differs(row: Withdrawal, told: TransferOutcome, *, now: int) -> None:
     """What was sent has ended, and is told of as ended otherwise: a person looks, and nothing moves by itself."""
     if row.state in OPEN or row.sent_at is None:
         return

@@ -8,7 +8,7 @@ from chalicelib.commissions import payees, withdrawal_statements, withdrawal_ter
 from chalicelib.commissions.withdrawal_models import Withdrawal
 from chalicelib.commissions.withdrawal_schemas import (
     AdminWithdrawal,
-    EditTerms,
+    EditWithdrawalTerms,
     ExportStatement,
     FindWithdrawals,
     FullPayee,
@@ -17,10 +17,10 @@ from chalicelib.commissions.withdrawal_schemas import (
     PayeeMonth,
     Rejected,
     StatementQuery,
-    TermsAnswer,
-    TermsList,
-    TermsMade,
     WithdrawalNow,
+    WithdrawalTermsAnswer,
+    WithdrawalTermsList,
+    WithdrawalTermsMade,
 )
 from chalicelib.core import config, cursors, doors, sheets
 from chalicelib.core.errors import Busy, Invalid, NotFound
@@ -36,21 +36,23 @@ EXPORTED_AT_ONCE = 100
 
 
 @api.get("/v1/admin/withdrawals/settings", door=doors.ANY_OPERATOR)
-def list_terms(call: Call) -> TermsList:
+def list_terms(call: Call) -> WithdrawalTermsList:
     """The versions of the terms, newest first; version 0, which offers nothing, is built in."""
     found = withdrawal_terms.versions(limit=100) or [withdrawal_terms.in_force(now=call.now)]
-    return TermsList(items=[_terms(version) for version in found], now=call.now)
+    return WithdrawalTermsList(items=[_terms(version) for version in found], now=call.now)
 
 
 @api.post("/v1/admin/withdrawals/settings", door=_FINANCE, status=201, refuses=[Invalid, Busy])
-def make_terms(call: Call, body: EditTerms) -> TermsMade:
+def make_terms(call: Call, body: EditWithdrawalTerms) -> WithdrawalTermsMade:
     """The next version; what was applied for keeps its own."""
     made = _terms(withdrawal_terms.make(body, by=call.operator, now=call.now))
-    return TermsMade(**msgspec.structs.asdict(made), now=call.now)
+    return WithdrawalTermsMade(**msgspec.structs.asdict(made), now=call.now)
 
 
-def _terms(version: withdrawal_terms.Version) -> TermsAnswer:
-    return TermsAnswer(**msgspec.structs.asdict(version.told), version=version.n, made_at=version.made_at)
+def _terms(version: withdrawal_terms.Version) -> WithdrawalTermsAnswer:
+    return WithdrawalTermsAnswer(
+        **msgspec.structs.asdict(version.told), version=version.n, made_at=version.made_at
+    )
 
 
 # --- those that wait ----------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """HTTP for the mall's servers: how a transfer that the mall was asked for ended."""
 
 from chalicelib.commissions import sending, withdrawals
-from chalicelib.commissions.withdrawal_schemas import Outcome, OutcomeTaken
+from chalicelib.commissions.withdrawal_schemas import OutcomeTaken, TransferOutcome
 from chalicelib.core import doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call
@@ -14,7 +14,7 @@ api = Api(__name__)
     door=doors.MALL,
     refuses=[NotFound, Invalid, withdrawals.WithdrawalOver, Busy],
 )
-def tell(call: Call, withdrawal_id: str, body: Outcome) -> OutcomeTaken:
+def tell(call: Call, withdrawal_id: str, body: TransferOutcome) -> OutcomeTaken:
     """A transfer was paid, has failed or expired; told again, nothing changes."""
     row = sending.told_by_mall(withdrawal_id, body, now=call.now)
     return OutcomeTaken(

@@ -18,10 +18,10 @@ from chalicelib.commissions.withdrawal_schemas import (
     MonthStatement,
     MyRules,
     PayeeAnswer,
-    Quote,
     TellPayee,
     Withdraw,
     WithdrawalAnswer,
+    WithdrawalQuote,
 )
 from chalicelib.core import config, cursors, doors
 from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
@@ -56,11 +56,11 @@ def show_rules(call: Call) -> MyRules:
 
 
 @api.post("/v1/me/withdrawals/quote", door=doors.MEMBER)
-def quote(call: Call, body: AskWithdrawal) -> Quote:
+def quote(call: Call, body: AskWithdrawal) -> WithdrawalQuote:
     """What would arrive of an amount, and whether it can be withdrawn now."""
     terms, here = withdrawal_terms.in_force(now=call.now), applying.ground(call.member_id)
     split, refused = applying.quote(body, terms=terms, here=here, now=call.now)
-    return Quote(
+    return WithdrawalQuote(
         amount_fen=split.amount_fen,
         fee_fen=split.fee_fen,
         tax_fen=split.tax_fen,

@@ -49,7 +49,7 @@ class TaxRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     identity: bool = False
 
 
-class EditTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EditWithdrawalTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new version of the terms; without methods nothing can be withdrawn.
 
     The fee is inside the amount. What is not above ``auto_up_to_fen`` needs no approval. A transfer that its payee
@@ -68,23 +68,23 @@ class EditTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     confirm_s: Annotated[int, msgspec.Meta(ge=600, le=7 * 86_400)] = 86_400
 
 
-class TermsAnswer(EditTerms, frozen=True, kw_only=True):
+class WithdrawalTermsAnswer(EditWithdrawalTerms, frozen=True, kw_only=True):
     """One version of the terms; version 0 is built in."""
 
     version: int
     made_at: int
 
 
-class TermsMade(TermsAnswer, frozen=True, kw_only=True):
+class WithdrawalTermsMade(WithdrawalTermsAnswer, frozen=True, kw_only=True):
     """The version that was made."""
 
     now: int
 
 
-class TermsList(msgspec.Struct, frozen=True, kw_only=True):
+class WithdrawalTermsList(msgspec.Struct, frozen=True, kw_only=True):
     """The versions, newest first."""
 
-    items: list[TermsAnswer]
+    items: list[WithdrawalTermsAnswer]
     now: int
 
 
@@ -112,7 +112,7 @@ class Withdraw(AskWithdrawal, frozen=True, kw_only=True, forbid_unknown_fields=T
     account: Account | None = None
 
 
-class Quote(msgspec.Struct, frozen=True, kw_only=True):
+class WithdrawalQuote(msgspec.Struct, frozen=True, kw_only=True):
     """What would arrive, and ``why_not``, a code of an error, when it cannot be withdrawn now."""
 
     amount_fen: int
@@ -284,7 +284,7 @@ class PayeeMonth(MonthStatement, frozen=True, kw_only=True):
     id_number: str | None
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TransferOutcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a transfer ended, told by the mall; ``tax_fen`` only where the mall works tax out."""
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]

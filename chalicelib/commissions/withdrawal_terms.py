@@ -7,7 +7,7 @@ import msgspec
 
 from chalicelib.commissions import sealing, tax
 from chalicelib.commissions.withdrawal_models import Terms
-from chalicelib.commissions.withdrawal_schemas import EditTerms, Method
+from chalicelib.commissions.withdrawal_schemas import EditWithdrawalTerms, Method
 from chalicelib.core import config, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
@@ -23,7 +23,7 @@ class Version:
 
     n: int
     made_at: int
-    told: EditTerms
+    told: EditWithdrawalTerms
 
     @property
     def tax_rule(self) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class Version:
 
 _in_force: Cache[Version] = Cache()
 _versions: Cache[Version] = Cache()
-_BUILT_IN = Version(n=0, made_at=0, told=EditTerms(methods=[]))
+_BUILT_IN = Version(n=0, made_at=0, told=EditWithdrawalTerms(methods=[]))
 
 
 def in_force(*, now: int) -> Version:
@@ -69,10 +69,10 @@ def versions(*, limit: int) -> list[Version]:
 
 
 def _version(row: Terms) -> Version:
-    return Version(n=row.n, made_at=row.made_at, told=msgspec.convert(row.told, EditTerms))
+    return Version(n=row.n, made_at=row.made_at, told=msgspec.convert(row.told, EditWithdrawalTerms))
 
 
-def make(given: EditTerms, *, by: Operator, now: int) -> Version:
+def make(given: EditWithdrawalTerms, *, by: Operator, now: int) -> Version:
     """The next version; what was applied for keeps its own. What is in force already makes no new one.
 
     Raises:
@@ -97,7 +97,7 @@ def make(given: EditTerms, *, by: Operator, now: int) -> Version:
     return Version(n=n, made_at=now, told=given)
 
 
-def _check(given: EditTerms, *, now: int) -> None:
+def _check(given: EditWithdrawalTerms, *, now: int) -> None:
     names = [method.method for method in given.methods]
     allowed = config.settings().payout_gateways.split()
     least = tax.fee_fen(given.min_fen, fixed_fen=given.fee_fixed_fen, bps=given.fee_bps)
@@ -119,7 +119,7 @@ def _check(given: EditTerms, *, now: int) -> None:
             raise Invalid(field=field, reason=reason)
 
 
-def _seals(given: EditTerms) -> bool:
+def _seals(given: EditWithdrawalTerms) -> bool:
     """Whether something personal is kept under these terms."""
     rule = msgspec.to_builtins(given.tax)
     return bool(given.methods) and (any(one.account for one in given.methods) or tax.needs_identity(rule))

@@ -5,6 +5,8 @@ Planting it again changes nothing.
 
 from chalicelib.checkins import campaigns as checkins
 from chalicelib.checkins import schemas as checkin
+from chalicelib.commissions import withdrawal_terms
+from chalicelib.commissions.withdrawal_schemas import EditWithdrawalTerms, Method
 from chalicelib.core import clock
 from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
@@ -38,6 +40,15 @@ def plant() -> None:
     _check_in(owner, _coupon(owner, now=now), now=now)
     _exchange(owner, now=now)
     _reward(owner, now=now)
+    _withdrawals(owner, now=now)
+
+
+def _withdrawals(owner: Operator, *, now: int) -> None:
+    """Small ones at once, by the phone's page or by the mall; others when an operator has looked at them."""
+    phone = Method(method="phone", gateway="sandbox", account=False)
+    mall, bank = Method(method="mall", gateway="mall", account=False), Method(method="bank", gateway="manual")
+    terms = EditWithdrawalTerms(methods=[phone, mall, bank], auto_up_to_fen=200_00, fee_bps=60)
+    withdrawal_terms.make(terms, by=owner, now=now)
 
 
 def _programs() -> list[AddProgram]:

@@ -84,6 +84,7 @@ class Shop:
         self.faults = faults
         self.log: deque[Json] = deque(maxlen=200)
         self.groups: dict[str, str] = {}
+        self.payouts: dict[str, int] = {}
         self._liebian = liebian
         self._orders: dict[str, ShopOrder] = {}
         self._lock = threading.RLock()
@@ -221,6 +222,8 @@ class Shop:
         kind, data = body["type"], body["data"]
         if kind == "refund.requested":
             return self._refund_asked(data)
+        if kind == "withdrawal.requested":
+            self._pay_out(data)
         if kind in GROUP_STATES:
             with self._lock:
                 # They come in any order, and what is over is not open again.
@@ -242,6 +245,19 @@ class Shop:
                 self._give_back(order, data["refund_id"], fen, **told)
         self._tell(order, "order.refunded", refund_id=data["refund_id"], amount_fen=data["amount_fen"])
         return True
+
+    def _pay_out(self, data: Json) -> None:
+        """Pay a promoter, once for a withdrawal's id however often it is asked, and tell under which number."""
+        about = data["withdrawal_id"]
+        with self._lock:
+            self.payouts.setdefault(about, data["net_fen"])
+        told = {"id": f"evt-{about}-paid", "type": "withdrawal.paid", "reference": f"B-{about[-6:]}"}
+        path = f"/v1/mall/withdrawals/{about}/outcome"
+        self.outbox.put(
+            Message(
+                message_id=told["id"], method="POST", path=path, body=told, number=about, what=told["type"]
+            )
+        )
 
     # --- telling Liebian ------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from moto.dynamodb.models import dynamodb_backends
 
 from chalicelib.commissions import payees, sending, withdrawal_statements, withdrawal_terms, withdrawals
 from chalicelib.commissions.withdrawal_models import Withdrawal
-from chalicelib.commissions.withdrawal_schemas import EditTerms, Outcome, TellPayee
+from chalicelib.commissions.withdrawal_schemas import EditWithdrawalTerms, TellPayee, TransferOutcome
 from chalicelib.commissions.withdrawals import Stale
 from chalicelib.core import cache, clock, config, deliveries, due, table
 from chalicelib.operators import stuck
@@ -31,6 +31,7 @@ from tests.withdrawals import (
     broken,
     claw_back,
     earn,
+    entry_of,
     sent,
     terms,
     withdraw,
@@ -136,12 +137,11 @@ def waiting() -> Withdrawal:
 
 def run(row: Withdrawal, *, now: int = NOW) -> None:
     """The job's handler, told that the withdrawal is due, as often as it is asked."""
-    entry = {"pk": row.pk, "sk": row.sk, "kind": "withdrawal", "due_shard": "", "due_at": now, "due_ref": ""}
-    sending.pay_out(due.Entry(**entry), now)  # type: ignore[arg-type]
+    sending.pay_out(entry_of(row), now)
 
 
 def outcome(kind: str) -> Callable[[World], None]:
-    told = Outcome(id="e-1", type=f"withdrawal.{kind}", reference="B-1")  # type: ignore[arg-type]
+    told = TransferOutcome(id="e-1", type=f"withdrawal.{kind}", reference="B-1")  # type: ignore[arg-type]
     return lambda world: void(sending.told_by_mall(world.made.withdrawal_id, told, now=NOW))
 
 
@@ -297,7 +297,7 @@ def test_what_is_told_otherwise_is_noted_and_followed_once(planted: Plant) -> No
 
 
 def test_terms_are_told_once_with_one_audit_row(planted: Plant) -> None:
-    given = msgspec.convert({"methods": METHODS}, EditTerms)
+    given = msgspec.convert({"methods": METHODS}, EditWithdrawalTerms)
 
     def check(world: World) -> None:
         assert [one.n for one in withdrawal_terms.versions(limit=9)] == [1]

@@ -113,7 +113,8 @@ class Direct:
         )
         items = [row.to_json()["Attributes"] for row in rows]
         answer = {"Items": items, "Count": len(items), "ScannedCount": scanned}
-        return answer | ({"LastEvaluatedKey": last} if last else {})
+        key = {name: value.to_json() for name, value in (last or {}).items()}
+        return answer | ({"LastEvaluatedKey": key} if key else {})
 
     def _write(self, operation: str, params: Params) -> Params:
         key = params.get("Key") or {name: params["Item"][name] for name in ("pk", "sk")}

@@ -47,7 +47,7 @@ from chalicelib.commissions import service as commissions
 from chalicelib.commissions import terms as distribution
 from chalicelib.commissions.rules import DistributionTerms, Scope
 from chalicelib.commissions.withdrawal_applying import Applying
-from chalicelib.commissions.withdrawal_schemas import EditTerms, TellPayee, Withdraw
+from chalicelib.commissions.withdrawal_schemas import EditWithdrawalTerms, TellPayee, Withdraw
 from chalicelib.core import cache, clock, config, contract, cursors, due, ledger, session, table
 from chalicelib.core import http as edge
 from chalicelib.core.deliveries import Delivery
@@ -1036,7 +1036,9 @@ def withdrawing(alice: members.Member, carol: members.Member, owner: Operator, *
     for member in (alice, carol):
         money: dict[str, Any] = {"owner": member.member_id, "book": "money", "reason": "commission"}
         table.transact(ledger.posted(amount=90_000, cause="settle", now=now, **money))
-    withdrawal_terms.make(msgspec.convert({**_TERMS, "open_at_once": 9}, EditTerms), by=owner, now=now)
+    withdrawal_terms.make(
+        msgspec.convert({**_TERMS, "open_at_once": 9}, EditWithdrawalTerms), by=owner, now=now
+    )
     payees.tell(msgspec.convert(_PAYEE, TellPayee), member_id=alice.member_id, nonce=b"p" * 12, now=now)
     made = {
         "approved_id": _applied(carol, {"amount_fen": 700, "method": "bank", "account": _ACCOUNT}, now=now),
@@ -1050,7 +1052,7 @@ def withdrawing(alice: members.Member, carol: members.Member, owner: Operator, *
     sending.begin(asked, now=now)
     withdrawals.paid_by_hand(made["paid_id"], reference="ICBC-0", tax_fen=None, by=owner, now=now)
     sending.pay_out(due.Entry(**{name: getattr(awaiting, name) for name in due.Entry.__annotations__}), now)
-    withdrawal_terms.make(msgspec.convert(_TERMS, EditTerms), by=owner, now=now)
+    withdrawal_terms.make(msgspec.convert(_TERMS, EditWithdrawalTerms), by=owner, now=now)
     return {**made, "withdrawal_id": _applied(alice, _WITHDRAWAL, now=now)}
 
 

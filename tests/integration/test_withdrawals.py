@@ -1,13 +1,17 @@
 """Withdrawals from the phone to the bank: frozen once, sent under one number, and back once unless paid."""
 
 import json
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 import pytest
 
+import app
 from chalicelib.commissions import (
     payees,
     sending,
@@ -21,14 +25,14 @@ from chalicelib.commissions import withdrawal_applying as applying
 from chalicelib.commissions.withdrawal_models import Withdrawal
 from chalicelib.commissions.withdrawal_schemas import (
     AskWithdrawal,
-    EditTerms,
+    EditWithdrawalTerms,
     ExportStatement,
     FindWithdrawals,
-    Outcome,
     PaidByHand,
     Rejected,
     StatementQuery,
     TellPayee,
+    TransferOutcome,
     Withdraw,
 )
 from chalicelib.core import clock, config, deliveries, facts, ledger, table
@@ -36,6 +40,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Call, Document, Listing, Reply
 from chalicelib.operators import stuck
+from infra.local import mall, server
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_call, a_member, books, called, caught_up, reacted
 from tests.harness.counter import Spent, counting
@@ -53,12 +58,14 @@ from tests.withdrawals import (
     broken,
     claw_back,
     earn,
+    entry_of,
     run,
     sent,
     terms,
     withdraw,
 )
 
+REAL_POST = deliveries.post
 MONTHLY = {"rule": "monthly"}
 ID_CARD = "11010519491231002X"
 FEBRUARY = clock.month_starts_at(2026 * 12 + 1, zone=config.settings().zone)
@@ -88,7 +95,7 @@ def by_operator(*, now: int = NOW) -> Call:
 
 def tell(row: Withdrawal, kind: str, *, now: int = NOW, **more: Any) -> Withdrawal:
     """The mall says how it ended."""
-    told = Outcome(id="e-1", type=f"withdrawal.{kind}", **more)  # type: ignore[arg-type]
+    told = TransferOutcome(id="e-1", type=f"withdrawal.{kind}", **more)  # type: ignore[arg-type]
     withdrawal_mall.tell(a_call(now=now), row.withdrawal_id, told)
     return again(row)
 
@@ -699,7 +706,7 @@ def test_terms_are_versions_and_a_withdrawal_keeps_its_own() -> None:
     earn(300_00)
     row = withdraw(200_00)
 
-    body = msgspec.convert({"methods": METHODS, "fee_fixed_fen": 10}, EditTerms)
+    body = msgspec.convert({"methods": METHODS, "fee_fixed_fen": 10}, EditWithdrawalTerms)
     assert withdrawal_admin.make_terms(by_operator(), body).version == 2
 
     assert (again(row).terms, again(row).fee_fen, withdrawal_terms.of(1, now=NOW).told.fee_fixed_fen) == (
@@ -859,6 +866,48 @@ def test_a_refusal_writes_nothing() -> None:
     spent = costs(lambda: refused(300_01, "not_enough_money"))
 
     assert (spent.calls, spent.writes) == (1, Counter())
+
+
+# --- over the wire ------------------------------------------------------------------------------------------
+
+
+def test_the_demo_mall_pays_once_over_the_wire(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "post", REAL_POST)
+    now = clock.now()
+    terms()
+    earn(300_00, now=now)
+    row = withdraw(200_00, now=now)
+    approve(row, now=now)
+    with served() as port:
+        shop = mall.start(secrets=["test-mall-secret"], liebian_url=f"http://127.0.0.1:{port}")
+        config.override(mall_webhook_url=shop.webhook_url)
+        for _ in range(3):
+            sending.pay_out(entry_of(again(row)), now)
+        until(lambda: again(row).state == "paid" and not shop.shop.outbox.waiting())
+        shop.stop()
+
+    assert (shop.shop.payouts, shop.shop.outbox.given_up) == ({row.withdrawal_id: 200_00}, [])
+    assert (again(row).reference, balance()) == (f"B-{row.withdrawal_id[-6:]}", (100_00, 0))
+
+
+@contextmanager
+def served() -> Iterator[int]:
+    """The port at which the application is."""
+    serving = server.make(app.app, host="127.0.0.1", port=0)
+    thread = threading.Thread(target=serving.server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield serving.server.server_address[1]
+    serving.shutdown()
+    serving.server.server_close()
+    thread.join()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """It comes to be so within ten seconds."""
+    ends = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
 
 
 # --- as the routes answer -----------------------------------------------------------------------------------

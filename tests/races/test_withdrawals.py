@@ -10,7 +10,7 @@ import pytest
 from chalicelib.commissions import sending, withdrawal_terms, withdrawals
 from chalicelib.commissions.withdrawal_models import OPEN, Withdrawal
 from chalicelib.commissions.withdrawals import Ending, WithdrawalOver
-from chalicelib.core import cache, config, deliveries, due, ledger
+from chalicelib.core import cache, config, deliveries, ledger
 from tests.factories import NOW, OWNER
 from tests.races.arena import ROUGH, STORM, Arena, careless, rounds
 from tests.withdrawals import (
@@ -23,6 +23,7 @@ from tests.withdrawals import (
     broken,
     claw_back,
     earn,
+    entry_of,
     terms,
     withdraw,
 )
@@ -59,12 +60,6 @@ def lowest(arena: Arena) -> int:
     """The lowest that the balance ever was."""
     balances = [change.new["balance"] for change in arena.images("account") if change.new is not None]
     return int(min(balances))
-
-
-def entry_of(row: Withdrawal) -> due.Entry:
-    """What the index says of it."""
-    here = {"pk": row.pk, "sk": row.sk, "kind": "withdrawal", "due_ref": ""}
-    return due.Entry(due_shard=row.due_shard or "", due_at=row.due_at or NOW, **here)
 
 
 def the_job(row: Withdrawal, *, now: int = NOW) -> Callable[[], None]:
@@ -147,7 +142,7 @@ def test_what_is_taken_back_while_others_withdraw_is_paid_to_nobody(arena: Arena
     causes = [earn(FEN) for _ in range(6)]
     backs: list[Callable[[], object]] = [lambda cause=cause: claw_back(cause) for cause in causes[:4]]  # type: ignore[misc]
 
-    outcomes = arena.race(*backs, *[taking(n) for n in range(12)], *backs)
+    outcomes = arena.race(*backs, *[taking(n) for n in range(9)], *backs)
 
     assert set(outcomes.distribution) <= {"won", "Posted", "not_enough_money"}
     made = [again_row(row) for row in check(arena)]
