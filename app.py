@@ -24,9 +24,9 @@ from chalicelib.coupons import routes as coupons_routes
 from chalicelib.coupons import service as coupons
 from chalicelib.groupbuys import admin as groupbuys_admin
 from chalicelib.groupbuys import closing
+from chalicelib.groupbuys import holding as group_holds
 from chalicelib.groupbuys import mall as groupbuys_mall
 from chalicelib.groupbuys import routes as groupbuys_routes
-from chalicelib.groupbuys import service as groupbuys
 from chalicelib.members import admin as members_admin
 from chalicelib.members import routes as members_routes
 from chalicelib.members import service as members
@@ -131,13 +131,13 @@ def send_deliveries(event: CloudWatchEvent) -> None:
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def release_holds(event: CloudWatchEvent) -> None:
     """Let seats go that were not paid in time."""
-    due.run(job=groupbuys.RELEASE_JOB, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
+    due.run(job=group_holds.RELEASE_JOB, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def expire_groups(event: CloudWatchEvent) -> None:
     """End groups whose time is over, and campaigns that were closed."""
-    for job, share in ((closing.CLOSE_JOB, 1 / 3), (groupbuys.EXPIRE_JOB, 2 / 3)):
+    for job, share in ((closing.CLOSE_JOB, 1 / 3), (group_holds.EXPIRE_JOB, 2 / 3)):
         due.run(job=job, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS * share)
 
 

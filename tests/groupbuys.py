@@ -25,7 +25,18 @@ import pytest
 from chalicelib.core import config, due, facts, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.table import Write
-from chalicelib.groupbuys import campaigns, closing, ending, reporting, rules, service, settling, telling
+from chalicelib.groupbuys import (
+    campaigns,
+    closing,
+    ending,
+    holding,
+    reading,
+    reporting,
+    rules,
+    service,
+    settling,
+    telling,
+)
 from chalicelib.groupbuys.models import SCORE, Campaign, Group
 from chalicelib.groupbuys.schemas import EditCampaign, Price, Product, Sku
 from chalicelib.groupbuys.service import Buying, Seated
@@ -39,7 +50,7 @@ from tests.harness.streams import event
 
 AFTERWARDS = NOW + 3 * DAY
 """When every hold and every group of a campaign made here has run out."""
-JOBS = (closing.CLOSE_JOB, service.RELEASE_JOB, service.EXPIRE_JOB, orders.REFUND_JOB, facts.JOB)
+JOBS = (closing.CLOSE_JOB, holding.RELEASE_JOB, holding.EXPIRE_JOB, orders.REFUND_JOB, facts.JOB)
 _WAITS = {facts.JOB: facts.OWED_AFTER_S, orders.REFUND_JOB: facts.OWED_AFTER_S}
 """What is owed is left to the stream for a while, and what it makes due is due then."""
 ROOM = (settling, ending, closing, reporting, telling, byhand)
@@ -140,12 +151,12 @@ def open_paid_group(
     pay(first.order, now=now)
     for member_id in buyers(payers - 1) if payers > 1 else ():
         pay(take(first.group, buying(member_id), now=now), now=now)
-    return service.find(first.group.group_id)
+    return reading.find(first.group.group_id)
 
 
 def orders_of(group: Group) -> list[Order]:
     """The orders of everybody who has a seat, the head's first."""
-    seats = sorted(service.with_seats(group.group_id)[1], key=lambda seat: not seat.head)
+    seats = sorted(reading.with_seats(group.group_id)[1], key=lambda seat: not seat.head)
     return [orders.show(seat.order_id) for seat in seats]
 
 
@@ -175,7 +186,7 @@ def leaving(order: Order) -> Callable[[], Order]:
 
 def releasing(store: Any, order: Order) -> Callable[[], None]:
     """The job finds that the order's hold has run out."""
-    [entry] = [one for one in proposed(store, service.RELEASE_JOB) if order.order_id in one.due_ref]
+    [entry] = [one for one in proposed(store, holding.RELEASE_JOB) if order.order_id in one.due_ref]
     return lambda: ending.release_hold(entry, AFTERWARDS)
 
 

@@ -21,7 +21,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import Key, Row, Write
-from chalicelib.groupbuys import service as groupbuys
+from chalicelib.groupbuys import reading as groups
 from chalicelib.operators import service as operators
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order, Refund
@@ -258,7 +258,7 @@ def _made(look: _Look) -> list[Commission]:
     order = look.order
     if order.state not in EARNS:
         return []
-    group = groupbuys.find(order.group_id) if order.purpose == "group" else None
+    group = groups.find(order.group_id) if order.purpose == "group" else None
     if group is not None and group.state != "filled":
         return []
     found = attributions.of_order(order, now=look.now)
@@ -364,7 +364,7 @@ def follow_filled(group: Any, now: int) -> None:
     """The orders of a filled group earn, for who brought them and for its head."""
     if group.state != "filled":
         return
-    seats = groupbuys.with_seats(group.group_id)[1]
+    seats = groups.with_seats(group.group_id)[1]
     for order in orders.those(sorted({seat.order_id for seat in seats})):
         if order.group_id == group.group_id:
             follow(order, cause="group.filled", now=now)

@@ -8,7 +8,7 @@ from chalicelib.core.errors import NotFound
 from chalicelib.core.http import Call
 from chalicelib.core.money import yuan
 from chalicelib.core.table import Raw
-from chalicelib.groupbuys import campaigns, service
+from chalicelib.groupbuys import campaigns, reading
 from chalicelib.groupbuys.models import Campaign, Group, Seat
 from chalicelib.groupbuys.schemas import (
     CampaignAnswer,
@@ -72,14 +72,14 @@ def _sku(sku: Mapping[str, object]) -> SkuAnswer:
 
 def group_answer(group_id: str, call: Call) -> GroupAnswer:
     """A group's whole page: campaign, seats, my order, whether I can join, and what else there is."""
-    group, seats = service.with_seats(group_id)
+    group, seats = reading.with_seats(group_id)
     campaign = campaigns.find(group.campaign_id, now=call.now)
     session = call.caller.session
     mine = next((seat for seat in seats if session and seat.member_id == session.member_id), None)
     reader = session.member_id if session is not None and mine is None else None
-    refusal = service.why_not_you(group, campaign, reader, now=call.now)
+    refusal = reading.why_not_you(group, campaign, reader, now=call.now)
     order = orders.find(mine.order_id) if mine else None
-    others = service.joinable(group.campaign_id, limit=service.OFFERED + 1, now=call.now)
+    others = reading.joinable(group.campaign_id, limit=reading.OFFERED + 1, now=call.now)
     return GroupAnswer(
         group_id=group.group_id,
         state=group.state or "",
@@ -96,7 +96,7 @@ def group_answer(group_id: str, call: Call) -> GroupAnswer:
         my_order=order_answer(order, now=call.now) if order else None,
         can_join=refusal is None and mine is None,
         cannot_join_because=_because(refusal, mine),
-        joinable=[joinable(row, call) for row in others if row.group_id != group_id][: service.OFFERED],
+        joinable=[joinable(row, call) for row in others if row.group_id != group_id][: reading.OFFERED],
         share_target={"kind": "group", "id": group.group_id},
         share=_share(mine, call) if mine is not None and group.state == "open" else None,
         poll_after_s=POLL_AFTER_S if group.state in ("opening", "open", "expiring") else None,
@@ -125,7 +125,7 @@ def _seats(group: Group, seats: Sequence[Seat], call: Call) -> list[SeatAnswer]:
         SeatAnswer(
             member=person(seat.member_id, call),
             head=seat.head,
-            state=service.state_of(seat, group),
+            state=reading.state_of(seat, group),
             mine=session is not None and seat.member_id == session.member_id,
             joined_at=seat.joined_at,
         )
@@ -135,13 +135,13 @@ def _seats(group: Group, seats: Sequence[Seat], call: Call) -> list[SeatAnswer]:
 
 def my_groups(member_id: str, *, limit: int, after: Raw | None, now: int) -> tuple[list[MyGroup], Raw | None]:
     """A page of the member's groups, newest first; the first has what the list does not show yet."""
-    page = service.mine(member_id, limit=limit, after=after)
+    page = reading.mine(member_id, limit=limit, after=after)
     known = {seat.group_id for seat in page.rows}
-    lately = service.lately(member_id, now=now) if after is None else []
+    lately = reading.lately(member_id, now=now) if after is None else []
     fresh = [one for one in lately if one.group_id not in known]
     had = [(one.group_id, one.order_id, one.head, one.created_at) for one in fresh]
     had += [(seat.group_id, seat.order_id, seat.head, seat.joined_at) for seat in page.rows]
-    groups = service.those([group_id for group_id, *_ in had]) if had else {}
+    groups = reading.those([group_id for group_id, *_ in had]) if had else {}
     return [_my_group(groups[one[0]], *one[1:]) for one in had if one[0] in groups], page.next_key
 
 
@@ -176,7 +176,7 @@ def joinable(row: Group, call: Call) -> JoinableGroup:
 
 def product_groupbuy(row: Campaign, call: Call) -> ProductGroupbuy:
     """A campaign on its product's page, with a few groups to join."""
-    groups = service.joinable(row.campaign_id, limit=service.OFFERED, now=call.now)
+    groups = reading.joinable(row.campaign_id, limit=reading.OFFERED, now=call.now)
     return ProductGroupbuy(
         campaign=campaign_answer(row, call),
         can_open=campaigns.can_open(row, now=call.now),
@@ -186,7 +186,7 @@ def product_groupbuy(row: Campaign, call: Call) -> ProductGroupbuy:
 
 def describe(group_id: str, now: int) -> dict[str, str]:
     """What a shared group's card may show."""
-    group = service.find(group_id)
+    group = reading.find(group_id)
     campaign = campaigns.find(group.campaign_id, now=now)
     lowest_fen = min(group.prices.values())
     return {
@@ -201,7 +201,7 @@ def describe(group_id: str, now: int) -> dict[str, str]:
 def part_of(group_id: str, now: int) -> str | None:
     """The campaign that a group belongs to for ever; None: there is no such group."""
     try:
-        return _campaign_of.get(group_id, now=now, load=lambda: service.find(group_id).campaign_id)
+        return _campaign_of.get(group_id, now=now, load=lambda: reading.find(group_id).campaign_id)
     except NotFound:
         return None
 

@@ -13,10 +13,10 @@ from chalicelib.core import deliveries, due, table
 from chalicelib.core.clock import MINUTE
 from chalicelib.core.table import Row
 from chalicelib.core.telemetry import logger
-from chalicelib.groupbuys import campaigns, service
+from chalicelib.groupbuys import campaigns, reading
 from chalicelib.groupbuys.campaigns import Making
+from chalicelib.groupbuys.holding import EXPIRE_JOB
 from chalicelib.groupbuys.models import Campaign, Group
-from chalicelib.groupbuys.service import EXPIRE_JOB
 from chalicelib.operators import service as operators
 
 CLOSE_JOB = campaigns.CLOSE_JOB
@@ -106,7 +106,7 @@ def _open_groups(campaign: Campaign) -> Iterator[Group]:
     """The groups on the board, as they are now, page by page."""
     after = None
     while True:
-        on_board = Row.board == service.board_of(campaign.campaign_id)
+        on_board = Row.board == reading.board_of(campaign.campaign_id)
         entries, after = table.index("rank", on_board, limit=PAGE, after=after)
         rows = table.get_many([(Group, (one["pk"], one["sk"])) for one in entries]) if entries else []
         yield from (row for row in rows if row is not None and row.state == "open")
@@ -122,7 +122,7 @@ def _over_now(group: Group, *, now: int) -> bool:
     pk, sk = Group.key(group.group_id)
     actions = [
         Group.expires_at.set(now),
-        Group.board.set(service.ending_board_of(group.campaign_id)),
+        Group.board.set(reading.ending_board_of(group.campaign_id)),
         Group.score.add(now - ends_at),
         *due.moved(job=EXPIRE_JOB, pk=pk, at=now, ref=CLOSED),
     ]
@@ -135,7 +135,7 @@ def _over_now(group: Group, *, now: int) -> bool:
 
 
 def _anything_open(campaign: Campaign) -> bool:
-    boards = (service.board_of(campaign.campaign_id), service.ending_board_of(campaign.campaign_id))
+    boards = (reading.board_of(campaign.campaign_id), reading.ending_board_of(campaign.campaign_id))
     return any(table.index("rank", Row.board == board, limit=1)[0] for board in boards)
 
 

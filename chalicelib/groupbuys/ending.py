@@ -11,9 +11,9 @@ from pynamodb.expressions.update import Action
 from chalicelib.core import due, facts, table
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import Write
-from chalicelib.groupbuys import rules, service
+from chalicelib.groupbuys import holding, reading, rules
+from chalicelib.groupbuys.holding import EXPIRE_JOB, RELEASE_JOB, ROUNDS, Held
 from chalicelib.groupbuys.models import SCORE, Group, Part, Seat
-from chalicelib.groupbuys.service import EXPIRE_JOB, RELEASE_JOB, ROUNDS, Held
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Back, Order
 
@@ -53,7 +53,7 @@ def leave(*, group_id: str, member_id: str, now: int) -> Order:
 
 
 def _left_before(group_id: str, member_id: str) -> Order:
-    part = table.get(Part, Part.key(service.find(group_id).campaign_id, member_id))
+    part = table.get(Part, Part.key(reading.find(group_id).campaign_id, member_id))
     order = orders.find(part.let_go) if part is not None and part.let_go else None
     if order is None or (order.group_id, order.state) != (group_id, "cancelled"):
         raise NotFound
@@ -62,13 +62,13 @@ def _left_before(group_id: str, member_id: str) -> Order:
 
 def release(order: Order, now: int) -> None:
     """Let an unpaid order go, with its seat, its units and its part of the limits."""
-    let_go(service.held_by(order), now=now)
+    let_go(holding.held_by(order), now=now)
 
 
 @due.handles(RELEASE_JOB)
 def release_hold(entry: due.Entry, now: int) -> None:
     """A hold has run out: a joiner's seat is free again, an unpaid head's group goes away."""
-    let_go(service.held_from(entry.due_ref, group_id=entry.pk.removeprefix("GROUP#")), now=now)
+    let_go(holding.held_from(entry.due_ref, group_id=entry.pk.removeprefix("GROUP#")), now=now)
 
 
 def let_go(held: Held, *, now: int) -> None:
@@ -102,8 +102,8 @@ def _letting_go(held: Held, *, closed: str | None, now: int) -> list[Write]:
         orders.cancelled(order, refuse=_Moved, closed=closed),
         table.delete(Seat, Seat.key(held.group_id, held.member_id), when=mine, refuse=_Moved),
         _lapsed(held, now=now) if held.head else _freed(held),
-        service.part_back(held, refuse=_Moved),
-        *service.stock_back([held.taken], campaign_id=held.campaign_id),
+        holding.part_back(held, refuse=_Moved),
+        *holding.stock_back([held.taken], campaign_id=held.campaign_id),
     ]
 
 
@@ -143,7 +143,7 @@ def end(group_id: str, *, back: Back, now: int) -> None:
     """
     known: Known = {}
     for _ in range(ROUNDS):
-        group, seats = service.with_seats(group_id)
+        group, seats = reading.with_seats(group_id)
         payers = [seat for seat in seats if seat.state == "confirmed"]
         try:
             if group.state == "open" and _end_open(group, payers, known, back=back, now=now):
@@ -203,7 +203,7 @@ def _filled_short(group: Group, payers: Sequence[Seat], *, now: int) -> list[Wri
     closed = _closed(
         group, payers, [Group.state.set("filled"), Group.taken.set(_less(group, unused)), *owing], now=now
     )
-    return [closed, *service.stock_back([unused], campaign_id=group.campaign_id)]
+    return [closed, *holding.stock_back([unused], campaign_id=group.campaign_id)]
 
 
 def _some_of(taken: rules.Taken, units: int) -> rules.Taken:
@@ -225,13 +225,13 @@ def _less(group: Group, back: rules.Taken) -> rules.Taken:
 def _stock_of(group: Group) -> list[Write]:
     """The units that the group took for all its seats."""
     taken = [group.taken] if group.reserve == "group" else []
-    return service.stock_back(taken, campaign_id=group.campaign_id)
+    return holding.stock_back(taken, campaign_id=group.campaign_id)
 
 
 def _stock_of_seats(group: Group, payers: Sequence[Seat]) -> list[Write]:
     """The units that these seats took; unpaid seats give theirs back with their own holds."""
     taken = [seat.taken for seat in payers] if group.reserve == "seat" else []
-    return service.stock_back(taken, campaign_id=group.campaign_id)
+    return holding.stock_back(taken, campaign_id=group.campaign_id)
 
 
 def _that_fit(group: Group, payers: Sequence[Seat]) -> list[Seat]:
@@ -308,7 +308,7 @@ def refund_paid(order: Order, back: Back, now: int) -> None:
         order = orders.caught_up(orders.show(order.order_id), now=now)
         if order.state not in ("paid", "completed"):
             return
-        group, seats = service.with_seats(order.group_id)
+        group, seats = reading.with_seats(order.group_id)
         try:
             _give_back(order, group, seats, back=back, now=now)
             return
@@ -374,7 +374,7 @@ def give_differences_back(group: Group, now: int) -> Sequence[Write]:
         return []
     final = rules.final_prices(group.steps, group.prices, group.real_members)
     writes: list[Write] = []
-    for seat in service.with_seats(group.group_id)[1]:
+    for seat in reading.with_seats(group.group_id)[1]:
         order = orders.show(seat.order_id)
         # A person may have accepted another amount than the price, or the mall have given a part back.
         over_fen = orders.came_fen(order) - final[seat.sku_id] * seat.quantity

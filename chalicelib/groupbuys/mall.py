@@ -7,7 +7,7 @@ import msgspec
 from chalicelib.core import doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
-from chalicelib.groupbuys import answers, campaigns, service, telling
+from chalicelib.groupbuys import answers, campaigns, reading, refusals, service, telling
 from chalicelib.groupbuys.schemas import GroupAnswer, Size, Units
 from chalicelib.members import service as members
 from chalicelib.members.schemas import Id, MemberRef
@@ -52,14 +52,14 @@ class MallSeat(msgspec.Struct, frozen=True, kw_only=True):
         campaigns.CampaignNotStarted,
         campaigns.CampaignOver,
         campaigns.CampaignPaused,
-        service.GroupFull,
-        service.GroupExpired,
-        service.GroupNotOpen,
-        service.NotNewMember,
-        service.LimitReached,
-        service.OnlyJoining,
-        service.OrderInTheWay,
-        service.SkuSoldOut,
+        refusals.GroupFull,
+        refusals.GroupExpired,
+        refusals.GroupNotOpen,
+        refusals.NotNewMember,
+        refusals.LimitReached,
+        refusals.OnlyJoining,
+        refusals.OrderInTheWay,
+        refusals.SkuSoldOut,
     ],
 )
 def take_seat(call: Call, campaign_id: str, body: TakeSeat) -> Reply[MallSeat]:
@@ -86,7 +86,7 @@ def take_seat(call: Call, campaign_id: str, body: TakeSeat) -> Reply[MallSeat]:
 
 
 def _join(campaign_id: str, group_id: str, buying: service.Buying, *, now: int) -> service.Seated:
-    if service.find(group_id).campaign_id != campaign_id:
+    if reading.find(group_id).campaign_id != campaign_id:
         raise NotFound
     return service.join(group_id=group_id, buying=buying, now=now)
 

@@ -26,7 +26,7 @@ from chalicelib.core.clock import HOUR
 from chalicelib.core.errors import Busy
 from chalicelib.core.shards import by_day, day_of, day_row
 from chalicelib.core.table import IntAttribute, Key, Row, Write
-from chalicelib.groupbuys import campaigns, service
+from chalicelib.groupbuys import campaigns, reading
 from chalicelib.groupbuys.models import Campaign, Group
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order, Refund
@@ -170,7 +170,7 @@ def count_paid(order: Order, now: int) -> Sequence[Write]:
 def _new_member(order: Order, *, now: int) -> list[Write]:
     campaign = campaigns.find(order.campaign_id, now=now)
     key = NewMember.key(order.campaign_id, order.member_id)
-    if not service.is_new(order.member_id, campaign) or table.get(NewMember, key) is not None:
+    if not reading.is_new(order.member_id, campaign) or table.get(NewMember, key) is not None:
         return []
     return [table.create(NewMember(*key, order_id=order.order_id), refuse=Busy)]
 

@@ -3,7 +3,7 @@
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Reply
-from chalicelib.groupbuys import answers, campaigns, ending, service, settling
+from chalicelib.groupbuys import answers, campaigns, ending, reading, refusals, service, settling
 from chalicelib.groupbuys.schemas import (
     CampaignAnswer,
     CampaignList,
@@ -51,7 +51,7 @@ def show_campaign(call: Call, campaign_id: str) -> CampaignAnswer:
 def list_groups(call: Call, campaign_id: str) -> GroupList:
     """Groups that can be joined, nearest to full first."""
     campaigns.find(campaign_id, now=call.now)
-    rows = service.joinable(campaign_id, limit=20, now=call.now)
+    rows = reading.joinable(campaign_id, limit=20, now=call.now)
     return GroupList(items=[answers.joinable(row, call) for row in rows], now=call.now)
 
 
@@ -65,9 +65,9 @@ def list_groups(call: Call, campaign_id: str) -> GroupList:
         campaigns.CampaignNotStarted,
         campaigns.CampaignOver,
         campaigns.CampaignPaused,
-        service.LimitReached,
-        service.OnlyJoining,
-        service.SkuSoldOut,
+        refusals.LimitReached,
+        refusals.OnlyJoining,
+        refusals.SkuSoldOut,
     ],
 )
 def open_group(call: Call, campaign_id: str, body: OpenGroup) -> Reply[Seated]:
@@ -90,12 +90,12 @@ def show_group(call: Call, group_id: str) -> GroupAnswer:
     refuses=[
         NotFound,
         Invalid,
-        service.GroupFull,
-        service.GroupExpired,
-        service.GroupNotOpen,
-        service.NotNewMember,
-        service.LimitReached,
-        service.SkuSoldOut,
+        refusals.GroupFull,
+        refusals.GroupExpired,
+        refusals.GroupNotOpen,
+        refusals.NotNewMember,
+        refusals.LimitReached,
+        refusals.SkuSoldOut,
     ],
 )
 def join(call: Call, group_id: str, body: JoinGroup) -> Reply[Seated]:

@@ -13,10 +13,10 @@ from pynamodb.expressions.update import Action
 from chalicelib.core import due, facts, table
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
-from chalicelib.groupbuys import campaigns, rules, service
+from chalicelib.groupbuys import campaigns, holding, reading, rules
 from chalicelib.groupbuys.ending import if_unpayable, refund_paid, release
+from chalicelib.groupbuys.holding import EXPIRE_JOB, ROUNDS, SeatTaken, StockShort
 from chalicelib.groupbuys.models import SCORE, Campaign, Group, Part, Seat
-from chalicelib.groupbuys.service import EXPIRE_JOB, ROUNDS, SeatTaken, StockShort
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order, Paid
 
@@ -86,7 +86,7 @@ def _confirmed(order: Order, paid: Paid, *, now: int) -> bool:
         raise Busy
     # The group is over, or the seat is somebody else's: the order is let go, and its payment comes late.
     with suppress(orders.PrepayOpen):  # it was begun since the order was read: it is read again
-        if_unpayable(service.held_by(order), closed=order.prepay_id, now=now)
+        if_unpayable(holding.held_by(order), closed=order.prepay_id, now=now)
     return False
 
 
@@ -112,7 +112,7 @@ def _opened(order: Order, *, now: int) -> Write:
         Group.missing.add(-1),
         Group.began_at.set(now),
         Group.expires_at.set(expires_at),
-        Group.board.set(service.board_of(order.campaign_id)),
+        Group.board.set(reading.board_of(order.campaign_id)),
         Group.score.set((order.size - 1) * SCORE + expires_at),
         *due.moved(job=EXPIRE_JOB, pk=pk, at=expires_at),
     ]
@@ -167,18 +167,18 @@ def _placed_elsewhere(order: Order, paid: Paid, *, now: int) -> bool:
 
 def _places(campaign: Campaign, order: Order, own: Group | None, *, now: int) -> list[Group]:
     """Groups where the price is what was paid: the order's own first, then those nearest to full."""
-    others = service.joinable(order.campaign_id, limit=LOOKED_AT, now=now)
-    found = [own] if own is not None and service.why_not(own, now=now) is None else []
+    others = reading.joinable(order.campaign_id, limit=LOOKED_AT, now=now)
+    found = [own] if own is not None and reading.why_not(own, now=now) is None else []
     found += [group for group in others if group.group_id != order.group_id]
-    if any(group.new_members_only for group in found) and not service.is_new(order.member_id, campaign):
+    if any(group.new_members_only for group in found) and not reading.is_new(order.member_id, campaign):
         found = [group for group in found if not group.new_members_only]
     same = [group for group in found if group.prices[order.sku_id] * order.quantity == order.amount_fen]
-    return same[: service.OFFERED + 1]
+    return same[: reading.OFFERED + 1]
 
 
 def _seated(campaign: Campaign, order: Order, paid: Paid, group: Group, *, now: int) -> bool:
     """Seat a late payment in this group; false: it cannot be."""
-    taken = service.first_shard(campaign, group, order)
+    taken = holding.first_shard(campaign, group, order)
     last = group.missing == 1
     for _ in range(ROUNDS):
         try:
@@ -219,10 +219,10 @@ def _late(
     )
     return [
         *orders.taken(order, paid, before="cancelled", refuse=_OrderMoved, now=now, **moved),
-        table.create(service.seat_of(seated, payment_id=paid.payment_id, now=now), refuse=SeatTaken),
+        table.create(holding.seat_of(seated, payment_id=paid.payment_id, now=now), refuse=SeatTaken),
         _one_less(seated, last=last, now=now, seat=1),
         part,
-        *service.stock_taken(taken, campaign_id=order.campaign_id, now=now, window=False),
+        *holding.stock_taken(taken, campaign_id=order.campaign_id, now=now, window=False),
     ]
 
 

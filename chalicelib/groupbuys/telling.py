@@ -8,7 +8,7 @@ from typing import Any
 
 from chalicelib.core import deliveries, facts
 from chalicelib.core.table import Write
-from chalicelib.groupbuys import service
+from chalicelib.groupbuys import reading
 from chalicelib.groupbuys.models import Group
 from chalicelib.orders.service import Order
 
@@ -18,7 +18,7 @@ def tell_opened(order: Order, now: int) -> Sequence[Write]:
     """The head has paid, and others can join; told by the head's order, which is owed, as the group is not."""
     if order.purpose != "group" or not order.head:
         return []
-    group = service.find(order.group_id)
+    group = reading.find(order.group_id)
     return _told("group.opened", group, {"expires_at": group.expires_at}, now=now)
 
 

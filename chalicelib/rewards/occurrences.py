@@ -13,7 +13,7 @@ from chalicelib.checkins import service as checkins
 from chalicelib.core import table
 from chalicelib.core.errors import NotFound
 from chalicelib.core.table import Row
-from chalicelib.groupbuys import service as groupbuys
+from chalicelib.groupbuys import reading as groups
 from chalicelib.members import service as members
 from chalicelib.orders import service as orders
 from chalicelib.points import levels
@@ -157,7 +157,7 @@ def filled(group: Any, now: int) -> Sequence[Occurrence]:
     """The orders of a group that is filled, with what is left of them to be paid after differences went back."""
     if group.state != "filled":
         return []
-    seats = {seat.order_id: seat for seat in groupbuys.with_seats(group.group_id)[1]}
+    seats = {seat.order_id: seat for seat in groups.with_seats(group.group_id)[1]}
     return [
         _order(order, at=group.ended_at, now=now, head=bool(seats[order.order_id].head))
         for order in orders.those(sorted(seats))

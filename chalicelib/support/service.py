@@ -13,7 +13,7 @@ from chalicelib.checkins import standings
 from chalicelib.checkins.giving import FREEZE_CARD, MAKEUP_CARD
 from chalicelib.core import table
 from chalicelib.coupons import service as coupons
-from chalicelib.groupbuys import service as groupbuys
+from chalicelib.groupbuys import reading as groups
 from chalicelib.members import service as members
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
@@ -118,8 +118,8 @@ def _rewards(member_id: str, *, since: int, until: int) -> list[Happened]:
 
 
 def _orders(rows: Sequence[Order]) -> list[Happened]:
-    groups = groupbuys.those([order.group_id for order in rows if order.group_id])
-    return [one for order in rows for one in _order(order, groups.get(order.group_id or ""))]
+    found = groups.those([order.group_id for order in rows if order.group_id])
+    return [one for order in rows for one in _order(order, found.get(order.group_id or ""))]
 
 
 def _order(order: Order, group: Any) -> list[Happened]:

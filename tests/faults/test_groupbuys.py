@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from chalicelib.core import config, deliveries, due, facts, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import NotFound
-from chalicelib.groupbuys import campaigns, closing, editing, ending, rules, service
+from chalicelib.groupbuys import campaigns, closing, editing, ending, holding, reading, rules, service
 from chalicelib.groupbuys import mall as seats_mall
 from chalicelib.groupbuys.models import SCORE, Group
 from chalicelib.groupbuys.schemas import EditCampaign, Price, Product, Sku
@@ -199,7 +199,7 @@ def an_open_group(*, payers: int = 1, **told: Any) -> Scene:
 def a_joiner(*, payers: int = 1, **told: Any) -> Scene:
     """A group with somebody in it who has not paid."""
     there = an_open_group(payers=payers, **told)
-    order = take(service.find(there.group_id), buying(there.member_id))
+    order = take(reading.find(there.group_id), buying(there.member_id))
     return Scene(
         campaign_id=there.campaign_id,
         group_id=there.group_id,
@@ -394,7 +394,7 @@ def test_a_late_payment_takes_a_seat_of_its_group_once(theatre: Theatre) -> None
 def test_a_late_payment_fills_another_group_once(theatre: Theatre) -> None:
     def of_a_group_that_is_full() -> Scene:
         there = a_late_payer(sizes={2: PRICE})
-        pay(take(service.find(there.group_id)))
+        pay(take(reading.find(there.group_id)))
         open_paid_group(campaigns.find(there.campaign_id, now=NOW))
         return there
 
@@ -429,7 +429,7 @@ def test_a_payment_in_a_group_that_is_over_lets_its_seat_go_and_goes_back_once(t
 def test_a_late_payment_takes_over_the_newer_seat_once(theatre: Theatre) -> None:
     def who_has_come_again() -> Scene:
         there = a_late_payer()
-        take(service.find(there.group_id), buying(there.member_id))
+        take(reading.find(there.group_id), buying(there.member_id))
         return there
 
     theatre.proves(
@@ -514,7 +514,7 @@ def test_the_differences_of_a_ladder_go_back_once(theatre: Theatre) -> None:
         return an_open_group(payers=3, sizes={2: PRICE, 3: 7900}, mode="ladder")
 
     def reacts(scene: Scene) -> None:
-        row = service.find(scene.group_id)
+        row = reading.find(scene.group_id)
         if row.owed_rev is not None:
             fact = facts.Fact(name="group.filled", pk=row.pk, sk=row.sk, rev=row.owed_rev, owed=True)
             facts.dispatch(fact, now=NOW)
@@ -543,8 +543,8 @@ def test_a_member_of_an_open_group_is_refunded_once(theatre: Theatre) -> None:
 def test_a_head_is_refunded_once_and_another_is_head(theatre: Theatre) -> None:
     def of_the_head() -> Scene:
         there = an_open_group(payers=2)
-        head_id = service.find(there.group_id).head_id
-        (order,) = [one for one in orders_of(service.find(there.group_id)) if one.member_id == head_id]
+        head_id = reading.find(there.group_id).head_id
+        (order,) = [one for one in orders_of(reading.find(there.group_id)) if one.member_id == head_id]
         return Scene(
             campaign_id=there.campaign_id, group_id=there.group_id, order_id=order.order_id, member_id=head_id
         )
@@ -572,7 +572,7 @@ def test_a_member_of_a_group_that_is_being_ended_is_refunded_once(
 
     def ended_in_part() -> Scene:
         there = an_open_group(payers=2, reserve="seat")
-        group, seats = service.with_seats(there.group_id)
+        group, seats = reading.with_seats(there.group_id)
         assert not ending._end_open(group, seats, {}, back=ending.EXPIRED, now=NOW)
         return there
 
@@ -934,7 +934,7 @@ def test_units_are_added_once_for_a_key(theatre: Theatre) -> None:
 def test_a_campaign_that_is_closed_ends_its_groups_once(theatre: Theatre) -> None:
     def closes(scene: Scene) -> None:
         closing.close(scene.campaign_id, open_groups="refund", reason="recall", making=owner())
-        for job in (closing.CLOSE_JOB, service.EXPIRE_JOB):
+        for job in (closing.CLOSE_JOB, holding.EXPIRE_JOB):
             entry = next(due._due(f"{job}#0", now=NOW), None)
             if entry is not None:
                 due._handlers[job](entry, NOW)

@@ -22,7 +22,7 @@ from chalicelib.core import config, deliveries, due, facts, table
 from chalicelib.core.clock import HOUR
 from chalicelib.core.due import LEASE_S
 from chalicelib.core.facts import OWED_AFTER_S
-from chalicelib.groupbuys import ending, service
+from chalicelib.groupbuys import ending, holding
 from chalicelib.groupbuys.models import Campaign
 from chalicelib.orders import service as orders
 from tests.factories import NOW, a_word
@@ -175,7 +175,7 @@ def a_joiner_and_a_head_who_have_not_paid() -> Campaign:
 
 def test_a_worker_that_is_killed_while_it_releases_holds(arena: Arena) -> None:
     effect = is_over(orders={"paid": 2, "cancelled": 2}, groups={"open": 1, "lapsed": 1}, left=98)
-    play = Play(job=service.RELEASE_JOB, scene=a_joiner_and_a_head_who_have_not_paid, effect=effect)
+    play = Play(job=holding.RELEASE_JOB, scene=a_joiner_and_a_head_who_have_not_paid, effect=effect)
 
     assert every_kill(arena, play) >= 6
 
@@ -192,7 +192,7 @@ def test_a_worker_that_is_killed_while_it_ends_groups(arena: Arena, monkeypatch:
     monkeypatch.setattr(ending, "PAYERS_AT_ONCE", 1)
     monkeypatch.setattr(ending, "PAYERS_A_BATCH", 1)
     effect = is_over(orders={"refunding": 3}, groups={"expired": 2}, refunds={"due": 3}, left=100)
-    play = Play(job=service.EXPIRE_JOB, scene=two_groups_whose_time_is_over, effect=effect)
+    play = Play(job=holding.EXPIRE_JOB, scene=two_groups_whose_time_is_over, effect=effect)
 
     assert every_kill(arena, play) >= 12
 

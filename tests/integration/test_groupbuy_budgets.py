@@ -11,9 +11,9 @@ import pytest
 
 from chalicelib.core import due, facts, table
 from chalicelib.core.facts import Fact
-from chalicelib.groupbuys import campaigns, ending, rules, service
+from chalicelib.groupbuys import campaigns, ending, reading, rules
 from chalicelib.groupbuys.models import Campaign, Group
-from chalicelib.groupbuys.service import GroupFull, OnlyJoining
+from chalicelib.groupbuys.refusals import GroupFull, OnlyJoining
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Back, Order
 from infra.local.clients import Store
@@ -360,7 +360,7 @@ def test_a_late_payment_that_finds_its_seat_again_is_six_calls(campaign: Campaig
 
 def test_a_group_that_is_filled_owes_one_reaction_and_is_settled(campaign: Campaign) -> None:
     group = open_paid_group(campaign, payers=4)
-    row = service.find(group.group_id)
+    row = reading.find(group.group_id)
     assert row.owed_rev == row.rev
 
     fact = Fact(name="group.filled", pk=row.pk, sk=row.sk, rev=row.rev, owed=True)

@@ -10,7 +10,7 @@ import pytest
 from chalicelib.core import cache, config, due, table
 from chalicelib.core.clock import DAY, HOUR, MINUTE
 from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
-from chalicelib.groupbuys import campaigns, closing, editing, service
+from chalicelib.groupbuys import campaigns, closing, editing, reading, refusals
 from chalicelib.groupbuys.campaigns import CampaignOver
 from chalicelib.groupbuys.models import Campaign, Stock
 from chalicelib.groupbuys.schemas import CopyCampaign, EditCampaign
@@ -127,8 +127,8 @@ def test_groups_that_are_open_go_on_by_what_they_were_opened_with() -> None:
     pay(unpaid.order)
     works("expire", now=NOW + 2 * HOUR)
 
-    assert service.find(unpaid.group.group_id).expires_at == NOW + 2 * HOUR
-    assert service.find(group.group_id).state == "filled"
+    assert reading.find(unpaid.group.group_id).expires_at == NOW + 2 * HOUR
+    assert reading.find(group.group_id).state == "filled"
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_every_open_group_of_a_closed_campaign_is_ended_however_many_there_are(
 
     assert turns == 3, "four, four, and three with nothing left"
     assert len(shared) > 1, "the end of the groups is shared out over the shards"
-    assert {service.find(group.group_id).state for group in groups} == {"expired"}
+    assert {reading.find(group.group_id).state for group in groups} == {"expired"}
     reasons = {row["reason"] for row in books(store.client).of("refund")}
     assert (reasons, len(books(store.client).of("refund"))) == ({"campaign_closed"}, 11)
 
@@ -390,7 +390,7 @@ def test_a_group_that_is_being_ended_takes_nobody_in_and_is_offered_to_nobody() 
     close(campaign)
     works("close", now=NOW + 1)
 
-    with pytest.raises(service.GroupExpired) as refused:
+    with pytest.raises(refusals.GroupExpired) as refused:
         take(group, now=NOW + 1)
     assert refused.value.details["joinable"] == []
     assert pay(held).state == "paid", "who pays before the end comes is in it"
@@ -407,8 +407,8 @@ def test_a_group_with_enough_payers_is_refunded_all_the_same_when_its_campaign_i
     works("close", now=NOW + DAY + 1)
     works("expire", now=NOW + DAY + 1)
 
-    assert service.find(closed.group_id).state == "expired"
-    assert service.find(over.group_id).state == "filled", "its time was over before the close came to it"
+    assert reading.find(closed.group_id).state == "expired"
+    assert reading.find(over.group_id).state == "filled", "its time was over before the close came to it"
 
 
 def test_a_head_who_pays_after_the_close_is_refunded_too(store: Store) -> None:
@@ -429,13 +429,13 @@ def test_open_groups_go_on_unless_said_and_may_be_ended_after_all(store: Store) 
     group = open_paid_group(campaign)
     first, again = (close(campaign, open_groups="go_on") for _ in range(2))
     works("close", now=NOW)
-    assert (first.rev, service.find(group.group_id).state) == (again.rev, "open")
+    assert (first.rev, reading.find(group.group_id).state) == (again.rev, "open")
 
     assert [close(campaign).open_groups for _ in range(2)] == ["refund", "refund"]
     works("close", now=NOW)
     works("expire", now=NOW)
 
-    assert service.find(group.group_id).state == "expired"
+    assert reading.find(group.group_id).state == "expired"
     actions = [row["action"] for row in books(store.client).of("audit", subject=campaign.campaign_id)]
     assert sorted(actions) == ["groupbuy.closed", "groupbuy.made", "groupbuy.open_groups_refunded"]
 
@@ -451,7 +451,7 @@ def test_the_mall_is_told_once_what_is_unused_when_nothing_is_open_any_more(stor
     assert owed(store, "campaign.closed") == [], "a group is open still, and may give its units back"
     looks(since=NOW + DAY, now=NOW + DAY + HOUR)
 
-    assert service.find(failing.group_id).state == "expired"
+    assert reading.find(failing.group_id).state == "expired"
     told = {"campaign_id": campaign.campaign_id, "product_id": campaign.product["id"]}
     assert owed(store, "campaign.closed") == [{**told, "unused": {"sku": 7}}]
     close(campaign)
@@ -472,7 +472,7 @@ def test_a_window_that_simply_ends_is_told_once_when_its_last_group_is_over(stor
     looks(since=NOW + 25 * HOUR, now=NOW + 26 * HOUR)
     looks(since=NOW + 3 * DAY, now=NOW + 3 * DAY + HOUR)
 
-    assert service.find(failing.group_id).state == "expired"
+    assert reading.find(failing.group_id).state == "expired"
     told = {"campaign_id": campaign.campaign_id, "product_id": campaign.product["id"]}
     assert owed(store, "campaign.closed") == [{**told, "unused": {"sku": 7}}]
     close(campaign)
@@ -521,7 +521,7 @@ def test_a_look_that_broke_off_is_looked_again(call: int, store: Store) -> None:
     works("close", now=NOW)
     works("expire", now=NOW)
 
-    assert {service.find(group.group_id).state for group in groups} == {"expired"}
+    assert {reading.find(group.group_id).state for group in groups} == {"expired"}
 
 
 def test_groups_that_end_in_the_same_minute_are_each_ended_once_by_the_workers_of_all_shards(
@@ -546,5 +546,5 @@ def test_groups_that_end_in_the_same_minute_are_each_ended_once_by_the_workers_o
     assert sorted(pk for some in ended.values() for pk in some) == sorted(
         f"GROUP#{group.group_id}" for group in groups
     )
-    assert {service.find(group.group_id).state for group in groups} == {"expired"}
+    assert {reading.find(group.group_id).state for group in groups} == {"expired"}
     assert len(books(store.client).of("refund")) == 16

@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core import config, doors, due, table
 from chalicelib.core.clock import MINUTE
 from chalicelib.core.errors import NotFound
-from chalicelib.groupbuys import ending, service
+from chalicelib.groupbuys import ending, reading
 from chalicelib.orders import gateways, routes
 from chalicelib.orders import service as orders
 from chalicelib.orders.gateways import Paid
@@ -90,7 +90,7 @@ def release(*, now: int) -> due.Ran:
 def seat_of(order: Order) -> str | None:
     """The state of the seat that the order's member has in its group."""
     order = orders.show(order.order_id)
-    seats = {one.member_id: one for one in service.with_seats(order.group_id)[1]}
+    seats = {one.member_id: one for one in reading.with_seats(order.group_id)[1]}
     return seats[order.member_id].state if order.member_id in seats else None
 
 
@@ -216,7 +216,7 @@ def test_an_unpaid_head_s_group_goes_when_the_payment_is_closed() -> None:
 
     release(now=order.held_until)
 
-    assert service.find(order.group_id).state == "lapsed"
+    assert reading.find(order.group_id).state == "lapsed"
     assert orders.show(order.order_id).prepay_closed
 
 

@@ -43,7 +43,7 @@ from chalicelib.core import cache, config, doors, due, table
 from chalicelib.core.clock import DAY, HOUR, MINUTE
 from chalicelib.core.errors import AppError, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.groupbuys import admin as groupbuys_admin
-from chalicelib.groupbuys import campaigns, ending, routes, rules, service
+from chalicelib.groupbuys import campaigns, ending, reading, routes, rules, service
 from chalicelib.groupbuys import mall as seats_mall
 from chalicelib.groupbuys.admin import AddStock, CloseCampaign
 from chalicelib.groupbuys.campaigns import (
@@ -52,16 +52,7 @@ from chalicelib.groupbuys.campaigns import (
     CampaignPaused,
 )
 from chalicelib.groupbuys.models import Campaign, Group, Part, Seat, Stock
-from chalicelib.groupbuys.schemas import (
-    EditCampaign,
-    JoinGroup,
-    MyGroupsQuery,
-    OpenGroup,
-    Price,
-    Product,
-    Sku,
-)
-from chalicelib.groupbuys.service import (
+from chalicelib.groupbuys.refusals import (
     GroupExpired,
     GroupFull,
     GroupNotOpen,
@@ -70,6 +61,15 @@ from chalicelib.groupbuys.service import (
     OnlyJoining,
     OrderInTheWay,
     SkuSoldOut,
+)
+from chalicelib.groupbuys.schemas import (
+    EditCampaign,
+    JoinGroup,
+    MyGroupsQuery,
+    OpenGroup,
+    Price,
+    Product,
+    Sku,
 )
 from chalicelib.members import service as members
 from chalicelib.members.schemas import MemberRef
@@ -120,17 +120,17 @@ def the_books(store: Store) -> Iterator[None]:
 
 def seated(group: Group) -> dict[str, tuple[str, str | None]]:
     """Who has a seat in the group, by which order, in which state."""
-    return {row.member_id: (row.order_id, row.state) for row in service.with_seats(group.group_id)[1]}
+    return {row.member_id: (row.order_id, row.state) for row in reading.with_seats(group.group_id)[1]}
 
 
 def paid_by(group: Group) -> list[Order]:
     """The orders of those who have a seat, the head's first."""
-    return sorted(orders_of(group), key=lambda order: order.member_id != service.find(group.group_id).head_id)
+    return sorted(orders_of(group), key=lambda order: order.member_id != reading.find(group.group_id).head_id)
 
 
 def room(group: Group) -> tuple[str | None, int, int]:
     """State, free seats and missing payers, as they are now."""
-    now = service.find(group.group_id)
+    now = reading.find(group.group_id)
     return now.state, now.free, now.missing
 
 
@@ -451,9 +451,9 @@ def test_a_group_cannot_be_joined_or_found_before_its_head_has_paid() -> None:
         take(seat.group)
 
     assert refused.value.details == {"joinable": [], "can_open": True}
-    assert service.joinable(campaign.campaign_id, limit=10, now=NOW) == []
+    assert reading.joinable(campaign.campaign_id, limit=10, now=NOW) == []
     pay(seat.order)
-    assert [row.group_id for row in service.joinable(campaign.campaign_id, limit=10, now=NOW)] == [
+    assert [row.group_id for row in reading.joinable(campaign.campaign_id, limit=10, now=NOW)] == [
         seat.group.group_id
     ]
 
@@ -461,11 +461,11 @@ def test_a_group_cannot_be_joined_or_found_before_its_head_has_paid() -> None:
 def test_the_clock_of_a_group_starts_when_its_head_pays() -> None:
     campaign = a_campaign(group_lifetime_s=7200)
     seat = opened(campaign)
-    assert service.find(seat.group.group_id).expires_at is None
+    assert reading.find(seat.group.group_id).expires_at is None
 
     pay(seat.order, now=NOW + 500)
 
-    assert service.find(seat.group.group_id).expires_at == NOW + 500 + 7200
+    assert reading.find(seat.group.group_id).expires_at == NOW + 500 + 7200
 
 
 def test_an_unpaid_head_s_group_goes_with_its_hold_and_the_stock_comes_back() -> None:
@@ -564,10 +564,10 @@ def test_the_last_payment_fills_the_group_and_its_price_is_what_was_promised() -
     campaign = a_campaign()
     group = open_paid_group(campaign, payers=3)
 
-    row = service.find(group.group_id)
+    row = reading.find(group.group_id)
     assert (row.state, row.free, row.missing, row.real_members, row.ended_at) == ("filled", 0, 0, 3, NOW)
     assert [order.amount_fen for order in orders_of(group)] == [PRICE] * 3
-    assert service.joinable(campaign.campaign_id, limit=10, now=NOW) == []
+    assert reading.joinable(campaign.campaign_id, limit=10, now=NOW) == []
 
 
 def test_a_group_of_two_is_filled_by_its_first_joiner() -> None:
@@ -580,7 +580,7 @@ def test_joinable_groups_are_nearest_to_full_first_and_then_the_soonest_over() -
     nearest = open_paid_group(campaign, payers=3, now=NOW + 2)
     later = open_paid_group(campaign, now=NOW + 1)
 
-    found = service.joinable(campaign.campaign_id, limit=10, now=NOW + 3)
+    found = reading.joinable(campaign.campaign_id, limit=10, now=NOW + 3)
 
     assert [row.group_id for row in found] == [one.group_id for one in (nearest, first, later)]
 
@@ -792,11 +792,11 @@ def test_the_earliest_payer_is_head_after_the_head_and_heads_the_page_and_the_li
 
     orders.refund(head.order_id, back=BACK, now=NOW + 3)
 
-    assert service.find(group.group_id).head_id == bob.member_id
+    assert reading.find(group.group_id).head_id == bob.member_id
     page = routes.show_group(as_member(bob.member_id), group.group_id)
     assert [(one.head, one.mine) for one in page.seats] == [(True, True), (False, False)]
     orders.refund(bob.order_id, back=BACK, now=NOW + 4)
-    assert service.find(group.group_id).head_id == carol.member_id
+    assert reading.find(group.group_id).head_id == carol.member_id
     assert room(group) == ("open", 3, 3)
 
 
@@ -808,7 +808,7 @@ def test_a_head_who_steps_out_while_the_next_in_line_does_leaves_a_head_who_is_t
     with once_before("TransactWriteItems", lambda: orders.refund(bob.order_id, back=BACK, now=NOW)):
         orders.refund(head.order_id, back=BACK, now=NOW)
 
-    assert (service.find(group.group_id).head_id, room(group)) == (carol.member_id, ("open", 3, 3))
+    assert (reading.find(group.group_id).head_id, room(group)) == (carol.member_id, ("open", 3, 3))
 
 
 def test_a_promoted_head_may_open_no_more_groups_than_anybody() -> None:
@@ -864,8 +864,8 @@ def test_a_group_of_more_payers_than_fit_one_transaction_is_refunded_to_the_last
     campaign = a_campaign(sizes={9: PRICE})
     group = open_paid_group(campaign, payers=6)
     payers = paid_by(group)
-    seats = service.with_seats(group.group_id)[1]
-    ending._end_open(service.find(group.group_id), seats, {}, back=BACK, now=NOW)
+    seats = reading.with_seats(group.group_id)[1]
+    ending._end_open(reading.find(group.group_id), seats, {}, back=BACK, now=NOW)
     assert (room(group)[0], left(campaign)) == ("expiring", 100)
     assert broken(store, campaign.campaign_id) == []
 
@@ -1353,7 +1353,7 @@ def test_a_ladder_gives_everybody_the_price_of_the_step_it_reached(
         back = [(order.payment_id, each_fen, "ladder")] if each_fen else []
         assert (refunds(order), order.state) == (back, "paid")
     assert {order.refundable_fen for order in its} == {PRICE - each_fen}
-    assert (room(group)[0], service.find(group.group_id).real_members) == ("filled", payers)
+    assert (room(group)[0], reading.find(group.group_id).real_members) == ("filled", payers)
     assert (left(campaign), broken(store, campaign.campaign_id, at_rest=True)) == (10 - payers, [])
 
 
@@ -1631,7 +1631,7 @@ def test_who_paid_in_a_group_that_was_not_filled_sees_that_they_are_given_back(s
     page = routes.show_group(a_call(), group.group_id)
 
     assert [one.state for one in page.seats] == ["refunded", "refunded"]
-    mine = service.in_campaign(group.campaign_id, group.head_id)
+    mine = reading.in_campaign(group.campaign_id, group.head_id)
     assert [one["state"] for one in mine] == ["refunded"]
 
 
@@ -1756,7 +1756,7 @@ def test_the_mall_seats_a_second_member_in_the_group_of_the_first() -> None:
     tell("order.paid", mall_order_id="M2", payment_id="wx_2", goods_fen=PRICE)
 
     assert (joined.status, again.status) == (201, 200)
-    assert service.find(head.group_id).state == "filled"
+    assert reading.find(head.group_id).state == "filled"
     with pytest.raises(NotFound):
         mall_seat(a_campaign(), "M4", who="c-4", group_id=head.group_id)
 
@@ -1924,7 +1924,7 @@ def test_a_refund_of_the_mall_s_own_is_followed_in_full_and_asked_of_nobody() ->
     assert (refund.state, refund.amount_fen, refund.done_at) == ("done", PRICE, NOW)
     assert refund.due_shard is None
     assert (state(order), left(campaign)) == (["refunded"], 100)
-    assert service.find(order.group_id).state == "expired"
+    assert reading.find(order.group_id).state == "expired"
 
 
 def test_refunds_in_part_add_up_each_once_and_the_rest_is_the_whole() -> None:

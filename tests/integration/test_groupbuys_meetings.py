@@ -12,9 +12,10 @@ import pytest
 from chalicelib.core import due, facts, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Busy, Invalid, NotFound
-from chalicelib.groupbuys import campaigns, ending, service, settling
+from chalicelib.groupbuys import campaigns, ending, reading, settling
 from chalicelib.groupbuys.models import Campaign, Group
-from chalicelib.groupbuys.service import Buying, GroupFull, LimitReached, OrderInTheWay, SkuSoldOut
+from chalicelib.groupbuys.refusals import GroupFull, LimitReached, OrderInTheWay, SkuSoldOut
+from chalicelib.groupbuys.service import Buying
 from chalicelib.operators import stuck
 from chalicelib.orders import gateways, giving
 from chalicelib.orders import service as orders
@@ -82,7 +83,7 @@ def end(group: Group) -> None:
 
 def state(group: Group) -> str | None:
     """Of the group, as it is now."""
-    return service.find(group.group_id).state
+    return reading.find(group.group_id).state
 
 
 # --- a refund meets -----------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ def test_an_heir_is_refunded_while_the_head_is() -> None:
     with before_write(1, lambda: refund(head)):
         refund(heir)
 
-    assert service.find(group.group_id).head_id == other.member_id
+    assert reading.find(group.group_id).head_id == other.member_id
 
 
 def test_a_head_is_refunded_while_the_heir_is() -> None:
@@ -105,7 +106,7 @@ def test_a_head_is_refunded_while_the_heir_is() -> None:
     with before_write(1, lambda: refund(heir)):
         refund(head)
 
-    assert service.find(group.group_id).head_id == other.member_id
+    assert reading.find(group.group_id).head_id == other.member_id
 
 
 def test_a_head_is_refunded_while_the_heir_has_gone_and_come_back() -> None:
@@ -119,7 +120,7 @@ def test_a_head_is_refunded_while_the_heir_has_gone_and_come_back() -> None:
     with before_write(1, gone_and_back):
         refund(head)
 
-    assert service.find(group.group_id).head_id == other.member_id
+    assert reading.find(group.group_id).head_id == other.member_id
 
 
 def test_a_payer_is_refunded_while_the_last_payment_fills_the_group() -> None:
@@ -129,7 +130,7 @@ def test_a_payer_is_refunded_while_the_last_payment_fills_the_group() -> None:
     with before_write(1, lambda: pay(last)):
         refund(payer)
 
-    now = service.find(group.group_id)
+    now = reading.find(group.group_id)
     assert (now.state, now.missing, orders.show(payer.order_id).state) == ("filled", 0, "refunding")
 
 
@@ -140,7 +141,7 @@ def test_a_member_is_refunded_by_two_at_once() -> None:
     with before_write(1, lambda: refund(payer)):
         refund(payer)
 
-    assert service.find(group.group_id).free == 2
+    assert reading.find(group.group_id).free == 2
 
 
 def an_open_group() -> Group:
@@ -233,7 +234,7 @@ def test_a_group_is_filled_by_those_who_are_there_while_one_more_pays() -> None:
     with before_write(1, lambda: pay(joiner)):
         end(group)
 
-    now = service.find(group.group_id)
+    now = reading.find(group.group_id)
     assert (now.state, now.real_members) == ("filled", 3)
 
 
@@ -378,7 +379,7 @@ def test_a_late_payment_meets_a_joiner_at_the_last_unit() -> None:
     campaign = a_campaign(sizes={4: 8900}, stock=2, reserve="seat")
     late = a_late_payer(campaign)
 
-    with before_write(1, lambda: take(service.find(late.group_id))):
+    with before_write(1, lambda: take(reading.find(late.group_id))):
         pay(late)
 
     assert orders.show(late.order_id).state == "refunding"
@@ -416,7 +417,7 @@ def test_a_member_joins_while_their_late_payment_is_seated_in_the_same_group() -
     late = a_late_payer(campaign)
 
     with before_write(1, lambda: pay(late)):
-        order = take(service.find(late.group_id), buying(late.member_id))
+        order = take(reading.find(late.group_id), buying(late.member_id))
 
     assert order.order_id == late.order_id
 
@@ -446,7 +447,7 @@ def test_a_payment_whose_group_keeps_changing_keeps_its_seat_and_is_told_again(
         pay(order, "pay-1")
 
     assert [
-        seat.state for seat in service.with_seats(group.group_id)[1] if seat.order_id == order.order_id
+        seat.state for seat in reading.with_seats(group.group_id)[1] if seat.order_id == order.order_id
     ] == ["held"]
     monkeypatch.undo()
     assert (pay(order, "pay-1").state, state(group)) == ("paid", "filled")
@@ -458,12 +459,12 @@ def test_a_payment_whose_group_keeps_changing_keeps_its_seat_and_is_told_again(
 def test_a_late_payment_meets_a_joiner_at_the_last_seat() -> None:
     campaign = a_campaign(sizes={2: 8900})
     late = a_late_payer(campaign)
-    group = service.find(late.group_id)
+    group = reading.find(late.group_id)
 
     with before_write(1, lambda: take(group)):
         pay(late)
 
-    assert service.find(group.group_id).free == 0
+    assert reading.find(group.group_id).free == 0
     assert orders.show(late.order_id).state == "refunding"
 
 
@@ -491,7 +492,7 @@ def test_a_late_payment_that_finds_its_group_full_meets_another_of_its_order() -
 def test_a_late_payment_meets_the_end_of_the_group() -> None:
     late = a_late_payer(a_campaign(sizes={4: 8900}))
 
-    with before_write(1, lambda: end(service.find(late.group_id))):
+    with before_write(1, lambda: end(reading.find(late.group_id))):
         pay(late)
 
     assert orders.show(late.order_id).state == "refunding"
@@ -500,7 +501,7 @@ def test_a_late_payment_meets_the_end_of_the_group() -> None:
 def test_a_late_payment_for_the_last_seat_meets_a_refund() -> None:
     campaign = a_campaign()
     late = a_late_payer(campaign)
-    group = service.find(late.group_id)
+    group = reading.find(late.group_id)
     payer = pay(take(group))
 
     with before_write(1, lambda: refund(payer)):
@@ -521,41 +522,41 @@ def test_a_late_payment_that_goes_back_meets_another_of_its_order() -> None:
 def test_a_late_payment_meets_a_payment_that_makes_it_the_last() -> None:
     campaign = a_campaign()
     late = a_late_payer(campaign)
-    joiner = take(service.find(late.group_id))
+    joiner = take(reading.find(late.group_id))
 
     with before_write(1, lambda: pay(joiner)):
         pay(late)
 
-    assert state(service.find(late.group_id)) == "filled"
+    assert state(reading.find(late.group_id)) == "filled"
 
 
 def a_newer_seat(campaign: Campaign, late: Order) -> Order:
     """Of the same member, in the same group, unpaid."""
-    return take(service.find(late.group_id), buying(late.member_id))
+    return take(reading.find(late.group_id), buying(late.member_id))
 
 
 def test_a_late_payment_takes_over_a_seat_while_another_s_makes_it_the_last() -> None:
     campaign = a_campaign()
     late = a_late_payer(campaign)
     a_newer_seat(campaign, late)
-    joiner = take(service.find(late.group_id))
+    joiner = take(reading.find(late.group_id))
 
     with before_write(1, lambda: pay(joiner)):
         pay(late)
 
-    assert state(service.find(late.group_id)) == "filled"
+    assert state(reading.find(late.group_id)) == "filled"
 
 
 def test_a_late_payment_takes_over_the_last_seat_while_a_refund_makes_it_not_the_last() -> None:
     campaign = a_campaign()
     late = a_late_payer(campaign)
-    payer = pay(take(service.find(late.group_id)))
+    payer = pay(take(reading.find(late.group_id)))
     a_newer_seat(campaign, late)
 
     with before_write(2, lambda: refund(payer)):
         pay(late)
 
-    assert state(service.find(late.group_id)) == "open"
+    assert state(reading.find(late.group_id)) == "open"
 
 
 def test_a_late_payment_takes_over_a_seat_of_which_a_payment_is_begun_meanwhile() -> None:
@@ -578,7 +579,7 @@ def test_a_late_payment_takes_over_a_seat_while_its_group_ends() -> None:
     late = a_late_payer(campaign)
     a_newer_seat(campaign, late)
 
-    with before_write(1, lambda: end(service.find(late.group_id))):
+    with before_write(1, lambda: end(reading.find(late.group_id))):
         pay(late)
 
     assert orders.show(late.order_id).state == "refunding"
@@ -609,7 +610,7 @@ def test_a_late_payment_takes_over_an_own_group_while_it_lapses() -> None:
 def test_a_late_payment_takes_over_a_seat_while_its_own_payment_comes() -> None:
     campaign = a_campaign(sizes={4: 8900})
     late = a_late_payer(campaign)
-    newer = take(service.find(late.group_id), buying(late.member_id))
+    newer = take(reading.find(late.group_id), buying(late.member_id))
 
     with before_write(1, lambda: pay(newer)):
         pay(late)
@@ -620,7 +621,7 @@ def test_a_late_payment_takes_over_a_seat_while_its_own_payment_comes() -> None:
 def test_a_late_payment_takes_over_a_seat_while_it_is_let_go() -> None:
     campaign = a_campaign(sizes={4: 8900})
     late = a_late_payer(campaign)
-    newer = take(service.find(late.group_id), buying(late.member_id))
+    newer = take(reading.find(late.group_id), buying(late.member_id))
 
     with before_write(1, lambda: orders.cancel(newer, now=NOW)):
         pay(late)
@@ -648,7 +649,7 @@ def test_a_payment_meets_leaving() -> None:
     with before_write(1, lambda: ending.release(order, NOW)):
         paid = pay(order)
 
-    assert (paid.state, service.find(group.group_id).free) == ("paid", 2)
+    assert (paid.state, reading.find(group.group_id).free) == ("paid", 2)
 
 
 def test_a_payment_meets_the_end_of_its_group() -> None:
@@ -728,7 +729,7 @@ def test_a_hold_is_released_by_two_at_once() -> None:
     with before_write(1, lambda: ending.release(order, NOW)):
         ending.release(order, NOW)
 
-    assert service.find(group.group_id).free == 3
+    assert reading.find(group.group_id).free == 3
 
 
 def test_a_refund_is_confirmed_by_two_at_once() -> None:

@@ -13,7 +13,7 @@ from chalicelib.coupons import packs, using
 from chalicelib.coupons import service as coupons
 from chalicelib.coupons.models import Stock as CouponStock
 from chalicelib.groupbuys import ending
-from chalicelib.groupbuys import service as groupbuys
+from chalicelib.groupbuys import holding as group_holds
 from chalicelib.groupbuys.models import Group, Stock
 from chalicelib.points import exchanges
 from chalicelib.points.models import ExchangeStock
@@ -64,7 +64,7 @@ def a_shop() -> dict[str, Any]:
         open_paid_group(campaign, payers=3)
         held = open_paid_group(campaign, payers=1)
         take(held)
-        ending.let_go(groupbuys.held_by(opened(campaign, buying(a_buyer())).order), now=NOW)
+        ending.let_go(group_holds.held_by(opened(campaign, buying(a_buyer())).order), now=NOW)
         opened(campaign, buying(a_buyer()))
     template, own = a_template(stock=20, stock_shards=2), a_template(stock=None)
     coupon = claim(template, a_buyer())

@@ -10,7 +10,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Listing
 from chalicelib.core.table import Row
-from chalicelib.groupbuys import ending, service
+from chalicelib.groupbuys import ending, holding, reading
 from chalicelib.members.models import Member
 from chalicelib.operators import admin, stuck
 from chalicelib.operators.schemas import StuckRow
@@ -155,7 +155,7 @@ def test_a_wrong_amount_that_is_accepted_confirms_the_seat_as_a_right_one_would(
 
     found = orders.show(order.order_id)
     assert (found.state, found.payment_id, found.refundable_fen) == ("paid", "pay_wrong", PRICE - 1)
-    assert service.find(order.group_id).state == "filled"
+    assert reading.find(order.group_id).state == "filled"
     assert [row.state for row in orders.money_of(order.order_id)[0]] == ["taken"]
     assert (waiting(), broken(store, order.campaign_id), len(decisions(store))) == ([], [], 1)
 
@@ -211,8 +211,8 @@ def test_who_paid_a_ladder_by_an_accepted_amount_has_paid_no_more_than_its_final
 ) -> None:
     order = a_mismatch(fen, sizes={2: PRICE, 3: PRICE - 1000}, mode="ladder")
     settle(only_id(order), "accepted")
-    head = orders_of(service.find(order.group_id))[0]
-    third = pay(take(service.find(order.group_id)))
+    head = orders_of(reading.find(order.group_id))[0]
+    third = pay(take(reading.find(order.group_id)))
 
     run_jobs(store)
 
@@ -473,9 +473,9 @@ def test_a_job_that_failed_can_only_be_tried_again() -> None:
         with pytest.raises(NotApplicable):
             refused()
     stuck.retry(stuck_id=found.id, by=OWNER, now=AFTERWARDS)
-    due.run(job=service.EXPIRE_JOB, worker="w", now=AFTERWARDS, seconds=30)
+    due.run(job=holding.EXPIRE_JOB, worker="w", now=AFTERWARDS, seconds=30)
 
-    assert (service.find(group.group_id).state, waiting()) == ("expired", [])
+    assert (reading.find(group.group_id).state, waiting()) == ("expired", [])
     assert ending.EXPIRED.reason == "group_expired"
 
 

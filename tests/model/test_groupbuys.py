@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from chalicelib.core import due, facts, table
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.errors import AppError, Busy
-from chalicelib.groupbuys import campaigns, ending, service
+from chalicelib.groupbuys import campaigns, ending, holding, service
 from chalicelib.groupbuys.service import Buying, Seated
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Back, Paid
@@ -331,7 +331,7 @@ class Market(RuleBasedStateMachine):
     def jobs_run(self) -> None:
         """Holds, ends, refunds."""
         with self._mood(lost_reply=ODDS["lost_reply"], throttle=ODDS["throttle"]):
-            for job in (service.RELEASE_JOB, service.EXPIRE_JOB, orders.REFUND_JOB):
+            for job in (holding.RELEASE_JOB, holding.EXPIRE_JOB, orders.REFUND_JOB):
                 self.passed += SEEN_AFTER_S + 1
                 ran = due.run(job=job, worker=f"w{self.shop.now}", now=self.shop.now, seconds=60)
                 assert not ran.failed

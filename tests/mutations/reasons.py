@@ -22,7 +22,7 @@ def _of(where: str, *texts: str) -> set[str]:
 _LET_GO = {
     *_of("ending._letting_go → orders.cancelled", "Order state = pending"),
     *_of("ending.if_unpayable → ending._letting_go", "Seat exists", "Seat state = held", "Seat order_id = ?"),
-    *_of("ending._letting_go → service.part_back", "Part order_id = ?"),
+    *_of("ending._letting_go → holding.part_back", "Part order_id = ?"),
 }
 _CONFIRMED = {
     *_of("settling._confirming → orders.taken", "Order state = pending"),
@@ -143,8 +143,8 @@ REASONS: dict[str, str] = {
     "orders.owed_back: Refund is new": (
         "a person gives a wrong amount back: in the same transaction it stops being stuck, which happens once"
     ),
-    "service._opening → service.stock_taken: Stock starts_at <= ?": _OF_THE_WINDOW,
-    "service._opening → service.stock_taken: Stock ends_at > ?": _OF_THE_WINDOW,
+    "service._opening → holding.stock_taken: Stock starts_at <= ?": _OF_THE_WINDOW,
+    "service._opening → holding.stock_taken: Stock ends_at > ?": _OF_THE_WINDOW,
     "service._join → service._joining: Group expires_at > ?": (
         "a rule of business: a group's end never moves, so the look before the write asks the same of one clock"
     ),

@@ -26,6 +26,7 @@ BUILDERS = ("create", "update", "upsert", "delete", "check")
 ROOMS = (
     "chalicelib.orders.giving",
     "chalicelib.groupbuys.service",
+    "chalicelib.groupbuys.holding",
     "chalicelib.groupbuys.settling",
     "chalicelib.groupbuys.ending",
     "chalicelib.orders.service",

@@ -35,13 +35,13 @@ COURSES: dict[str, Callable[[], None]] = {
     "ending._give_back → ending._stepping_out: Group state = open": (
         meetings.test_a_payer_is_refunded_while_the_last_payment_fills_the_group
     ),
-    "service._opening → service.stock_taken: Stock on = ?": (
+    "service._opening → holding.stock_taken: Stock on = ?": (
         known.test_a_pause_holds_in_processes_that_still_remember_the_campaign_as_running
     ),
-    "service._opening → service.part_taken: Part groups < ?": (
+    "service._opening → holding.part_taken: Part groups < ?": (
         meetings.test_opening_meets_the_member_s_becoming_head_at_the_limit_of_groups
     ),
-    "service._joining → service.part_taken: Part units <= ?": (
+    "service._joining → holding.part_taken: Part units <= ?": (
         functools.partial(meetings.test_a_buyer_meets_their_own_late_payment_at_the_limit_of_units, True)
     ),
 }

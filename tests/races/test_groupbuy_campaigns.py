@@ -15,7 +15,7 @@ import pytest
 
 from chalicelib.core import due
 from chalicelib.core.table import Write
-from chalicelib.groupbuys import campaigns, closing, editing, ending, service
+from chalicelib.groupbuys import campaigns, closing, editing, ending, holding, refusals
 from chalicelib.groupbuys.campaigns import CampaignOver, CampaignPaused
 from chalicelib.groupbuys.models import Campaign, Stock
 from chalicelib.orders import service as orders
@@ -102,7 +102,7 @@ def test_a_campaign_is_closed_with_refunds_while_people_open_join_and_pay(arena:
 
     def joins(n: int) -> Callable[[], object]:
         def join() -> None:
-            with suppress(service.GroupExpired):
+            with suppress(refusals.GroupExpired):
                 pay(take(groups[n % 4], buying(people[n])))
 
         return join
@@ -143,7 +143,7 @@ def beginning(order: Order, n: int) -> Callable[[], object]:
 
 def releasing(arena: Arena) -> list[Callable[[], object]]:
     """The job finds every hold run out."""
-    entries = proposed(arena, service.RELEASE_JOB)
+    entries = proposed(arena, holding.RELEASE_JOB)
     return [functools.partial(ending.release_hold, one, AFTERWARDS) for one in entries]
 
 

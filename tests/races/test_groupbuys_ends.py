@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.core import due
 from chalicelib.core.shards import SOLD_OUT_FOR_S
-from chalicelib.groupbuys import campaigns, ending, service
+from chalicelib.groupbuys import campaigns, ending, holding, reading, refusals
 from chalicelib.groupbuys.models import Campaign, Group
 from chalicelib.orders.service import Order
 from tests.factories import NOW, OWNER, a_word
@@ -104,7 +104,7 @@ def test_what_is_given_back_while_others_open_is_taken_to_the_last_unit(arena: A
     assert set(outcomes.distribution) <= {"won", "sku_sold_out"}, outcomes.distribution
     # Who was told that it is sold out is told so for two seconds more; then nothing is stranded.
     later = NOW + SOLD_OUT_FOR_S
-    with suppress(service.SkuSoldOut):
+    with suppress(refusals.SkuSoldOut):
         for member_id in buyers(7):
             opened(campaign, buying(member_id), now=later)
     assert left(campaign) == 2
@@ -192,10 +192,10 @@ def test_many_expirers_of_every_group_end_it_once(
     groups = [open_paid_group(campaign, payers=1 + n % 3) for n in range(6)]
     take(groups[0])
 
-    outcomes = arena.race(*map(ending_it, groups * 9), *[working(service.EXPIRE_JOB)] * 10)
+    outcomes = arena.race(*map(ending_it, groups * 9), *[working(holding.EXPIRE_JOB)] * 10)
 
     outcomes.expect(won=CROWD)
-    assert {service.find(group.group_id).state for group in groups} == {"expired"}
+    assert {reading.find(group.group_id).state for group in groups} == {"expired"}
     assert len(arena.rows("refund")) == 12
     check(arena, campaign)
 
@@ -246,7 +246,7 @@ def test_refunds_of_heads_against_joiners(arena: Arena, reserve: str) -> None:
     allowed = {"won", "group_full", "group_expired"}
     assert set(outcomes.distribution) <= allowed, outcomes.distribution
     for group in groups:
-        now = service.find(group.group_id)
+        now = reading.find(group.group_id)
         assert now.state == "filled" or now.head_id != group.head_id or now.state == "expired"
     check(arena, campaign)
 
@@ -274,5 +274,5 @@ def test_everybody_of_a_group_is_refunded_at_once_while_others_pay(arena: Arena)
 
     assert len(outcomes) == CROWD
     outcomes.expect(won=CROWD)
-    assert {service.find(group.group_id).state for group in groups} <= {"expired", "filled"}
+    assert {reading.find(group.group_id).state for group in groups} <= {"expired", "filled"}
     check(arena, campaign)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib.core import config
-from chalicelib.groupbuys import service
+from chalicelib.groupbuys import reading
 from chalicelib.groupbuys.models import Campaign, Group
 from chalicelib.orders import giving
 from chalicelib.orders import service as orders
@@ -84,7 +84,7 @@ def test_a_payment_that_is_told_ten_times_at_once_is_taken_once(arena: Arena) ->
     outcomes = arena.race(*told * 10)
 
     outcomes.expect(won=60)
-    assert {service.find(group.group_id).state for group in groups} == {"filled"}
+    assert {reading.find(group.group_id).state for group in groups} == {"filled"}
     check(arena, campaign)
     assert states(arena, campaign) == {"paid"}
     assert arena.rows("refund") == []
@@ -117,7 +117,7 @@ def test_payments_against_the_end_of_their_groups(arena: Arena) -> None:
     outcomes = arena.race(*told, *map(ending_it, groups), *told, *map(ending_it, groups))
 
     outcomes.expect(won=CROWD)
-    ends = {service.find(group.group_id).state for group in groups}
+    ends = {reading.find(group.group_id).state for group in groups}
     assert ends <= {"filled", "expired"}
     check(arena, campaign)
     assert states(arena, campaign) <= {"paid", "refunded"}
@@ -199,7 +199,7 @@ def test_late_payers_and_joiners_for_the_last_seats(arena: Arena, reserve: str) 
     outcomes = arena.race(*map(paying, late), *joins)
 
     assert set(outcomes.distribution) <= {"won", "group_full"}, outcomes.distribution
-    assert {service.find(group.group_id).state for group in groups} == {"filled"}
+    assert {reading.find(group.group_id).state for group in groups} == {"filled"}
     check(arena, campaign)
     assert len(arena.rows("order", state="paid")) == 8
 
