@@ -78,7 +78,10 @@ class RateSaid(Row, discriminator="commission_rate_version"):
 
 
 class Promoter(Row, discriminator="promoter"):
-    """Whether a member may earn; ``terms_version`` is what they agreed to, ``active_at`` since when they may."""
+    """Whether a member may earn; ``terms_version`` is what they agreed to, ``active_at`` since when they may.
+
+    ``pauses`` are the times, from and until, in which they were suspended.
+    """
 
     FACTS = {
         (None, "active"): "promoter.active",
@@ -94,6 +97,7 @@ class Promoter(Row, discriminator="promoter"):
     applied_at = IntAttribute()
     active_at = IntAttribute(null=True)
     suspended_at = IntAttribute(null=True)
+    pauses = JSONAttribute(null=True)
     made_by = UnicodeAttribute()
     reason = UnicodeAttribute(null=True)
 

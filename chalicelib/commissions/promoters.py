@@ -80,10 +80,11 @@ def active(member_id: str, *, at: int) -> Promoter | None:
 
 
 def could_earn(row: Promoter, *, at: int) -> bool:
-    """Whether what was ordered ``at`` earns something: who is suspended later keeps what came before."""
-    if row.active_at is None or at < row.active_at:
+    """Whether what was ordered ``at`` earns something: who was suspended keeps what came before, and after."""
+    if row.active_at is None or at < row.active_at or row.state not in ("active", "suspended"):
         return False
-    return row.state == "active" or (row.state == "suspended" and at < (row.suspended_at or 0))
+    paused = any(since <= at < until for since, until in row.pauses or ())
+    return not paused and (row.state == "active" or at < (row.suspended_at or 0))
 
 
 def counts_of(member_id: str) -> dict[str, int]:
@@ -217,8 +218,11 @@ def move(member_id: str, *, step: str, reason: str, by: Operator, now: int) -> P
         if before.state not in froms:
             raise PromoterMoved(state=before.state)
         told: dict[str, Any] = {"state": to, "reason": reason}
-        told |= {"active_at": now} if to == "active" else {}
         told |= {"suspended_at": now} if to == "suspended" else {}
+        if before.state == "suspended":
+            told |= {"pauses": [*(before.pauses or ()), [before.suspended_at, now]]}
+        elif to == "active":
+            told |= {"active_at": now}
         told |= table.listed(f"promoters#{to}", at=now, as_=member_id)
         try:
             return _changed(before, told, action=step, by=by, now=now)

@@ -125,6 +125,20 @@ def test_an_order_is_judged_by_the_rates_and_the_promoter_of_when_it_was_made(al
     assert (earned(order), earned(newer)) == ([("L1", "pending", 990)], [])
 
 
+def test_who_was_suspended_for_a_while_keeps_what_was_ordered_before_and_after(alice: str) -> None:
+    friend = a_friend_of(alice)
+    before = paid(bought(friend), told=False)
+    promoters.move(alice, step="suspend", reason="why", by=OWNER, now=NOW + 10)
+    during = paid(bought(friend, now=NOW + 20), now=NOW + 20, told=False)
+    promoters.move(alice, step="resume", reason="fine", by=OWNER, now=NOW + 30)
+    after = paid(bought(friend, now=NOW + 40), now=NOW + 40, told=False)
+
+    for order in (before, during, after):
+        told_again(order, now=NOW + DAY)
+
+    assert [len(earned(order)) for order in (before, during, after)] == [1, 0, 1]
+
+
 def test_two_levels_earn_where_the_policy_says_so(alice: str, monkeypatch: pytest.MonkeyPatch) -> None:
     a_rate(bps=200, level="level2")
     real, above = attributions.of_order, a_promoter()
