@@ -139,7 +139,8 @@ def test_orders_are_looked_up_by_exactly_one_name(asked: dict[str, str]) -> None
     with pytest.raises(Invalid) as wrong:
         found(**asked)
 
-    assert wrong.value.details["known"] == ["order_id", "mall_order_id", "member_id", "campaign_id"]
+    by = ["order_id", "mall_order_id", "member_id", "campaign_id", "external_id", "unionid", "openid"]
+    assert wrong.value.details["known"] == by
 
 
 def listed(*, limit: int, **asked: str) -> list[str]:
