@@ -48,16 +48,17 @@ def _order(order_id: str) -> Any:
     from chalicelib.orders.service import Order
 
     told: dict[str, Any] = {"member_id": "mbr_buyer", "purpose": "mall", "gateway": "mall", "quantity": 1}
-    paid = {"amount_fen": 9900, "paid_fen": 9900, "refundable_fen": 9900}
+    told |= {"amount_fen": 9900, "paid_fen": 9900, "refundable_fen": 9900}
+    pk, sk = Order.key(order_id)
     return Order(
-        *Order.key(order_id),
+        pk,
+        sk,
         state="completed",
         order_id=order_id,
         title="tea",
         created_at=NOW - 10,
         completed_at=NOW - 5,
         **told,
-        **paid,
     )
 
 

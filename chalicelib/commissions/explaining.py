@@ -73,6 +73,15 @@ def rate_told(basis: str, value: int, *, lang: str) -> str:
     return f"每件{yuan(value)}" if lang == "zh" else f"{yuan(value)} a piece"
 
 
+def _of_it(line: Line, *, lang: str) -> str:
+    """What a rate is of: a share, of what is left; a sum a piece, of as much as is left in proportion."""
+    if line.basis == "bps":
+        return "" if lang == "zh" else " of it"
+    if line.base_fen == line.paid_fen:
+        return ""
+    return "按剩余比例" if lang == "zh" else ", in proportion to what is left,"
+
+
 def line_told(line: Line, *, lang: str) -> str:
     """How one line was worked out."""
     say = _in(lang)
@@ -84,6 +93,7 @@ def line_told(line: Line, *, lang: str) -> str:
         "base": yuan(line.base_fen),
         "back": yuan(back),
         "rate": rate_told(line.basis, line.value, lang=lang),
+        "of": _of_it(line, lang=lang),
         "source": say(_SOURCES[line.source]),
         "version": line.rate_n,
         "exact": exact(line),
@@ -92,9 +102,11 @@ def line_told(line: Line, *, lang: str) -> str:
     less = say(("，退款{back}，计佣{base}", ", {back} of it given back, {base} count")) if back else ""
     text = say(
         (
-            "商品{product} × {n}：实付{paid}" + less + "；按{rate}（{source}，第{version}版）得{exact}分，"
+            "商品{product} × {n}：实付{paid}"
+            + less
+            + "；按{rate}{of}（{source}，第{version}版）得{exact}分，"
             "向下取整为{fen}。",
-            "{product} × {n}: {paid} were paid" + less + "; {rate} of it ({source}, version {version}) is "
+            "{product} × {n}: {paid} were paid" + less + "; {rate}{of} ({source}, version {version}) is "
             "{exact} fen, rounded down to {fen}.",
         )
     )
@@ -246,12 +258,22 @@ def rules_told(
             who=say(_MODES.get(mode, (mode, mode)))
         ),
         days,
-        say(("最多{n}级。", "There are {n} levels at most.")).format(n=depth),
+        say(
+            ("仅一级佣金。", "One level earns.")
+            if depth == 1
+            else ("最多两级佣金。", "Two levels earn, never more.")
+        ),
         say(
             (
                 "佣金按每个商品的实付金额计算，向下取整到分；订单完成{n}天且无售后后结算。",
                 "Each line earns by what was really paid for it, rounded down to the fen. It settles {n} days "
                 "after the order was completed, if no after-sale is open.",
+            )
+            if terms.hold_days
+            else (
+                "佣金按每个商品的实付金额计算，向下取整到分；订单完成且无售后即结算。",
+                "Each line earns by what was really paid for it, rounded down to the fen. It settles as soon as "
+                "the order is completed, if no after-sale is open.",
             )
         ).format(n=terms.hold_days),
         say(

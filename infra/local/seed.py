@@ -5,7 +5,10 @@ Planting it again changes nothing.
 
 from chalicelib.checkins import campaigns as checkins
 from chalicelib.checkins import schemas as checkin
-from chalicelib.commissions import withdrawal_terms
+from chalicelib.commissions import rates, withdrawal_terms
+from chalicelib.commissions import terms as distribution
+from chalicelib.commissions.rules import DistributionTerms, Step, TierTerms
+from chalicelib.commissions.rules import Scope as Earns
 from chalicelib.commissions.withdrawal_schemas import EditWithdrawalTerms, Method
 from chalicelib.core import clock
 from chalicelib.core.clock import DAY
@@ -40,6 +43,7 @@ def plant() -> None:
     _check_in(owner, _coupon(owner, now=now), now=now)
     _exchange(owner, now=now)
     _reward(owner, now=now)
+    _distribution(owner, now=now)
     _withdrawals(owner, now=now)
 
 
@@ -171,3 +175,18 @@ def _reward(owner: Operator, *, now: int) -> None:
         by=owner, now=now - rewards.BEGINS_AFTER_S, idempotency_key="demo-tea-with-a-friend"
     )
     rewards.make(filled, state="on", making=making)
+
+
+def _distribution(owner: Operator, *, now: int) -> None:
+    """Nothing is held for days: no day can be made to pass in a local run."""
+    tiers = [TierTerms(name="Sprout"), TierTerms(name="Grove", orders=10, settled_fen=50_000)]
+    steps = [Step(from_fen=100_000, bonus_bps=100), Step(from_fen=1_000_000, bonus_bps=200)]
+    said = DistributionTerms(
+        auto_approval=True, hold_days=0, tiers=tiers, steps=steps, landing_page="pages/home/home"
+    )
+    distribution.make(said, by=owner, now=now)
+    # In force at once: nobody is here yet who could not have heard of it.
+    since = now - rates.BEGINS_AFTER_S
+    rates.say(Earns(level="level1"), basis="bps", value=1000, by=owner, now=since)
+    rates.say(Earns(level="level1", product_id="tin"), basis="fen", value=150, by=owner, now=since)
+    rates.say(Earns(level="head"), basis="bps", value=200, by=owner, now=since)

@@ -38,6 +38,11 @@ def test_the_story_is_played_to_its_end(beside_a_mall: Running) -> None:
         "Frank comes by her link, is new, and takes ¥5.00: 0 to go.",
         "Alice's own ¥20.00 are hers; her link brought 2 new members.",
         "So she got 50 points for each of them, and has 100.",
+        "Beside each product stands what it would bring her: tea ¥8.90, three tins ¥4.50.",
+        "the mall gives a third of that line back: ¥11.90 are left.",
+        "and how: opened, registered, bound, earned.",
+        "tea × 1: ¥89.00 were paid; 10% of it (the general rate, version 1) is 890 fen, rounded down to ¥8.90.",
+        "¥11.90 were settled into your account",
     ):
         assert line in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 120

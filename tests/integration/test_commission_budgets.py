@@ -11,6 +11,7 @@ from chalicelib.core import table
 from chalicelib.core.doors import Session
 from chalicelib.core.http import Listing
 from chalicelib.orders import service as orders
+from chalicelib.sharing import orders as attributions
 from infra.local.clients import Store
 from tests.commissions import (
     LATER,
@@ -63,7 +64,7 @@ def costs(do: Callable[[], object]) -> Spent:
 
 def test_an_order_s_commission_is_four_reads_and_three_rows(alice: str) -> None:
     order = paid(bought(a_friend_of(alice)), told=False)
-    service.attributions.of_order(order, now=NOW)  # made when the order was
+    attributions.of_order(order, now=NOW)  # made when the order was
     rates.in_force(at=NOW, now=LATER)
     terms.in_force(now=LATER)
 
@@ -76,7 +77,7 @@ def test_an_order_s_commission_is_four_reads_and_three_rows(alice: str) -> None:
 
 def test_an_order_that_earns_nothing_is_read_and_nothing_is_written(alice: str) -> None:
     order = paid(bought(a_promoter()), told=False)
-    service.attributions.of_order(order, now=NOW)
+    attributions.of_order(order, now=NOW)
 
     spent = costs(lambda: service.follow(order, cause="order.paid", now=LATER))
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import urllib3
 
 from infra.local import demo
-from infra.local.demo import beside, returning, sharing, together
+from infra.local.demo import beside, earning, returning, sharing, together
 from infra.local.demo.telling import Refused
 
 
@@ -39,6 +39,7 @@ def _play(url: str, mall_url: str) -> None:
     together.play(url, night=f"{night}-2")
     beside.play(url, mall_url, night=f"{night}-3")
     returning.play(url, night=f"{night}-4")
+    earning.play(url, night=f"{night}-5")
 
 
 def _beside(url: str) -> str:
