@@ -186,10 +186,10 @@ def _split(asked: AskWithdrawal, terms: Version, here: Ground, *, now: int) -> S
 def _judge(asked: AskWithdrawal, split: Split, terms: Version, here: Ground, *, now: int) -> Method:
     """What refuses this, in the order in which a person can do something about it."""
     told, method = terms.told, terms.method(asked.method)
-    if not any(terms.method(one.method) for one in told.methods):
+    if not terms.offered:
         raise WithdrawalsClosed
     if method is None:
-        raise Invalid(field="method", reason="one of these", known=[one.method for one in told.methods])
+        raise Invalid(field="method", reason="one of these", known=terms.offered)
     if tax.needs_identity(terms.tax_rule) and here.payee is None:
         raise payees.PayeeNeeded
     if not told.min_fen <= asked.amount_fen <= told.max_fen:

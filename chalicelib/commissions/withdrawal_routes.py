@@ -35,9 +35,8 @@ def show_rules(call: Call) -> MyRules:
     """What I can withdraw, how, and what is taken off."""
     terms, here = withdrawal_terms.in_force(now=call.now), applying.ground(call.member_id)
     told = terms.told
-    offered = [one.method for one in told.methods if terms.method(one.method)]
     return MyRules(
-        methods=offered,
+        methods=terms.offered,
         min_fen=told.min_fen,
         max_fen=told.max_fen,
         day_max_fen=told.day_max_fen,

@@ -31,6 +31,11 @@ class Version:
         rule: dict[str, Any] = msgspec.to_builtins(self.told.tax)
         return rule
 
+    @property
+    def offered(self) -> list[str]:
+        """The methods whose gateway is allowed here."""
+        return [one.method for one in self.told.methods if self.method(one.method)]
+
     def method(self, name: str) -> Method | None:
         """The method of this name, if it is offered and its gateway allowed here."""
         allowed = config.settings().payout_gateways.split()

@@ -11,7 +11,7 @@ def shown(terms: Version) -> WithdrawalShown:
     told = terms.told
     return WithdrawalShown(
         version=terms.n,
-        methods=[one.method for one in told.methods if terms.method(one.method)],
+        methods=terms.offered,
         min_fen=told.min_fen,
         max_fen=told.max_fen,
         day_max_fen=told.day_max_fen,

@@ -212,6 +212,25 @@ def _messages(rows: Sequence[Any]) -> list[Happened]:
     ]
 
 
+def _withdrawals(rows: Sequence[Any]) -> list[Happened]:
+    """When it was applied for, and where it stands; its bank account is for finance alone."""
+    names = (
+        "state",
+        "amount_fen",
+        "fee_fen",
+        "tax_fen",
+        "net_fen",
+        "method",
+        "sent_at",
+        "ended_at",
+        "reason",
+    )
+    return [
+        _of(row.withdrawal_id, "withdrew", row.applied_at, **{name: getattr(row, name) for name in names})
+        for row in rows
+    ]
+
+
 def _posted(book: str) -> Callable[[Sequence[Any]], list[Happened]]:
     """How the entries of a member's account are told: ``amount`` below zero was spent, ``state`` is of a hold."""
     return lambda rows: [
@@ -233,6 +252,7 @@ _TELL: Mapping[str, Callable[[Sequence[Any]], list[Happened]]] = {
     "links": _links,
     "audit": _changes,
     "deliveries": _messages,
+    "withdrawals": _withdrawals,
     **{book: _posted(book) for book in _BOOKS},
 }
 """The member's lists in the owner index, and how each is told."""

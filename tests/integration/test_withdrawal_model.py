@@ -112,7 +112,7 @@ def shop(embedded_store: Store) -> Iterator[pytest.MonkeyPatch]:
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
 )
 @given(steps=STEPS, monthly=st.booleans())
 def test_no_more_leaves_than_was_settled_and_all_of_it_is_told(

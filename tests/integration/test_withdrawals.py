@@ -40,6 +40,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Call, Document, Listing, Reply
 from chalicelib.operators import stuck
+from chalicelib.support import service as support
 from infra.local import mall, server
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_call, a_member, books, called, caught_up, reacted
@@ -67,6 +68,7 @@ from tests.withdrawals import (
 
 REAL_POST = deliveries.post
 MONTHLY = {"rule": "monthly"}
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 ID_CARD = "11010519491231002X"
 FEBRUARY = clock.month_starts_at(2026 * 12 + 1, zone=config.settings().zone)
 
@@ -753,6 +755,23 @@ def test_what_the_index_says_late_is_not_in_the_list_of_a_state(monkeypatch: pyt
     monkeypatch.setattr(table, "chained", lambda *_, **__: late)
 
     assert withdrawals.of_state("applied", limit=10, after=None).rows == []
+
+
+def test_support_sees_it_in_the_member_s_story() -> None:
+    terms()
+    earn(300_00)
+    row = withdraw(200_00, method="bank")
+    withdrawals.reject(row.withdrawal_id, reason="no", by=OWNER, now=NOW)
+
+    story = support.timeline(ALICE, limit=20, before=None)[0]
+
+    (told,) = [one for one in story if one.what == "withdrew"]
+    assert (told.subject, told.details["state"], told.details["reason"]) == (
+        row.withdrawal_id,
+        "rejected",
+        "no",
+    )
+    assert [one.details["state"] for one in story if one.what == "money_posted"] == [None, "released", None]
 
 
 def test_somebody_elses_is_not_there() -> None:

@@ -111,7 +111,7 @@ def test_a_refund_for_an_order_of_somebody_else_is_not_taken(mall: Mall) -> None
 def test_a_withdrawal_that_is_asked_for_again_is_paid_once_and_told_each_time(mall: Mall) -> None:
     mall.faults.set({"down": 0, "disorder": 9})
 
-    asked = {"withdrawal_id": "wdr_1", "net_fen": 19900}
+    asked: dict[str, Any] = {"withdrawal_id": "wdr_1", "net_fen": 19900}
     assert [hook(mall, "withdrawal.requested", **asked).status for _ in range(3)] == [200] * 3
 
     assert mall.shop.payouts == {"wdr_1": 19900}
