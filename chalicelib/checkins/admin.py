@@ -23,7 +23,7 @@ _MARKETING = doors.operators("marketing")
 _WATCHING = doors.operators("marketing", "support")
 
 
-@api.get("/v1/admin/checkins", door=doors.ANY_OPERATOR)
+@api.get("/v1/admin/checkins", door=doors.ANY_OPERATOR, csv=True)
 def list_campaigns(call: Call) -> AdminCampaigns:
     """All campaigns, newest first."""
     return AdminCampaigns(items=[_campaign(row, call) for row in campaigns.everything()], now=call.now)

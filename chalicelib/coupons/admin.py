@@ -80,7 +80,10 @@ def verify(call: Call, body: Verify) -> Claimed:
 
 
 @api.get(
-    "/v1/admin/members/{member_id}/coupons", door=doors.operators("marketing", "support"), refuses=[NotFound]
+    "/v1/admin/members/{member_id}/coupons",
+    door=doors.operators("marketing", "support"),
+    refuses=[NotFound],
+    csv=True,
 )
 def list_coupons(call: Call, member_id: str) -> MemberCoupons:
     """A member's coupons, newest first."""
@@ -198,7 +201,7 @@ def _codes(template_id: str, row: Codes, call: Call) -> CodesAnswer:
 # --- packs, invitations -------------------------------------------------------------------------------------
 
 
-@api.get("/v1/admin/packs", door=doors.ANY_OPERATOR)
+@api.get("/v1/admin/packs", door=doors.ANY_OPERATOR, csv=True)
 def list_plans(call: Call) -> Plans:
     """All plans of share packs, newest first."""
     rows = sorted(plans.everything(now=call.now).values(), key=lambda row: row.created_at, reverse=True)

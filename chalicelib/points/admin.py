@@ -61,7 +61,7 @@ def _rule(row: PointsRule, call: Call) -> PointsRuleAnswer:
 # --- exchanges ----------------------------------------------------------------------------------------------
 
 
-@api.get("/v1/admin/points/exchanges", door=doors.ANY_OPERATOR)
+@api.get("/v1/admin/points/exchanges", door=doors.ANY_OPERATOR, csv=True)
 def list_exchanges(call: Call) -> AdminExchanges:
     """All exchanges with what is left of their stock."""
     items = [admin_exchange(row, now=call.now) for row in exchanges.everything()]
@@ -147,7 +147,7 @@ def _levels(rows: list[levels.Level], call: Call) -> LevelsAnswer:
     return LevelsAnswer(levels=msgspec.convert(rows, list[EditLevel]), now=call.now)
 
 
-@api.get("/v1/admin/badges", door=doors.ANY_OPERATOR)
+@api.get("/v1/admin/badges", door=doors.ANY_OPERATOR, csv=True)
 def list_badges(call: Call) -> BadgeList:
     """All badges."""
     items = [_badge(row, call) for row in badges.everything(now=call.now)]

@@ -23,7 +23,7 @@ _MARKETING = doors.operators("marketing")
 _READERS = doors.operators("marketing", "finance", "support")
 
 
-@api.get("/v1/admin/rewards", door=doors.ANY_OPERATOR)
+@api.get("/v1/admin/rewards", door=doors.ANY_OPERATOR, csv=True)
 def list_rules(call: Call) -> AdminRewards:
     """All rules, newest first, and what rules can be made of: facts with their conditions, kinds of gifts."""
     return AdminRewards(

@@ -145,6 +145,7 @@ GET    /v1/mall/members/{ref}                    mall
 GET    /v1/admin/points/settings                 owner marketing support finance store
 PUT    /v1/admin/points/settings                 owner marketing
 GET    /v1/admin/points/exchanges                owner marketing support finance store
+GET    /v1/admin/points/exchanges.csv  owner marketing support finance store
 POST   /v1/admin/points/exchanges                owner marketing
 PUT    /v1/admin/points/exchanges/{exchange_id}  owner marketing
 DELETE /v1/admin/points/exchanges/{exchange_id}  owner marketing
@@ -154,6 +155,7 @@ POST   /v1/admin/points/exchanges/{exchange_id}/stock   owner marketing
 GET    /v1/admin/levels                          owner marketing support finance store
 PUT    /v1/admin/levels                          owner marketing
 GET    /v1/admin/badges                          owner marketing support finance store
+GET    /v1/admin/badges.csv  owner marketing support finance store
 POST   /v1/admin/badges                          owner marketing
 PUT    /v1/admin/badges/{badge_id}               owner marketing
 GET    /v1/admin/members/{member_id}/points      owner support finance
@@ -282,6 +284,7 @@ GET    /v1/admin/groupbuys/{campaign_id}/report.csv  owner marketing finance
 GET    /v1/admin/orders                          owner support finance
 GET    /v1/admin/orders.csv                      owner support finance
 GET    /v1/admin/checkins                        owner marketing support finance store
+GET    /v1/admin/checkins.csv  owner marketing support finance store
 POST   /v1/admin/checkins                        owner marketing
 PUT    /v1/admin/checkins/{campaign_id}          owner marketing
 POST   /v1/admin/checkins/{campaign_id}/pause    owner marketing
@@ -330,6 +333,7 @@ GET    /v1/admin/settlements/{day}/lines.csv     owner marketing support finance
 GET    /v1/rewards                               anybody
 GET    /v1/me/rewards                            member
 GET    /v1/admin/rewards                         owner marketing support finance store
+GET    /v1/admin/rewards.csv  owner marketing support finance store
 POST   /v1/admin/rewards                         owner marketing
 GET    /v1/admin/rewards/{reward_id}             owner marketing support finance
 PUT    /v1/admin/rewards/{reward_id}             owner marketing
@@ -347,6 +351,7 @@ POST   /v1/admin/coupons/{template_id}/off       owner marketing
 POST   /v1/admin/coupons/{template_id}/stock     owner marketing
 POST   /v1/admin/coupons/verify                  owner store
 GET    /v1/admin/members/{member_id}/coupons     owner marketing support
+GET    /v1/admin/members/{member_id}/coupons.csv  owner marketing support
 POST   /v1/admin/members/{member_id}/coupons/{coupon_id}/void  owner marketing support
 POST   /v1/admin/coupons/{template_id}/grants    owner marketing
 GET    /v1/admin/coupons/{template_id}/grants/{batch}  owner marketing support finance store
@@ -355,6 +360,7 @@ GET    /v1/admin/coupons/{template_id}/codes/{batch}  owner marketing
 POST   /v1/admin/coupons/{template_id}/codes/{batch}/on   owner marketing
 POST   /v1/admin/coupons/{template_id}/codes/{batch}/off  owner marketing
 GET    /v1/admin/packs                           owner marketing support finance store
+GET    /v1/admin/packs.csv  owner marketing support finance store
 POST   /v1/admin/packs                           owner marketing
 POST   /v1/admin/packs/{plan_id}/on              owner marketing
 POST   /v1/admin/packs/{plan_id}/off             owner marketing
