@@ -1,8 +1,9 @@
 """Settling very many commissions: `python -m bench.settlement`; 100,000 of 5,000 promoters, unless told otherwise.
 
-It runs the job as it is deployed on the embedded store, in this process and without HTTP (`tests.harness.direct`):
-conditions, transactions and the due index are real, the network and DynamoDB's own time are not. So calls and write
-units are what counts; seconds say only that it ended. It fails when a figure differs from the budget:
+It runs the job as it is deployed on a store that stands in for DynamoDB at the client (`bench.store`): conditions
+are judged, transactions are all or nothing, and the due index loses what was done; the network, and DynamoDB's own
+time and limits, are not there. So calls and write units are what counts; seconds say only that it ended. It fails when a
+figure differs from the budget:
 
     transactions = sum over promoters of ceil(k / 98)      table units = 2k + 4 a transaction
 
@@ -13,33 +14,12 @@ import argparse
 import math
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from bench.store import Entry, Large, Made
 from infra.local import environment
-
-
-def planted(*, commissions: int, promoters: int) -> Counter[str]:
-    """Orders that are done and commissions that are due, a promoter's spread over all shards of time."""
-    from chalicelib.commissions import service
-    from chalicelib.core import table
-
-    of: Counter[str] = Counter()
-    writes: list[table.Write] = []
-    for n in range(commissions):
-        promoter_id = f"mbr_{n % promoters:026d}"
-        of[promoter_id] += 1
-        order_id = f"ord_{n:026d}"
-        writes += [
-            table.create(_order(order_id)),
-            table.create(_commission(service.id_of(order_id, "L1"), order_id, promoter_id, at=NOW - n % 997)),
-        ]
-        if len(writes) == 100 or n == commissions - 1:
-            table.transact(writes)
-            writes = []
-    return of
-
 
 NOW = 1_767_232_800
 
@@ -62,11 +42,12 @@ def _order(order_id: str) -> Any:
     )
 
 
-def _commission(commission_id: str, order_id: str, promoter_id: str, *, at: int) -> Any:
+def _commission(order_id: str, promoter_id: str, *, at: int) -> Any:
+    from chalicelib.commissions import service
     from chalicelib.commissions.models import Commission
-    from chalicelib.commissions.settling import JOB
     from chalicelib.core import due, table
 
+    commission_id = service.id_of(order_id, "L1")
     line = ["1", "tea", 1, 9900, 9900, "rte_00000000000000000000000000", 1, "bps", 1000, "default", 990]
     pk, sk = Commission.key(order_id, "L1")
     return Commission(
@@ -86,24 +67,77 @@ def _commission(commission_id: str, order_id: str, promoter_id: str, *, at: int)
         hold_days=7,
         made_at=NOW - 9,
         settles_at=at,
-        **due.slot(job=JOB, pk=promoter_id, at=at, ref=promoter_id),
+        **due.slot(job=service.JOB, pk=promoter_id, at=at, ref=promoter_id),
         **table.listed(f"{promoter_id}#commissions", at=NOW - 9, as_=commission_id),
     )
 
 
-def measured(*, commissions: int, promoters: int) -> dict[str, int]:
-    """The figures of one whole settlement, and what they should be."""
+def a_shop(*, commissions: int, promoters: int) -> tuple[Made, dict[str, list[Entry]], Counter[str]]:
+    """Orders that are done and commissions that are due, what is due of them, and how many of each promoter."""
+    from chalicelib.commissions.settling import JOB
+    from chalicelib.core import due
+
+    of: Counter[str] = Counter()
+    entries: dict[str, list[Entry]] = defaultdict(list)
+    for n in range(commissions):
+        promoter_id = _promoter(n, promoters)
+        of[promoter_id] += 1
+        pk = f"COMMISSION#ord_{n:026d}"
+        entries[due.shard_of(JOB, promoter_id)].append((NOW - n % 997, pk, "L1", promoter_id))
+
+    order, commission = _order("ord_x").serialize(), _commission("ord_x", "mbr_x", at=NOW).serialize()
+
+    def made(pk: str, sk: str) -> Any:
+        kind, _, order_id = pk.partition("#")
+        if kind == "ORDER" and sk == "META":
+            return {**order, "pk": {"S": pk}, "order_id": {"S": order_id}}
+        if kind != "COMMISSION":
+            return None
+        return {**commission, **_own(order_id, _promoter(int(order_id[4:]), promoters))}
+
+    return made, entries, of
+
+
+def _own(order_id: str, promoter_id: str) -> dict[str, Any]:
+    """What tells one commission from the others."""
+    from chalicelib.commissions import service
+    from chalicelib.core import due
+
+    commission_id = service.id_of(order_id, "L1")
+    at = NOW - int(order_id[4:]) % 997
+    texts = {
+        "pk": f"COMMISSION#{order_id}",
+        "commission_id": commission_id,
+        "order_id": order_id,
+        "promoter_id": promoter_id,
+        "owner": f"{promoter_id}#commissions",
+        "listed_at": f"{NOW - 9:011d}#{commission_id}",
+        "due_ref": promoter_id,
+        "due_shard": due.shard_of(service.JOB, promoter_id),
+    }
+    return {**{name: {"S": text} for name, text in texts.items()}, "due_at": {"N": str(at)}}
+
+
+def _promoter(n: int, promoters: int) -> str:
+    return f"mbr_{n % promoters:026d}"
+
+
+def measured(client: Any, *, commissions: int, promoters: int) -> dict[str, int]:
+    """The figures of one whole settlement, and what they should be; ``client`` is a real one, of nothing."""
     from chalicelib.commissions import settling
     from chalicelib.core import due, ledger, table
     from tests.harness.counter import counting
 
-    of = planted(commissions=commissions, promoters=promoters)
+    made, entries, of = a_shop(commissions=commissions, promoters=promoters)
+    table._client = Large(client, made=made, due=entries)
     batches = sum(math.ceil(k / settling.MOST) for k in of.values())
     with counting(table.client()) as spent:
         handled = failed = 0
         while handled < commissions and not failed:
             ran = due.run(job=settling.JOB, worker=f"bench-{handled}", now=NOW + handled, seconds=3600)
             handled, failed = handled + ran.handled, failed + ran.failed
+            if not ran.handled:
+                break
     money = sum(ledger.balance(owner=promoter_id, book="money") for promoter_id in of)
     return {
         "commissions": commissions,
@@ -121,6 +155,7 @@ def measured(*, commissions: int, promoters: int) -> dict[str, int]:
         "table units": spent.table_units - spent.operations["UpdateItem"],
         "table units expected": 2 * commissions + 4 * batches,
         "index units": spent.index_units,
+        "index units expected": commissions + 2 * batches,
     }
 
 
@@ -132,8 +167,8 @@ def main(argv: Sequence[str]) -> int:
     asked.add_argument("--shards", type=int, default=16, help="DUE_SHARDS of the deployment")
     given = asked.parse_args(argv)
     started = time.monotonic()
-    with stood_up(shards=given.shards):
-        found = measured(commissions=given.commissions, promoters=given.promoters)
+    with stood_up(shards=given.shards) as client:
+        found = measured(client, commissions=given.commissions, promoters=given.promoters)
     for name, value in found.items():
         print(f"{name:24}{value:>14,}")
     print(f"{'seconds, here':24}{time.monotonic() - started:>14,.0f}")
@@ -146,7 +181,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def stood_up(*, shards: int) -> Any:
-    """The embedded store with the app looking at it, for as long as it is entered."""
+    """A client that knows the tables, with the app set up for it, for as long as it is entered."""
     from contextlib import contextmanager
 
     @contextmanager
@@ -155,7 +190,6 @@ def stood_up(*, shards: int) -> Any:
         from chalicelib.core import config, table
         from infra.local import embedded, tables
         from infra.local.clients import Store, pretend_credentials
-        from tests.harness.direct import Direct, without_stream
 
         pretend_credentials()
         embedded.start()
@@ -163,9 +197,7 @@ def stood_up(*, shards: int) -> Any:
             store = Store()
             tables.create(store.client)
             config.override(due_shards=shards)
-            table._client = Direct(store.client)
-            without_stream()
-            yield
+            yield store.client
         finally:
             table.reset()
             config.reset()

@@ -168,11 +168,6 @@ def _table(name: str) -> Table:
     return _backend().tables[name]
 
 
-def without_stream() -> None:
-    """Nobody reads the truth table's stream, and nothing is kept for it: for very many rows."""
-    _table("truth").stream_shard = None
-
-
 def _as_lambda_gives_it(record: dict[str, Any]) -> dict[str, Any]:
     """The record with what the Streams API leaves out; its images are the store's own, to be looked at only."""
     arn = "arn:aws:dynamodb:us-east-1:123456789012:table/truth/stream/1"

@@ -94,8 +94,10 @@ def test_a_completed_order_s_commission_is_two_reads_and_two_rows(alice: str) ->
 
 
 @pytest.mark.parametrize(("commissions", "promoters_", "batches"), [(6, 3, 3), (99, 1, 2)])
-def test_settling_is_the_budget_of_the_table(commissions: int, promoters_: int, batches: int) -> None:
-    found = settlement.measured(commissions=commissions, promoters=promoters_)
+def test_settling_is_the_budget_of_the_table(
+    commissions: int, promoters_: int, batches: int, embedded_store: Store
+) -> None:
+    found = settlement.measured(embedded_store.client, commissions=commissions, promoters=promoters_)
 
     assert (found["settled"], found["failed"], found["fen"]) == (commissions, 0, commissions * 990)
     assert (found["transactions"], found["batch reads"]) == (batches, 2 * batches)
