@@ -288,7 +288,7 @@ def _put(row: Binding, held: Binding | None) -> Write:
     """The binding in place of the one that was read."""
     if held is None:
         return table.create(row)
-    if held.state == "bound":
+    if held.state == "bound" and row.owed_rev is not None:
         # From bound to bound no state changes, so the stream tells of no fact: its job does, and at once.
         row.due_at = row.bound_at
     return Write(operation="Put", row=row, when=Binding.rev == held.rev, refuse=lambda _: _Moved())

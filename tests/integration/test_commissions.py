@@ -14,7 +14,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Session
 from chalicelib.core.errors import NotFound
 from chalicelib.core.http import Listing
-from chalicelib.groupbuys import service as groupbuys
+from chalicelib.groupbuys import reading as groupbuys
 from chalicelib.orders import service as orders
 from chalicelib.sharing import attribution
 from chalicelib.sharing import orders as attributions
