@@ -2,8 +2,8 @@
 
 It runs the job as it is deployed on a store that stands in for DynamoDB at the client (`bench.store`): conditions
 are judged, transactions are all or nothing, and the due index loses what was done; the network, and DynamoDB's own
-time and limits, are not there. So calls and write units are what counts; seconds say only that it ended. It fails when a
-figure differs from the budget:
+time and limits, are not there. So calls and write units are what counts; seconds say only that it ended. It fails
+when a figure differs from the budget:
 
     transactions = sum over promoters of ceil(k / 98)      table units = 2k + 4 a transaction
 
