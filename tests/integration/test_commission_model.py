@@ -178,7 +178,7 @@ def a_shop() -> Shop:
 
 @given(steps=STEPS, begun=st.booleans())
 @settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
