@@ -212,6 +212,15 @@ def _messages(rows: Sequence[Any]) -> list[Happened]:
     ]
 
 
+def _commissions(rows: Sequence[Any]) -> list[Happened]:
+    """What an order earned the member as a promoter, and where it stands; the whole of it is its explanation."""
+    names = ("order_id", "level", "state", "amount_fen", "settled_fen", "settled_at")
+    return [
+        _of(row.commission_id, "earned", row.made_at, **{name: getattr(row, name) for name in names})
+        for row in rows
+    ]
+
+
 def _withdrawals(rows: Sequence[Any]) -> list[Happened]:
     """When it was applied for, and where it stands; its bank account is for finance alone."""
     names = (
@@ -252,6 +261,7 @@ _TELL: Mapping[str, Callable[[Sequence[Any]], list[Happened]]] = {
     "links": _links,
     "audit": _changes,
     "deliveries": _messages,
+    "commissions": _commissions,
     "withdrawals": _withdrawals,
     **{book: _posted(book) for book in _BOOKS},
 }

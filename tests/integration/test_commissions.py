@@ -19,6 +19,7 @@ from chalicelib.orders import service as orders
 from chalicelib.sharing import attribution
 from chalicelib.sharing import orders as attributions
 from chalicelib.sharing.models import Binding
+from chalicelib.support import service as support
 from infra.local.clients import Store
 from tests.commissions import (
     HOLD_DAYS,
@@ -655,3 +656,18 @@ def test_the_head_of_a_filled_group_earns_by_its_members_and_its_own_order_does_
     everybody = orders_of(group)
     assert [earned(order) for order in everybody] == [[], *[[("H", "pending", 445)]] * 2]
     assert {commission(order, "H").promoter_id for order in everybody[1:]} == {head}
+
+
+def test_a_promoter_s_story_tells_what_they_earned(alice: str) -> None:
+    order = completed(paid(bought(a_friend_of(alice))))
+    settled()
+
+    happened, _ = support.timeline(alice, limit=50, before=None)
+
+    (one,) = [one for one in happened if one.what == "earned"]
+    assert (one.subject, one.details["state"], one.details["settled_fen"]) == (
+        service.id_of(order.order_id, "L1"),
+        "settled",
+        990,
+    )
+    assert [one.details["amount"] for one in happened if one.what == "money_posted"] == [990]
