@@ -53,6 +53,12 @@ deploy: $(VENV)/.ready
 docs: $(VENV)/.ready
 	$(PY) -m infra.docs
 
+.PHONY: bench
+
+# 100,000 commissions of 5,000 promoters settled, in calls and write units; some minutes.
+bench: $(VENV)/.ready
+	$(PY) -m bench.settlement
+
 SOAK_EXAMPLES ?= 2000
 SOAK_SEED ?= $(shell date +%s)
 

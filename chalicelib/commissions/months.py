@@ -19,6 +19,7 @@ from chalicelib.core.errors import Busy
 from chalicelib.core.money import part_fen
 from chalicelib.core.shards import shard_for
 from chalicelib.core.table import Refusal, Row, Write
+from chalicelib.operators import stuck
 
 JOB = "volume"
 MONEY = "money"
@@ -126,6 +127,13 @@ def _step(row: Earned) -> rules.Step | None:
         return None
     made = next((one for one in terms.versions(limit=100) if one.made_at <= last), None)
     return rules.step_for(terms.said(made).steps, row.base_fen or 0) if made is not None else None
+
+
+stuck.trouble(
+    stuck.Trouble(
+        job=JOB, en="A promoter's month that could not be closed", zh="未能结账的分销月份", urgency=0
+    )
+)
 
 
 # --- reading ------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
+from chalicelib.operators import stuck
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 
@@ -131,3 +132,8 @@ def _note_failure(entry: due.Entry, failure: Exception, *, now: int) -> None:
     row = table.get(Commission, (entry.pk, entry.sk))
     if row is not None:
         runs.note("failed", row, why=type(failure).__name__, now=now)
+
+
+stuck.trouble(
+    stuck.Trouble(job=JOB, en="A commission that could not be settled", zh="未能结算的佣金", urgency=0)
+)

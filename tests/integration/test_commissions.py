@@ -15,6 +15,7 @@ from chalicelib.core.doors import Session
 from chalicelib.core.errors import NotFound
 from chalicelib.core.http import Listing
 from chalicelib.groupbuys import reading as groupbuys
+from chalicelib.operators import stuck
 from chalicelib.orders import service as orders
 from chalicelib.sharing import attribution
 from chalicelib.sharing import orders as attributions
@@ -241,9 +242,17 @@ def test_one_that_cannot_be_settled_holds_up_none_of_the_others(
     ran = settled()
     record = runs.record(runs.day_of(LATER))
 
+    for n in range(1, due.FAILURES):
+        settled(now=LATER + n * DAY)
+    (waits,) = stuck.listed(limit=5, after=None)[0]
+    assert (waits.trouble.en, waits.row.pk) == ("A commission that could not be settled", commission(bad).pk)
     assert (ran.handled, ran.failed) == (1, 1)
     assert (earned(good)[0][1], earned(bad)[0][1]) == ("settled", "due")
     assert (record.counted, record.settled, record.failed, record.amount_fen) == (2, 1, 1, 990)
+    monkeypatch.setattr(settling, "_settled", real)
+    stuck.retry(stuck_id=waits.id, by=OWNER, now=LATER)
+    settled(now=LATER + 30 * DAY)
+    assert (earned(bad)[0][1], balance(alice)) == ("settled", 1980)
 
 
 def test_a_refund_nobody_told_of_yet_is_seen_before_settling(alice: str) -> None:
