@@ -212,6 +212,15 @@ def _messages(rows: Sequence[Any]) -> list[Happened]:
     ]
 
 
+def _commissions(rows: Sequence[Any]) -> list[Happened]:
+    """A commission stands where it was made; each change of it is told by `explaining`."""
+    names = ("order_id", "level", "amount_fen", "state", "settles_at", "settled_fen")
+    return [
+        _of(row.commission_id, "commission", row.made_at, **{name: getattr(row, name) for name in names})
+        for row in rows
+    ]
+
+
 def _withdrawals(rows: Sequence[Any]) -> list[Happened]:
     """When it was applied for, and where it stands; its bank account is for finance alone."""
     names = (
@@ -252,6 +261,7 @@ _TELL: Mapping[str, Callable[[Sequence[Any]], list[Happened]]] = {
     "links": _links,
     "audit": _changes,
     "deliveries": _messages,
+    "commissions": _commissions,
     "withdrawals": _withdrawals,
     **{book: _posted(book) for book in _BOOKS},
 }

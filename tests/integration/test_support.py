@@ -25,6 +25,7 @@ from chalicelib.support.admin import show_timeline
 from chalicelib.support.schemas import Happened
 from infra.local.clients import Store
 from tests.checkins import a_checkin, coming
+from tests.commissions import a_friend_of, a_promoter, a_rate, bought, commission, line, paid
 from tests.coupons import a_coupon, lock
 from tests.factories import NOW, OWNER, PROGRAM, a_call, a_link, a_member, books, reacted
 from tests.groupbuys import (
@@ -339,6 +340,18 @@ def test_coupons_points_check_ins_and_rewards_are_told_in_pages_too(store: Store
         assert sorted(map(str, story(bob, limit=limit))) == sorted(map(str, told))
 
 
+def test_what_a_promoter_earned_is_told() -> None:
+    alice = a_promoter()
+    a_rate(bps=1000)
+    order = bought(a_friend_of(alice), [line(paid_fen=9900)])
+    paid(order)
+
+    (one,) = [one for one in story(alice) if one.what == "commission"]
+
+    assert (one.at, one.subject) == (NOW, commission(order).commission_id)
+    assert (one.details["amount_fen"], one.details["state"]) == (990, "pending")
+
+
 def test_one_page_costs_a_look_at_each_list_and_at_each_order() -> None:
     from tests.harness.counter import counting
 
@@ -351,7 +364,7 @@ def test_one_page_costs_a_look_at_each_list_and_at_each_order() -> None:
 
     # The lists; bindings, coupons, rewards, the campaigns of check-ins; each order's money. The rows and their
     # groups; the member, twice.
-    assert spent.operations == {"Query": 10 + 4 + 3, "BatchGetItem": 2, "GetItem": 2}
+    assert spent.operations == {"Query": 11 + 4 + 3, "BatchGetItem": 2, "GetItem": 2}
     assert spent.writes == {}
 
 
