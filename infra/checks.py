@@ -10,6 +10,12 @@ SECRETS = {
     "link_key": "a random text; link codes are derived from it, so it never changes",
     "mall_secrets": "the secret shared with the mall; two, separated by a space, while one replaces the other",
 }
+OF_PROGRAMS = "wechat/"
+OF_A_PROGRAM = (
+    "the AppSecret of a mini-program, under the secret_name of its program; nobody signs in without it"
+)
+SEALS = "payee_keys"
+SEALING = "JSON {key id: 64 hex digits}; bank accounts, names and id numbers are sealed with the first"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +250,14 @@ _REMAP = (
 
 def secrets(*, path: str, found: dict[str, str]) -> list[Finding]:
     """Whether the secrets are there (their types by name); their values are never read."""
-    return [_secret(f"{path}/{name}", holds, found.get(name)) for name, holds in SECRETS.items()]
+    needed = [_secret(f"{path}/{name}", holds, found.get(name)) for name, holds in SECRETS.items()]
+    programs = sorted(name for name in found if name.startswith(OF_PROGRAMS)) or [f"{OF_PROGRAMS}<program>"]
+    logins = [_secret(f"{path}/{name}", OF_A_PROGRAM, found.get(name)) for name in programs]
+    if SEALS in found:
+        return [*needed, *logins, _secret(f"{path}/{SEALS}", SEALING, found[SEALS])]
+    what = f"The secret {path}/{SEALS} is not there, and nobody has to say their bank account yet"
+    later = f"Before withdrawals ask for one, put it: {SEALING}"
+    return [*needed, *logins, Finding(ok=True, what=what, do=later)]
 
 
 def _secret(name: str, holds: str, kind: str | None) -> Finding:

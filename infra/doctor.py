@@ -2,6 +2,8 @@
 
     python -m infra.doctor dev --region cn-northwest-1 [--base-url https://api.example.com]
 
+The region may come from AWS_REGION or AWS_DEFAULT_REGION instead.
+
 It only reads, with the AWS account and role that the environment gives, and reads no secret's value. The stack
 liebian-<stage> says what to look at; after plain `chalice deploy` it is .chalice/deployed/<stage>.json.
 Exit code 1 when anything is missing. The judging is in `infra.checks`; this file only looks.
@@ -9,6 +11,7 @@ Exit code 1 when anything is missing. The judging is in `infra.checks`; this fil
 
 import argparse
 import json
+import os
 import socket
 import ssl
 import sys
@@ -209,7 +212,8 @@ def main() -> None:
     """Print the findings of one stage."""
     parser = argparse.ArgumentParser(prog="python -m infra.doctor", description="What a deployment lacks.")
     parser.add_argument("stage")
-    parser.add_argument("--region", required=True)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    parser.add_argument("--region", required=not region, default=region)
     parser.add_argument("--base-url", default="", help="the custom domain, when the stage has one")
     given = parser.parse_args()
     base_url = given.base_url or configured(given.stage)

@@ -229,7 +229,7 @@ def row_of(campaign_id: str, given: EditCampaign, *, fingerprint: str, now: int)
         title=given.title,
         product=msgspec.to_builtins(given.product),
         mode=given.mode,
-        reserve=given.reserve,
+        reserve=given.reserve or rules.reserve_for(given),
         sizes=sorted(price.size for price in given.product.skus[0].prices),
         new_members_only=given.new_members_only,
         max_units_per_seat=given.max_units_per_seat,

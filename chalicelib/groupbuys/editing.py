@@ -67,7 +67,8 @@ def edit(campaign_id: str, given: EditCampaign, making: Making) -> Campaign:
 
 
 def _stays(now: EditCampaign, given: EditCampaign, *, begun: bool) -> None:
-    for name in (*_MADE, "starts_at") if begun else _MADE:
+    made = [name for name in _MADE if name != "reserve" or given.reserve is not None]
+    for name in (*made, "starts_at") if begun else made:
         _same(name, getattr(now, name), getattr(given, name))
     was, wanted = now.product.skus, given.product.skus
     _same("product.skus", [sku.sku_id for sku in was], [sku.sku_id for sku in wanted])

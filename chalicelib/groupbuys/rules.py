@@ -97,10 +97,15 @@ def valid_campaign(given: Any) -> None:
     sizes = [sorted(price.size for price in sku.prices) for sku in given.product.skus]
     if any(one != sizes[0] or len(set(one)) != len(one) for one in sizes):
         raise Invalid(field="product.skus", reason="every SKU has one price for each of the same sizes")
-    if given.reserve == "group" and (len(ids) > 1 or given.max_units_per_seat > 1):
+    if given.reserve == "group" and reserve_for(given) != "group":
         raise Invalid(field="reserve", reason="'group' is for one SKU and one unit a seat")
     if given.mode == "ladder":
         _valid_ladder(given)
+
+
+def reserve_for(given: Any) -> str:
+    """What is reserved where nobody says it: whole groups, if their seats are all of one kind and one unit."""
+    return "group" if len(given.product.skus) == 1 and given.max_units_per_seat == 1 else "seat"
 
 
 LADDER_AT_MOST = 45

@@ -44,12 +44,15 @@ class Product(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class EditCampaign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A group-buy campaign; times in epoch seconds, money in fen."""
+    """A group-buy campaign; times in epoch seconds, money in fen.
+
+    Without ``reserve`` it is ``group`` where that is possible, for one SKU and one unit a seat, else ``seat``.
+    """
 
     title: CardText
     product: Product
     mode: Literal["fixed", "ladder"] = "fixed"
-    reserve: Literal["group", "seat"] = "group"
+    reserve: Literal["group", "seat"] | None = None
     new_members_only: bool = False
     max_units_per_seat: Units = 1
     per_member_units: Units = 10

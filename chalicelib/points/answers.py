@@ -2,9 +2,11 @@
 
 import msgspec
 
-from chalicelib.points import exchanges, levels
+from chalicelib.core.errors import NotFound
+from chalicelib.points import badges, exchanges, levels
 from chalicelib.points.models import Exchange
 from chalicelib.points.schemas import AdminExchange, ExchangeAnswer, LevelAnswer, NextLevel, Perks
+from chalicelib.sharing import rules as sharing
 
 
 def level_answer(number: int, level: levels.Level | None) -> LevelAnswer | None:
@@ -46,3 +48,22 @@ def admin_exchange(row: Exchange, *, now: int) -> AdminExchange:
     shown = msgspec.structs.asdict(exchange_answer(row, mine=None))
     left = sum(exchanges.stock_left(row).values())
     return AdminExchange(**shown, left=left, stock_shards=row.stock_shards, now=now)
+
+
+# --- what can be shared -------------------------------------------------------------------------------------
+
+
+def describe_badge(badge_id: str, now: int) -> dict[str, str]:
+    """What a shared badge's card may show."""
+    row = next((one for one in badges.everything(now=now) if one.badge_id == badge_id), None)
+    if row is None:
+        raise NotFound
+    return {"title": row.title, "name": row.title, "count": str(row.threshold)}
+
+
+sharing.target_kind(
+    "badge",
+    variables={"name", "count"},
+    path="/pages/badge/badge?id={id}&link={link}",
+    describe=describe_badge,
+)

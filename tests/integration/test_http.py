@@ -1622,7 +1622,24 @@ def test_an_id_of_nothing_stuck_does_not_exist(world: World) -> None:
     assert_refused(answer, 404, "not_found")
 
 
-@pytest.mark.parametrize("route", ["DELETE /v1/links/{code}", "GET /v1/links/{code}/funnel"])
+MINE_ALONE = [
+    "DELETE /v1/links/{code}",
+    "DELETE /v1/me/coupons/{coupon_id}/gifts",
+    "GET /v1/attributions/{order_id}",
+    "GET /v1/commissions/{commission_id}/explanation",
+    "GET /v1/links/{code}/funnel",
+    "GET /v1/me/coupons/{coupon_id}/code",
+    "GET /v1/me/invitees/{member_id}",
+    "GET /v1/me/withdrawals/{withdrawal_id}",
+    "GET /v1/orders/{order_id}",
+    "POST /v1/me/coupons/{coupon_id}/gifts",
+    "POST /v1/orders/{order_id}/cancel",
+    "POST /v1/orders/{order_id}/payments",
+    "POST /v1/orders/{order_id}/payments/check",
+]
+
+
+@pytest.mark.parametrize("route", MINE_ALONE)
 def test_somebody_elses_id_answers_as_if_it_did_not_exist(route: str, world: World) -> None:
     before = world.books()
     carol = members.token_for(
@@ -1631,7 +1648,8 @@ def test_somebody_elses_id_answers_as_if_it_did_not_exist(route: str, world: Wor
     shown = {"authorization": f"Bearer {carol}"}
 
     theirs = world.call(route, "stranger", **shown)
-    nobodys = world.call(route, "stranger", path=route.split()[1].format(code=NOWHERE), **shown)
+    nowhere = re.sub(r"\{\w+\}", NOWHERE, route.split()[1])
+    nobodys = world.call(route, "stranger", path=nowhere, **shown)
 
     assert assert_refused(theirs, 404, "not_found") == assert_refused(nobodys, 404, "not_found")
     assert theirs.json["error"]["message"] == nobodys.json["error"]["message"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core import config, cursors, deliveries, due, table
+from chalicelib.core import clock, config, cursors, deliveries, due, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.cursors import CursorInvalid
 from chalicelib.core.doors import Operator
@@ -17,6 +17,7 @@ from chalicelib.operators import admin, stuck
 from chalicelib.operators import service as operators
 from chalicelib.operators.models import Audit, OperatorKey
 from chalicelib.operators.schemas import AuditQuery
+from infra import operators as command
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_call, a_member, books, only
 from tests.harness.rows import rows
@@ -43,6 +44,22 @@ def test_the_same_secret_added_again_stays_whose_it_was(store: Store) -> None:
 
     assert operators.add(name="Oscar", role="owner", secret=SECRET, now=NOW + 1) == first
     assert books(store.client) == {"operator_key": 1}
+
+
+def test_a_key_is_made_at_the_command_line_shown_once_and_switched_off(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["add", "--name", "Olga", "--role", "finance"]) == 0
+    secret = capsys.readouterr().out.splitlines()[-1]
+    found = operators.authenticate(secret, clock.now())
+
+    assert (found.name, found.role) == ("Olga", "finance")
+    assert secret not in json.dumps(rows(store.client, "truth"))
+    assert command.main(["off", secret]) == 0
+    with pytest.raises(Unauthorized):
+        operators.authenticate(secret, clock.now())
+    assert command.main(["off", "another"]) == 1
+    assert "Not done" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("secret", ["", "another", SECRET.upper()])

@@ -17,7 +17,19 @@ from chalicelib.core.ledger import HoldOver, OverReversed, Posted
 from chalicelib.coupons import service as coupons
 from chalicelib.coupons.templates import CouponSoldOut
 from chalicelib.members.schemas import MemberRef
-from chalicelib.points import admin, badges, checkout, exchanges, goods, levels, mall, routes, rules, service
+from chalicelib.points import (
+    admin,
+    answers,
+    badges,
+    checkout,
+    exchanges,
+    goods,
+    levels,
+    mall,
+    routes,
+    rules,
+    service,
+)
 from chalicelib.points.checkout import CheckoutDiffers, PointsOverShare
 from chalicelib.points.exchanges import (
     ExchangeLimit,
@@ -531,6 +543,14 @@ def counted(member_id: str, rev: int, *, cause: str = "registered") -> None:
     table.apply(table.create(row))
     for _ in range(2):
         facts.dispatch(Fact(name="binding.made", pk=key[0], sk=key[1], rev=1, owed=False), now=NOW)
+
+
+def test_a_badge_can_be_shared_and_its_card_says_what_it_is() -> None:
+    admin.add_badge(as_operator(), AddBadge(badge_id="host", title="Host", fact="binding.made", threshold=2))
+
+    assert answers.describe_badge("host", NOW) == {"title": "Host", "name": "Host", "count": "2"}
+    with pytest.raises(NotFound):
+        answers.describe_badge("guest", NOW)
 
 
 def test_so_many_facts_are_a_badge_once(alice: str) -> None:

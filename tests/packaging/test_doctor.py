@@ -176,15 +176,31 @@ def test_stream_handlers_must_be_connected_enabled_and_safe_against_bad_records(
 
 
 def test_secrets_must_be_there_and_encrypted() -> None:
-    well, plain, missing = checks.secrets(
-        path="/liebian/dev", found={"session_keys": "SecureString", "link_key": "String"}
-    )
+    found = {"session_keys": "SecureString", "link_key": "String"}
+    well, plain, missing, no_login, later = checks.secrets(path="/liebian/dev", found=found)
 
     assert well.ok
     assert not plain.ok
     assert "plain String" in plain.what
     assert not missing.ok
     assert "put-parameter --type SecureString --name /liebian/dev/mall_secrets" in missing.do
+    assert not no_login.ok
+    assert "--name /liebian/dev/wechat/<program>" in no_login.do
+    assert later.ok
+    assert "payee_keys" in later.what
+
+
+def test_every_secret_of_a_program_is_looked_at() -> None:
+    found = {
+        **dict.fromkeys(checks.SECRETS, "SecureString"),
+        "wechat/a": "SecureString",
+        "wechat/b": "String",
+    }
+
+    *_, good, bad, sealing = checks.secrets(path="/p", found={**found, "payee_keys": "SecureString"})
+
+    assert (good.ok, bad.ok, sealing.ok) == (True, False, True)
+    assert "/p/wechat/b is a plain String" in bad.what
 
 
 def test_the_report_counts_what_needs_attention() -> None:

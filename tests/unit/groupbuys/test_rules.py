@@ -232,9 +232,11 @@ def test_a_size_has_one_price() -> None:
 
 
 def test_a_whole_group_is_reserved_only_where_all_seats_are_alike() -> None:
-    assert refused_field(a_campaign(a_sku("red"), a_sku("blue"))) == "reserve"
-    assert refused_field(a_campaign(max_units_per_seat=2)) == "reserve"
+    assert refused_field(a_campaign(a_sku("red"), a_sku("blue"), reserve="group")) == "reserve"
+    assert refused_field(a_campaign(max_units_per_seat=2, reserve="group")) == "reserve"
     rules.valid_campaign(a_campaign(a_sku("red"), a_sku("blue"), reserve="seat", max_units_per_seat=2))
+    said_by_nobody = [a_campaign(), a_campaign(a_sku("red"), a_sku("blue")), a_campaign(max_units_per_seat=2)]
+    assert [rules.reserve_for(given) for given in said_by_nobody] == ["group", "seat", "seat"]
 
 
 @pytest.mark.parametrize(
