@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.commissions import sealing
-from chalicelib.commissions.withdrawal_models import Payee
+from chalicelib.commissions.withdrawal_models import Month, Payee, Withdrawal
 from chalicelib.commissions.withdrawal_schemas import TellPayee
 from chalicelib.core import table
 from chalicelib.core.errors import Conflict, Invalid
@@ -45,7 +45,7 @@ def is_id_card(number: str) -> bool:
 
 
 def tell(given: TellPayee, *, member_id: str, nonce: bytes, now: int) -> Payee:
-    """Keep who a member is; told anew, what was told before is gone.
+    """Keep who a member is from now on; told the same again, nothing changes.
 
     Raises:
         Invalid: no id card has this number, or there is no key to seal it with.
@@ -55,10 +55,13 @@ def tell(given: TellPayee, *, member_id: str, nonce: bytes, now: int) -> Payee:
         raise Invalid(field="id_number", reason="no id card has this number")
     if not sealing.ready(now=now):
         raise Invalid(field="id_number", reason="this shop keeps no id numbers")
+    before = find(member_id)
+    if before is not None and _is(before, given.real_name, number, given.id_kind, now=now):
+        return before
     text = msgspec.json.encode({"real_name": given.real_name, "id_number": number}).decode()
     row = Payee(
         *Payee.key(member_id),
-        sealed=sealing.seal(text, about=f"payee#{member_id}", nonce=nonce, now=now),
+        sealed=sealing.seal(text, about=_about(member_id), nonce=nonce, now=now),
         id_kind=given.id_kind,
         name_shown=sealing.masked_name(given.real_name),
         number_shown=sealing.masked(number),
@@ -79,11 +82,27 @@ def find(member_id: str) -> Payee | None:
     return table.get(Payee, Payee.key(member_id))
 
 
-def opened(row: Payee | None, *, member_id: str, now: int) -> Identity | None:
-    """Who a member is, open: for gateways, and for finance with an audit row."""
-    if row is None:
+def of(row: Withdrawal | Month, *, now: int) -> Identity | None:
+    """Who was paid, as they were known when they applied, open: for gateways, and for finance with an audit row."""
+    if row.payee is None:
         return None
-    told: dict[str, Any] = msgspec.json.decode(
-        sealing.opened(row.sealed, about=f"payee#{member_id}", now=now)
-    )
-    return Identity(id_kind=row.id_kind, **told)
+    return _opened(row.payee, row.id_kind or "", member_id=row.member_id, now=now)
+
+
+def _opened(sealed: str, id_kind: str, *, member_id: str, now: int) -> Identity:
+    told: dict[str, Any] = msgspec.json.decode(sealing.opened(sealed, about=_about(member_id), now=now))
+    return Identity(id_kind=id_kind, **told)
+
+
+def _about(member_id: str) -> str:
+    return f"payee#{member_id}"
+
+
+def _is(row: Payee, real_name: str, id_number: str, id_kind: str, *, now: int) -> bool:
+    """Whether this is kept already; what no key opens any more is told anew."""
+    member_id = row.pk.removeprefix("PAYOUTS#")
+    try:
+        known = _opened(row.sealed, row.id_kind, member_id=member_id, now=now)
+    except KeyError:
+        return False
+    return known == Identity(real_name=real_name, id_number=id_number, id_kind=id_kind)

@@ -77,7 +77,7 @@ class Mall:
     """The mall pays, and tells how it ended."""
 
     def transfer(self, row: Withdrawal, *, now: int) -> Standing:
-        """Ask the mall, again after a day without its answer, always in the same words under the same id.
+        """Ask the mall, again after a day without its answer, under the same id for the same sum to the same payee.
 
         The message has personal data in it, so it is sent from here and never kept as a delivery.
         """
@@ -105,7 +105,7 @@ def _told(row: Withdrawal, *, now: int) -> dict[str, Any]:
         "tax_rule",
     )
     account = withdrawals.account_of(row, now=now)
-    payee = payees.opened(payees.find(row.member_id), member_id=row.member_id, now=now)
+    payee = payees.of(row, now=now)
     return {
         **{name: getattr(row, name) for name in names},
         "external_ids": members.external_ids(row.member_id),

@@ -139,7 +139,7 @@ def show_payee(call: Call, withdrawal_id: str) -> FullPayee:
     """Whom to pay, unmasked; each look is in the audit trail."""
     row = withdrawals.show(withdrawal_id)
     withdrawals.looked_at(row, by=call.operator, now=call.now)
-    payee = payees.opened(payees.find(row.member_id), member_id=row.member_id, now=call.now)
+    payee = payees.of(row, now=call.now)
     return FullPayee(
         withdrawal_id=row.withdrawal_id,
         member_id=row.member_id,
@@ -157,7 +157,7 @@ def show_payee(call: Call, withdrawal_id: str) -> FullPayee:
 
 @api.get("/v1/admin/withdrawals/statements", door=_READERS, refuses=[cursors.CursorInvalid], csv=True)
 def list_statements(call: Call, query: StatementQuery) -> Items[MonthStatement]:
-    """What was paid out in a month, member by member."""
+    """What was paid out in a month, member by member, each payee that they were by itself."""
     month = query.month or withdrawals.today(call.now)["month"]
     where = _sheet(month)
     after = cursors.unseal(query.after, where=where, now=call.now)

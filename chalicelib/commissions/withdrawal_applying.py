@@ -246,6 +246,7 @@ def _made(asked: Withdraw, who: Applying, terms: Version, here: Ground) -> Withd
         score=who.now,
         board=withdrawals.board_of(state, withdrawal_id),
         **_sealed(asked.account, withdrawal_id, who),
+        **({"payee": here.payee.sealed, "id_kind": here.payee.id_kind} if here.payee else {}),
         **withdrawals.today(who.now),
         **table.listed(f"{who.member_id}#withdrawals", at=who.now, as_=withdrawal_id),
         **(due.slot(job=JOB, pk=pk, at=who.now) if approved else {}),

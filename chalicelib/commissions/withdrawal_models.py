@@ -6,6 +6,7 @@ Withdrawal  WITHDRAWAL#<wdr_>     META                apply, operators, pay_out,
                                                       the mall
 Purse       PAYOUTS#<mbr_>        META                whatever begins or ends one   apply, whatever ends one
 Month       PAYOUTS#<mbr_>        MONTH#<YYYY-MM>     paid                          statements
+                                  [#<payee>]
 Payee       PAYOUTS#<mbr_>        PAYEE               the member                    apply, gateways, finance
 
 due    Withdrawal: pay_out#k from approved on, but for transfers by hand; gone at the end, or react#k for what its
@@ -19,6 +20,8 @@ applied | approved → rejected
 A withdrawal's id is the number of its transfer, whatever becomes of it: derived from the member and their key, or
 from which one it is. The money is in a hold of the member's account under ``withdrawal#<wdr_>``.
 """
+
+from hashlib import sha256
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 
@@ -52,7 +55,8 @@ class Terms(Row, discriminator="withdrawal_terms"):
 class Withdrawal(Row, discriminator="withdrawal"):
     """Money that a member takes out; ``month`` is the one it is taxed in, ``account`` is sealed, ``shown`` masked.
 
-    ``told`` is what was told of it once it had ended otherwise.
+    ``payee`` is who the member was to the tax office when they applied, sealed. ``told`` is what was told of it
+    once it had ended otherwise.
     """
 
     FACTS = {
@@ -77,6 +81,8 @@ class Withdrawal(Row, discriminator="withdrawal"):
     method = UnicodeAttribute()
     gateway = UnicodeAttribute()
     account = UnicodeAttribute(null=True)
+    payee = UnicodeAttribute(null=True)
+    id_kind = UnicodeAttribute(null=True)
     shown = UnicodeAttribute(null=True)
     terms = IntAttribute()
     tax_rule = UnicodeAttribute()
@@ -118,10 +124,12 @@ class Purse(Row, discriminator="withdrawal_purse"):
 
 
 class Month(Row, discriminator="withdrawal_month"):
-    """What a member was paid in a month, added up as it is paid."""
+    """What a member was paid in a month as one payee, added up as it is paid; ``payee`` is sealed."""
 
     member_id = UnicodeAttribute()
     month = UnicodeAttribute()
+    payee = UnicodeAttribute(null=True)
+    id_kind = UnicodeAttribute(null=True)
     n = IntAttribute()
     amount_fen = IntAttribute()
     fee_fen = IntAttribute()
@@ -129,9 +137,10 @@ class Month(Row, discriminator="withdrawal_month"):
     net_fen = IntAttribute()
 
     @staticmethod
-    def key(member_id: str, month: str) -> Key:
-        """One row for a member and a month, beside their purse."""
-        return f"PAYOUTS#{member_id}", f"MONTH#{month}"
+    def key(member_id: str, month: str, payee: str | None = None) -> Key:
+        """One row for a member, a month and who they were, beside their purse."""
+        who = f"#{sha256(payee.encode()).hexdigest()[:16]}" if payee else ""
+        return f"PAYOUTS#{member_id}", f"MONTH#{month}{who}"
 
 
 class Payee(Row, discriminator="payee"):

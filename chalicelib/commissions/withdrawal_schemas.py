@@ -184,7 +184,7 @@ class PayeeAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonthStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """What was paid out to one member in one month."""
+    """What was paid out to one member, as one payee, in one month."""
 
     month: str
     member_id: str

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chalicelib.commissions import payees, withdrawals
-from chalicelib.commissions.withdrawal_models import Month, Payee
+from chalicelib.commissions.withdrawal_models import Month
 from chalicelib.commissions.withdrawal_schemas import MonthStatement, PayeeMonth
 from chalicelib.core import table
 from chalicelib.core.doors import Operator
@@ -15,7 +15,7 @@ _COUNTS = ("amount_fen", "fee_fen", "tax_fen", "net_fen")
 
 
 def of_member(member_id: str, *, limit: int, after: table.Raw | None) -> Page:
-    """A member's months, the newest first."""
+    """A member's months, the newest first; one in which they said to be somebody else is two."""
     pk, sk = Month.key(member_id, "")
     return table.query(Month, pk, Month.sk.startswith(sk), limit=limit, newest_first=True, after=after)
 
@@ -50,12 +50,11 @@ def exported(page: Page, *, month: str, by: Operator, now: int) -> list[PayeeMon
         now=now,
     )
     table.apply(audit)
-    there = table.get_many([(Payee, Payee.key(row.member_id)) for row in rows]) if rows else []
-    return [_payee_month(row, payee, now=now) for row, payee in zip(rows, there, strict=True)]
+    return [_payee_month(row, now=now) for row in rows]
 
 
-def _payee_month(row: Month, payee: Payee | None, *, now: int) -> PayeeMonth:
-    known = payees.opened(payee, member_id=row.member_id, now=now)
+def _payee_month(row: Month, *, now: int) -> PayeeMonth:
+    known = payees.of(row, now=now)
     return PayeeMonth(
         **_told(row),
         real_name=known.real_name if known else None,

@@ -278,10 +278,11 @@ def paid_in_month(row: Withdrawal, *, tax_fen: int, sign: int, now: int) -> Writ
     }
     return table.upsert(
         Month,
-        Month.key(row.member_id, row.month),
+        Month.key(row.member_id, row.month, row.payee),
         *(getattr(Month, name).add(sign * fen) for name, fen in counts.items()),
         Month.member_id.set(row.member_id),
         Month.month.set(row.month),
+        *(() if row.payee is None else (Month.payee.set(row.payee), Month.id_kind.set(row.id_kind))),
         Month.board.set(board),
         Month.score.set(Month.score | now),
     )

@@ -616,6 +616,30 @@ def test_a_months_statement_is_for_the_member_and_for_finance() -> None:
     assert withdrawal_admin.list_statements(by_operator(), StatementQuery(month="2025-12")).items == []
 
 
+def test_who_was_paid_is_who_is_named_whoever_they_are_by_now(bank: Bank) -> None:
+    terms(tax=MONTHLY)
+    earn(900_00)
+    known()
+    first = sent(withdraw(200_00))
+    for _ in range(2):  # told the same again, it is the same
+        known()
+    shown = [withdrawal_admin.show_payee(by_operator(), first.withdrawal_id).real_name]
+    li = TellPayee(real_name="李四", id_number="E12345678", id_kind="passport")
+    payees.tell(li, member_id=ALICE, nonce=b"m" * 12, now=NOW)
+    run(now=NOW + 2 * DAY)  # asked for again
+    tell(first, "paid")
+    tell(sent(withdraw(300_00), now=NOW + 3 * DAY), "paid")
+
+    shown.append(withdrawal_admin.show_payee(by_operator(), first.withdrawal_id).real_name)
+    told = withdrawal_admin.export_statement(by_operator(), ExportStatement(month="2026-01"))
+    lines = [line for line in str(told.content).splitlines() if ALICE in line]  # type: ignore[union-attr]
+
+    assert shown == ["王小明", "王小明"] and bank.bodies[0] == bank.bodies[1]
+    assert len(lines) == 2
+    for name, number, fen in (("王小明", ID_CARD, 200_00), ("李四", "E12345678", 300_00)):
+        assert any(name in line and number in line and str(fen) in line for line in lines)
+
+
 # --- the mall works tax out ---------------------------------------------------------------------------------
 
 
