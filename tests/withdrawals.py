@@ -162,15 +162,13 @@ def broken(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-_FOLLOWED = {"#reversed": "released", "#paid_after_all": "spent"}
-
-
 def _wrong_withdrawal(row: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
     pk, entry = f"ACCOUNT#{row['member_id']}#money", f"ENTRY#withdrawal#{row['withdrawal_id']}"
     own = {one["sk"]: one for one in rows if one["pk"] == pk and one["sk"].startswith(entry)}
     held = own[entry]["state"] if entry in own else None
-    # What a person decided afterwards, by an entry of its own.
-    money = next((as_if for name, as_if in _FOLLOWED.items() if f"{entry}{name}" in own), held)
+    # What a person decided afterwards is in entries of its own.
+    taken = -sum(one["amount"] for one in own.values())
+    money = held if held == "frozen" else {row["amount_fen"]: "spent", 0: "released"}.get(taken)
     state = row["state"]
     wanted = "frozen" if state in OPEN else "spent" if state == "paid" else "released"
     parts = row["fee_fen"] + row["tax_fen"] + row["net_fen"]

@@ -7,6 +7,7 @@ next; the tenth in vain waits for a person, who settles it by what the gateway's
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from chalicelib.commissions import payouts, tax, withdrawal_terms, withdrawals
 from chalicelib.commissions.payouts import Standing
@@ -188,7 +189,9 @@ def _differs(row: Withdrawal, told: TransferOutcome, *, now: int) -> None:
     facts.catch_up(row, now=now)
     why = f"{told.type} {told.reference or told.reason or ''}".strip()
     actions = (Withdrawal.told.set(why), *due.handed_over(DIFFERS_JOB, at=now, why=why))
-    first = (Withdrawal.state == row.state) & Withdrawal.told.does_not_exist()
+    # What a person has decided about, or looks at already, is no news when it is told again.
+    news = Withdrawal.told.does_not_exist() | (Withdrawal.told != why)
+    first = (Withdrawal.state == row.state) & news
     _unless_ended(table.update(Withdrawal, (row.pk, row.sk), *actions, when=first, refuse=lambda _: Stale()))
 
 
@@ -213,24 +216,28 @@ def _stands_as_it_is(row: Withdrawal, hand: ByHand) -> None:
 
 
 def _followed(row: Withdrawal, hand: ByHand) -> None:
-    """It is as it was told: what was paid comes back, or what came back is taken again, as far as it is there."""
-    owner, cause, now = row.member_id, withdrawals.cause_of(row), hand.now
+    """It is as it was told: what was paid comes back, or what came back is taken again, as far as it is there.
+
+    The mall may tell otherwise again, and a person follow: each payment has a cause of its own.
+    """
+    purse = table.get(Purse, Purse.key(row.member_id))
+    assert purse is not None
     to, sign = ("failed", -1) if row.state == "paid" else ("paid", 1)
+    last = row.paid_as or withdrawals.cause_of(row)
+    paid_as = last if to == "failed" else f"{last}#paid_after_all"
+    then = (Withdrawal.paid_as.set(paid_as), *due.emptied(), hand.mark)
+    change = withdrawals.moved(row, to=to, then=then).also(hand.still)
+    left = withdrawals.purse_ended(row, purse, counts=sign)
+    month = withdrawals.paid_in_month(row, tax_fen=row.tax_fen, sign=sign, now=hand.now)
+    _decided(row, [change, left, *_moved_back(row, to, paid_as, now=hand.now), month, hand.audit])
+
+
+def _moved_back(row: Withdrawal, to: str, cause: str, *, now: int) -> list[Write]:
+    """The payment of this cause reversed, or made."""
+    given: dict[str, Any] = {"owner": row.member_id, "book": MONEY, "cause": cause, "now": now}
     if to == "failed":
-        reason = "withdrawal_failed"
-        money = ledger.reversal(owner=owner, book=MONEY, cause=cause, reason=reason, now=now)
-    else:
-        money = ledger.posted(
-            owner=owner,
-            book=MONEY,
-            amount=-row.amount_fen,
-            cause=f"{cause}#paid_after_all",
-            reason="withdrawal",
-            now=now,
-        )
-    change = withdrawals.moved(row, to=to, then=(*due.emptied(), hand.mark)).also(hand.still)
-    month = withdrawals.paid_in_month(row, tax_fen=row.tax_fen, sign=sign, now=now)
-    _decided(row, [change, *money, month, hand.audit])
+        return ledger.reversal(reason="withdrawal_failed", **given)
+    return ledger.posted(amount=-row.amount_fen, reason="withdrawal", **given)
 
 
 def _decided(row: Withdrawal, writes: Sequence[Write]) -> None:

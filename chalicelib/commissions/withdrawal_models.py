@@ -56,7 +56,7 @@ class Withdrawal(Row, discriminator="withdrawal"):
     """Money that a member takes out; ``month`` is the one it is taxed in, ``account`` is sealed, ``shown`` masked.
 
     ``payee`` is who the member was to the tax office when they applied, sealed. ``told`` is what was told of it
-    once it had ended otherwise.
+    once it had ended otherwise, ``paid_as`` the cause of its last payment, where a person had it paid after all.
     """
 
     FACTS = {
@@ -95,6 +95,7 @@ class Withdrawal(Row, discriminator="withdrawal"):
     reference = UnicodeAttribute(null=True)
     reason = UnicodeAttribute(null=True)
     told = UnicodeAttribute(null=True)
+    paid_as = UnicodeAttribute(null=True)
 
     @staticmethod
     def key(withdrawal_id: str) -> Key:

@@ -228,7 +228,7 @@ def ending_writes(row: Withdrawal, purse: Purse, hold: ledger.Hold, ending: Endi
         *_owing(f"withdrawal.{ending.to}", row, now=ending.now),
     ]
     change = moved(row, to=ending.to, then=then)
-    left = _purse_without(row, purse, paid=ending.to == "paid")
+    left = purse_ended(row, purse, counts=0 if ending.to == "paid" else -1)
     if ending.to == "paid":
         paid = paid_in_month(row, tax_fen=tax_fen, sign=1, now=ending.now)
         return [change, left, *ledger.hold_spent(hold), paid]
@@ -252,12 +252,12 @@ def _owing(fact: str, row: Withdrawal, *, now: int) -> list[Action]:
     return facts.owing(fact, pk=row.pk, now=now) if facts.wanted(fact) else due.emptied()
 
 
-def _purse_without(row: Withdrawal, purse: Purse, *, paid: bool) -> Write:
-    tally = tally_of(purse)
-    if not paid:
-        tally = tally.less_day(day=row.day, fen=row.amount_fen)
-        if row.tax_rule == "monthly":
-            tally = tally.less_taxed(month=row.month, base_fen=row.amount_fen, tax_fen=row.tax_fen)
+def purse_ended(row: Withdrawal, purse: Purse, *, counts: int) -> Write:
+    """The purse once it is not open; ``counts``: by -1 its day and month lose it, by 1 they have it again."""
+    tally = tally_of(purse).less_day(day=row.day, fen=-counts * row.amount_fen)
+    if row.tax_rule == "monthly":
+        base_fen, tax_fen = -counts * row.amount_fen, -counts * row.tax_fen
+        tally = tally.less_taxed(month=row.month, base_fen=base_fen, tax_fen=tax_fen)
     open_ids = [wid for wid in purse.open_ids if wid != row.withdrawal_id]
     return purse_write(
         purse, row.member_id, n=purse.n, open_ids=open_ids, recent=list(purse.recent), tally=tally

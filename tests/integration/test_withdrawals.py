@@ -525,10 +525,10 @@ def test_what_is_told_otherwise_afterwards_moves_nothing_until_a_person_says_so(
         stuck.settle(stuck_id=found.id, how=how, reason="looked up", by=OWNER, now=NOW)
     assert stuck.listed(limit=10)[0] == []
     assert before.state == ended
-    with pytest.raises(withdrawals.WithdrawalOver):
-        tell(row, told if how == "stands" else ended)
-    assert stuck.listed(limit=10)[0] == []  # it was decided
     if how == "stands":
+        with pytest.raises(withdrawals.WithdrawalOver):
+            tell(row, told, reference="B-9")
+        assert stuck.listed(limit=10)[0] == []  # it was decided
         assert (again(row).state, balance()) == (ended, has)
     else:
         paid = told == "paid"
@@ -536,6 +536,47 @@ def test_what_is_told_otherwise_afterwards_moves_nothing_until_a_person_says_so(
         assert (again(row).state, drift.balance, drift.none) == (told, 100_00 if paid else 300_00, True)
         books_of = withdrawal_admin.list_statements(by_operator(), StatementQuery())
         assert [(one.withdrawals, one.amount_fen) for one in books_of.items] == [(paid * 1, paid * 200_00)]
+
+
+def test_a_mall_that_changes_its_mind_again_and_again_is_followed_each_time() -> None:
+    terms()
+    earn(300_00)
+    row = sent(withdraw(200_00))
+    tell(row, "paid")
+
+    for told, left in (("failed", 300_00), ("paid", 100_00)) * 2:
+        with pytest.raises(withdrawals.WithdrawalOver):
+            tell(row, told)
+        follow(told)
+        drift = ledger.drift(owner=ALICE, book="money")
+        assert (again(row).state, drift.balance, drift.none) == (told, left, True)
+    assert tell(row, "paid").state == "paid"
+
+
+def follow(told: str) -> None:
+    """A person follows what was told otherwise, of the only one of which something was."""
+    (found,) = stuck.listed(limit=10)[0]
+    assert found.story.details["told"] == f"withdrawal.{told}"
+    stuck.settle(stuck_id=found.id, how="followed", reason="looked up", by=OWNER, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("ended", "told", "next_tax_fen"), [("failed", "paid", 520_00), ("paid", "failed", 440_00)]
+)
+def test_what_is_followed_counts_in_its_months_tax_or_no_more(
+    ended: str, told: str, next_tax_fen: int
+) -> None:
+    terms(tax=MONTHLY)
+    earn(9_000_00)
+    known()
+    row = sent(withdraw(3_000_00))
+    tell(row, ended)
+    with pytest.raises(withdrawals.WithdrawalOver):
+        tell(row, told)
+
+    follow(told)
+
+    assert withdraw(3_000_00).tax_fen == next_tax_fen
 
 
 # --- what is taken back meanwhile ---------------------------------------------------------------------------
