@@ -1,8 +1,9 @@
 """The rules of proving the books, in passes that a job makes by night.
 
-**Daily, what moved.** Whatever moves an account posts an entry, and whoever moves a group takes a seat; both are in
+**Daily, what moved.** Whatever moves a balance posts an entry, and whoever moves a group takes a seat; both are in
 the owner index with their time. The pass reads that index from end to end, keys only, and proves the partitions of
 what was listed since the day before: a million entries are 150 MB of index, 19,000 read units, and no posting pays.
+What was frozen and is spent posts none: such an account is proved with its next entry, or by the month's pass.
 **Monthly, in full.** The pass reads every row of the table once, consistently: it proves every partition it meets,
 and adds up what each row uses of a counter that counts rows all over the table. When it began it noted the
 counters' revisions; at its end it compares those that are unchanged, for of the others it cannot know. They are

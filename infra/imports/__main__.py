@@ -70,20 +70,30 @@ def look(name: str, path: Path, asked: Asked) -> list[Found]:
 
 
 def write(name: str, path: Path, found: Sequence[Found], asked: Asked) -> int:
-    """Write the lines that are not there yet, and note it in the trail; how many could not be written."""
+    """Write the lines that are not there yet; how many could not be written.
+
+    The trail has it before the first line is written, so whatever breaks it off, and then how it ended.
+    """
     fresh = [one for one in found if one.write is not None]
+    if not fresh:
+        print("0 lines were written, 0 refused.")
+        return 0
+    told = {"file": path.name, "sha256": sheets.digest(path), "lines": len(found)}
+    _note(f"importing.{name}", name, {**told, "to_write": len(fresh)}, asked)
     with ThreadPoolExecutor(AT_ONCE) as hands:
         refused = [one for one in hands.map(_written, fresh) if one is not None]
     _show(refused)
     done = len(fresh) - len(refused)
-    if done:
-        told = {"file": path.name, "lines": len(found), "written": done, "refused": len(refused)}
-        audit = operators.recorded(
-            by=asked.by, action=f"imported.{name}", subject=name, before=None, after=told, now=asked.now
-        )
-        table.apply(audit)
+    _note(f"imported.{name}", name, {**told, "written": done, "refused": len(refused)}, asked)
     print(f"{done} lines were written, {len(refused)} refused.")
     return len(refused)
+
+
+def _note(action: str, name: str, told: dict[str, Any], asked: Asked) -> None:
+    audit = operators.recorded(
+        by=asked.by, action=action, subject=name, before=None, after=told, now=asked.now
+    )
+    table.apply(audit)
 
 
 def _written(one: Found) -> Found | None:

@@ -12,6 +12,7 @@ given for it, and nobody is told. Points last as if earned now; a level that is 
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Annotated, Any, Generic
@@ -222,7 +223,8 @@ def _opened(member_ids: Sequence[str]) -> dict[tuple[str, str], int]:
 def _open(member_id: str, left: dict[str, int], asked: Asked) -> Callable[[], object]:
     def write() -> None:
         for book, amount in left.items():
-            table.transact(points.opening(member_id, book=book, amount=amount, now=asked.now))
+            with suppress(ledger.Posted):  # another run was first; the other books are still to be opened
+                table.transact(points.opening(member_id, book=book, amount=amount, now=asked.now))
 
     return write
 

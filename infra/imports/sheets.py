@@ -1,6 +1,7 @@
 """CSV files as lines of plain values, and what is wrong with them, by line."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ def read(path: Path, kind: type[L]) -> list[Line[L]]:
     """The lines of a file; its header names the columns, empty cells are as if the column were not there.
 
     Raises:
-        Unreadable: there is no such file, or its header has a column too many or too few.
+        Unreadable: there is no such file, it is no text, or its header has a column too many or too few.
     """
     rows = csv.reader(io.StringIO(_text(path), newline=""))
     header = [name.strip() for name in next(rows, [])]
@@ -39,6 +40,11 @@ def read(path: Path, kind: type[L]) -> list[Line[L]]:
     if set(header) - known or needed - set(header) or len(set(header)) < len(header):
         raise Unreadable(f"the header must name {_told(needed)}, and may name {_told(known - needed)}")
     return [_line(rows.line_num, header, cells, kind) for cells in rows if any(map(str.strip, cells))]
+
+
+def digest(path: Path) -> str:
+    """What tells a file from every other, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _told(names: set[str]) -> str:
@@ -54,7 +60,12 @@ def _text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return content.decode("gb18030", errors="replace")
+        pass
+    try:
+        return content.decode("gb18030")
+    except UnicodeDecodeError as broken:
+        line = content.count(b"\n", 0, broken.start) + 1
+        raise Unreadable(f"{path} is neither UTF-8 nor GB 18030: see line {line}") from broken
 
 
 def _line(number: int, header: Sequence[str], cells: Sequence[str], kind: type[L]) -> Line[L]:

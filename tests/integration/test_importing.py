@@ -1,5 +1,7 @@
 """Data from another system: looked at by line, written once, and the same again changes nothing."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,15 +9,17 @@ from typing import Any
 import pytest
 
 from chalicelib.commissions import promoters
-from chalicelib.core import facts, ledger
+from chalicelib.core import facts, ledger, table
 from chalicelib.core.clock import DAY
 from chalicelib.coupons import service as coupons
 from chalicelib.members import rules
 from chalicelib.members import service as members
+from chalicelib.points import service as points
 from chalicelib.sharing import attribution, policies
 from chalicelib.sharing.schemas import EditPolicy
 from infra.imports import kinds
 from infra.imports.__main__ import main
+from infra.imports.sheets import Line
 from infra.local.clients import Store
 from tests.coupons import a_template
 from tests.factories import NOW, OWNER, PROGRAM, a_program, books, dying_at
@@ -130,6 +134,30 @@ def test_a_spreadsheets_chinese_is_read(bring: Import) -> None:
     assert members.show(who("u-1")).nickname == "小明"
 
 
+def test_a_file_that_is_no_text_is_not_read(bring: Import, store: Store) -> None:
+    before = whole(store)
+
+    code, _, said = bring(
+        "members", PEOPLE.encode("gb18030").replace("小".encode("gb18030"), b"\x81"), "--apply"
+    )
+
+    assert (code, whole(store)) == (1, before)
+    assert "neither UTF-8 nor GB 18030: see line 2" in said
+
+
+def test_a_book_that_another_opened_meanwhile_keeps_no_other_from_being_opened(bring: Import) -> None:
+    bring("members", PEOPLE, "--apply")
+    asked = kinds.Asked(by=OWNER, now=NOW)
+    lines = [Line(number=2, values=kinds.PointsLine(member="u-1", points=500, growth=7))]
+    (found,) = kinds.look_at_points(lines, asked)
+    table.transact(points.opening(who("u-1"), book="points", amount=500, now=NOW))
+
+    assert found.write is not None
+    found.write()
+
+    assert [ledger.balance(owner=who("u-1"), book=book) for book in ("points", "growth")] == [500, 7]
+
+
 def test_opening_balances_are_entries_and_another_amount_is_wrong(bring: Import, store: Store) -> None:
     bring("members", PEOPLE, "--apply")
     text = "member,points,growth\nu-1,500,\nu-2,20,30\n"
@@ -221,9 +249,17 @@ def test_what_broke_off_is_done_by_saying_it_again(
     bring("members", PEOPLE, "--apply")
     text = "member,points,growth\nu-1,500,7\nu-2,20,30\n"
 
-    for call in (3, 4, 4):
+    for call in (4, 5, 5):
         with dying_at(call), pytest.raises(KeyboardInterrupt):
             bring("points", text, "--apply")
+    noted = books(store.client).of("audit", action="importing.points")
+    told = [json.loads(row["after"]) for row in noted]
+    assert sorted((one["file"], one["lines"], one["to_write"]) for one in told) == [
+        ("points.csv", 2, 1),
+        ("points.csv", 2, 2),
+        ("points.csv", 2, 2),
+    ]
+    assert {one["sha256"] for one in told} == {hashlib.sha256(text.encode()).hexdigest()}
     assert bring("points", text, "--apply")[0] == 0
 
     assert len(books(store.client).of("entry")) == 4
