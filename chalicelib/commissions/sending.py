@@ -225,7 +225,7 @@ def _followed(row: Withdrawal, hand: ByHand) -> None:
     to, sign = ("failed", -1) if row.state == "paid" else ("paid", 1)
     last = row.paid_as or withdrawals.cause_of(row)
     paid_as = last if to == "failed" else f"{last}#paid_after_all"
-    then = (Withdrawal.paid_as.set(paid_as), *due.emptied(), hand.mark)
+    then = (Withdrawal.paid_as.set(paid_as), *withdrawals.owing(to, row, now=hand.now), hand.mark)
     change = withdrawals.moved(row, to=to, then=then).also(hand.still)
     left = withdrawals.purse_ended(row, purse, counts=sign)
     month = withdrawals.paid_in_month(row, tax_fen=row.tax_fen, sign=sign, now=hand.now)

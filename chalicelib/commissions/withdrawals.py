@@ -225,7 +225,7 @@ def ending_writes(row: Withdrawal, purse: Purse, hold: ledger.Hold, ending: Endi
         Withdrawal.tax_fen.set(tax_fen),
         Withdrawal.net_fen.set(net_fen),
         *(getattr(Withdrawal, name).set(value) for name, value in told.items() if value is not None),
-        *_owing(f"withdrawal.{ending.to}", row, now=ending.now),
+        *owing(ending.to, row, now=ending.now),
     ]
     change = moved(row, to=ending.to, then=then)
     left = purse_ended(row, purse, counts=0 if ending.to == "paid" else -1)
@@ -248,7 +248,9 @@ def _tax_told(row: Withdrawal, ending: Ending) -> int:
     return ending.tax_fen
 
 
-def _owing(fact: str, row: Withdrawal, *, now: int) -> list[Action]:
+def owing(to: str, row: Withdrawal, *, now: int) -> list[Action]:
+    """It is due no more but for what follows from its end, if anything does."""
+    fact = f"withdrawal.{to}"
     return facts.owing(fact, pk=row.pk, now=now) if facts.wanted(fact) else due.emptied()
 
 

@@ -673,7 +673,7 @@ def test_who_was_paid_is_who_is_named_whoever_they_are_by_now(bank: Bank) -> Non
 
     shown.append(withdrawal_admin.show_payee(by_operator(), first.withdrawal_id).real_name)
     told = withdrawal_admin.export_statement(by_operator(), ExportStatement(month="2026-01"))
-    lines = [line for line in str(told.content).splitlines() if ALICE in line]  # type: ignore[union-attr]
+    lines = [line for line in str(told.content).splitlines() if ALICE in line]
 
     assert shown == ["王小明", "王小明"] and bank.bodies[0] == bank.bodies[1]
     assert len(lines) == 2
@@ -894,6 +894,13 @@ def test_how_it_ended_is_owed_to_whoever_reacts(store: Store, monkeypatch: pytes
     with pytest.raises(withdrawals.WithdrawalOver):
         tell(third, "failed")  # takes the slot in which the fact is owed
     assert told[1:] == [(third.withdrawal_id, 50_00)]
+    follow("failed")
+    with pytest.raises(withdrawals.WithdrawalOver):
+        tell(third, "paid")
+    follow("paid")
+    assert again(third).due_ref == "withdrawal.paid"
+    caught_up(now=NOW)
+    assert told[2:] == [(third.withdrawal_id, 50_00)]
 
 
 def test_every_step_is_a_fact(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
