@@ -560,8 +560,8 @@ def send_refund(entry: due.Entry, now: int) -> None:
     if refund is None or refund.state == "done":
         return
     order = show(refund.order_id)
-    if refund.state == "due" and _is_part(order, refund):
-        facts.tell(facts.Fact(name=REDUCED, pk=refund.pk, sk=refund.sk, rev=1, owed=False), now=now)
+    if refund.state == "due":
+        _tell_of_part(order, refund, now=now)
     if gateways.of(order.gateway).refund(order, refund, now=now):
         confirm_refund(refund, now=now)
         return
@@ -575,9 +575,10 @@ def send_refund(entry: due.Entry, now: int) -> None:
         _asked_in_vain(key, now=now)
 
 
-def _is_part(order: Order, refund: Refund) -> bool:
-    """Whether it is a part of what the order took, which goes on without it."""
-    return not refund.whole and refund.payment_id == order.payment_id
+def _tell_of_part(order: Order, refund: Refund, *, now: int) -> None:
+    """Tell of a part of what the order took, which goes on without it."""
+    if not refund.whole and refund.payment_id == order.payment_id:
+        facts.tell(facts.Fact(name=REDUCED, pk=refund.pk, sk=refund.sk, rev=1, owed=False), now=now)
 
 
 def _asked_in_vain(key: table.Key, *, now: int) -> None:
@@ -597,11 +598,12 @@ def confirm_refund(refund: Refund, *, now: int) -> None:
 
 
 def confirm_given(refund: Refund, *, number: str, now: int) -> None:
-    """The mall gave back by itself what it has not been asked for yet.
+    """The mall gave back by itself what it has not been asked for yet; of a part that is told first.
 
     Raises:
         Busy: it is asked, or has confirmed it, meanwhile.
     """
+    _tell_of_part(show(refund.order_id), refund, now=now)
     done, refunded = confirmed(refund, now=now, refuse=Busy)
     unasked = replace(done, actions=(*done.actions, Refund.number.set(number)))
     table.transact([unasked.also(Refund.state == "due"), refunded])
