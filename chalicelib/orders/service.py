@@ -766,11 +766,15 @@ def shipped(order_id: str, *, now: int) -> None:
     _note(order_id, Order.shipped_at.set(now), when=Order.shipped_at.does_not_exist())
 
 
-def aftersale(order_id: str, *, is_open: bool, at: int | None) -> None:
-    """An after-sale was opened or closed in the mall; what happened later counts, whatever is told later.
+def aftersale(order_id: str, *, is_open: bool, at: int | None, aftersale_id: str | None = None) -> None:
+    """An after-sale was opened or closed in the mall; one with an id is closed for good, whatever is told later.
 
-    Without ``at`` what is told later counts.
+    Of those without an id what happened later counts; without ``at`` too, what is told later.
     """
+    if aftersale_id is not None:
+        told = Order.aftersales_opened if is_open else Order.aftersales_closed
+        _note(order_id, told.add({aftersale_id}), when=~told.contains(aftersale_id))
+        return
     if at is None:
         other = Order.aftersale_open.does_not_exist() | (Order.aftersale_open != is_open)
         _note(order_id, Order.aftersale_open.set(is_open), when=other)

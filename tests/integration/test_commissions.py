@@ -225,6 +225,20 @@ def test_an_open_aftersale_moves_it_to_another_day(alice: str) -> None:
     assert balance(alice) == 990
 
 
+def test_one_open_aftersale_of_two_moves_it_to_another_day(alice: str) -> None:
+    order = completed(paid(bought(a_friend_of(alice))))
+    for number in ("A", "B"):
+        orders.aftersale(order.order_id, is_open=True, at=None, aftersale_id=number)
+    orders.aftersale(order.order_id, is_open=False, at=None, aftersale_id="B")
+
+    settled()
+    assert (balance(alice), earned(order)) == (0, [("L1", "due", 990)])
+    orders.aftersale(order.order_id, is_open=False, at=None, aftersale_id="A")
+    settled(now=LATER + DAY)
+
+    assert balance(alice) == 990
+
+
 def test_one_that_cannot_be_settled_holds_up_none_of_the_others(
     alice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
