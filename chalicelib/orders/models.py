@@ -25,7 +25,8 @@ from chalicelib.core.table import IntAttribute, Key, Row
 
 
 class Order(Row, discriminator="order"):
-    """What one member owes or has paid. ``refundable_fen`` is what is paid and in no refund yet.
+    """What one member owes or has paid. ``refundable_fen`` is what is paid and in no refund yet; ``over_fen`` what
+    is in a refund as it was more than the final price.
 
     What belongs to a group (``campaign_id`` to ``taken``, ``held_until``) the mall's ordinary orders are without.
     ``taken`` is what goes back to the stock when the order is let go unpaid. ``prepay_id`` is what a phone can pay:
@@ -74,6 +75,7 @@ class Order(Row, discriminator="order"):
     paid_at = IntAttribute(null=True)
     refundable_fen = IntAttribute(null=True)
     refunded_fen = IntAttribute(null=True)
+    over_fen = IntAttribute(null=True)
     completed_at = IntAttribute(null=True)
     shipped_at = IntAttribute(null=True)
     aftersale_open = BooleanAttribute(null=True)

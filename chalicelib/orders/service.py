@@ -302,9 +302,16 @@ def refunding(order: Order, *, back: Back, refuse: Refusal, now: int) -> list[Wr
     return [gone, replace(owed, refuse=refuse)]
 
 
-def reduced(order: Order, *, by_fen: int, cause: str, back: Back, refuse: Refusal, now: int) -> list[Write]:
-    """A part of a paid order is given back, once for its cause; the order stays as it is."""
+def reduced(
+    order: Order, *, by_fen: int, cause: str, back: Back, refuse: Refusal, now: int, over: bool = False
+) -> list[Write]:
+    """A part of a paid order is given back, once for its cause; the order stays as it is.
+
+    ``over``: it is what was paid over the final price, and nothing that was bought is given up for it.
+    """
     actions = [Order.refundable_fen.add(-by_fen)]
+    if over:
+        actions.append(Order.over_fen.add(by_fen))
     if back.done:
         actions.append(Order.refunded_fen.add(by_fen))
     enough = Order.state.is_in("paid", "completed") & (Order.refundable_fen >= by_fen)
