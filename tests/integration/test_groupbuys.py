@@ -1895,7 +1895,8 @@ def test_after_sales_of_one_order_are_open_until_the_last_is_closed_told_in_any_
         ("closed", "D"),
         ("closed", "D"),
     ):
-        tell(f"aftersale.{kind}", order_id, **({"aftersale_id": number} if number else {}))
+        which: dict[str, Any] = {"aftersale_id": number} if number else {}
+        tell(f"aftersale.{kind}", order_id, **which)
         open_after.append(orders.show(order_id).disputed)
 
     assert open_after == [True] * 6 + [False] + [True] * 3 + [False] * 2
