@@ -161,16 +161,17 @@ def line_of(
     )
 
 
-def with_left(line: Line, base_fen: int) -> Line:
-    """The line when so much is left of it."""
+def with_left(line: Line, base_fen: int, *, paid_fen: int | None = None) -> Line:
+    """The line when so much is left of it; ``paid_fen``, where what was paid for it became less."""
+    paid_fen = line.paid_fen if paid_fen is None else paid_fen
     amount_fen = earned_fen(
         basis=line.basis,
         value=line.value,
         quantity=line.quantity,
-        paid_fen=line.paid_fen,
+        paid_fen=paid_fen,
         base_fen=base_fen,
     )
-    return msgspec.structs.replace(line, base_fen=base_fen, amount_fen=amount_fen)
+    return msgspec.structs.replace(line, paid_fen=paid_fen, base_fen=base_fen, amount_fen=amount_fen)
 
 
 def total_fen(lines: Sequence[Line]) -> int:

@@ -156,18 +156,18 @@ def _follow(look: _Look) -> None:
         if made:
             table.transact([look.unchanged, *made])
         return
-    left = {line.line_id: line.net_fen for line in orders.lines_of(look.order)} if look.left_fen else {}
+    left = {line.line_id: line for line in orders.lines_of(look.order)} if look.left_fen else {}
     for row in rows:
         writes = _followed(row, look, left)
         if writes:
             table.transact([look.unchanged, *writes])
 
 
-def _followed(row: Commission, look: _Look, left: dict[str, int]) -> list[Write]:
+def _followed(row: Commission, look: _Look, left: dict[str, orders.Line]) -> list[Write]:
     """What a commission becomes when so much is left of the lines of its order."""
     if row.state in OVER:
         return []
-    lines = [rules.with_left(line, left.get(line.line_id, 0)) for line in lines_of(row)]
+    lines = [_as_left(line, left.get(line.line_id)) for line in lines_of(row)]
     amount_fen = rules.total_fen(lines)
     ripe = row.state == "pending" and look.order.state == "completed" and amount_fen > 0
     if (amount_fen, look.left_fen) == (row.amount_fen, row.order_left_fen) and not ripe:
@@ -187,6 +187,10 @@ def _followed(row: Commission, look: _Look, left: dict[str, int]) -> list[Write]
         actions += [Commission.state.set("due"), Commission.settles_at.set(at), *settles(row.promoter_id, at)]
         told.append(Change(at=look.now, what="due", cause="order.completed", fen=amount_fen))
     return [updated(row, *actions, told=told)]
+
+
+def _as_left(line: Line, sold: orders.Line | None) -> Line:
+    return rules.with_left(line, sold.net_fen, paid_fen=sold.paid_fen) if sold else rules.with_left(line, 0)
 
 
 def _less(row: Commission, look: _Look, amount_fen: int) -> Change:

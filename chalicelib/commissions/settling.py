@@ -74,7 +74,7 @@ def _objection(row: Commission, order: Order | None) -> str | None:
         return "no order"
     if order.state in GIVEN_BACK or (order.refundable_fen or 0) != row.order_left_fen:
         return "moved"
-    return "aftersale" if order.aftersale_open else None
+    return "aftersale" if order.disputed else None
 
 
 def _wait(row: Commission, order: Order | None, *, now: int) -> None:

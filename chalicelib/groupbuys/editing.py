@@ -2,7 +2,8 @@
 
 What a group was promised is on the group: an edit is for groups that open after it. What groups and units are
 counted by (sizes, variants, mode, reserve, shards) stays as it was made; so does the start once it has come,
-for who counts as a new member hangs on it, and the end once the mall was told what is unused, for it sells that.
+for who counts as a new member hangs on it, with the product's id and categories, for what its orders earn goes by
+them, and the end once the mall was told what is unused, for it sells that.
 """
 
 from typing import Any
@@ -70,6 +71,9 @@ def _stays(now: EditCampaign, given: EditCampaign, *, begun: bool) -> None:
     made = [name for name in _MADE if name != "reserve" or given.reserve is not None]
     for name in (*made, "starts_at") if begun else made:
         _same(name, getattr(now, name), getattr(given, name))
+    if begun:
+        _same("product.id", now.product.id, given.product.id)
+        _same("product.category_ids", now.product.category_ids, given.product.category_ids)
     was, wanted = now.product.skus, given.product.skus
     _same("product.skus", [sku.sku_id for sku in was], [sku.sku_id for sku in wanted])
     _same("product.skus.stock", [sku.stock for sku in was], [sku.stock for sku in wanted])

@@ -381,7 +381,8 @@ def give_differences_back(group: Group, now: int) -> Sequence[Write]:
         over_fen = min(over_fen, order.refundable_fen or 0)
         if seat.state == "confirmed" and order.state in ("paid", "completed") and over_fen > 0:
             cause = f"{order.payment_id}#difference"
+            back = Back(reason="ladder")
             writes += orders.reduced(
-                order, by_fen=over_fen, cause=cause, back=Back(reason="ladder"), refuse=Busy, now=now
+                order, by_fen=over_fen, cause=cause, back=back, refuse=Busy, now=now, over=True
             )
     return writes

@@ -295,7 +295,7 @@ def _taking_over(order: Order, newer: Order, paid: Paid, *, last: bool, now: int
 
 def lines(order: Order) -> list[orders.Line]:
     """The one thing that a group order is of; what differences gave back is no more paid for it."""
-    product = campaigns.as_it_is(order.campaign_id).product
+    product, over_fen = campaigns.as_it_is(order.campaign_id).product, order.over_fen or 0
     return [
         orders.Line(
             line_id="1",
@@ -303,8 +303,8 @@ def lines(order: Order) -> list[orders.Line]:
             sku_id=order.sku_id,
             category_ids=tuple(product.get("category_ids") or ()),
             quantity=order.quantity,
-            paid_fen=orders.came_fen(order),
-            refunded_fen=orders.back_fen(order),
+            paid_fen=orders.came_fen(order) - over_fen,
+            refunded_fen=orders.back_fen(order) - over_fen,
             title=order.title,
         )
     ]

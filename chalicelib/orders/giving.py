@@ -53,12 +53,15 @@ def follow(order: Order, given: Given, *, now: int) -> None:
     if any(given.number == row.number for row in refunds):
         return
     payment = _meant(payments, order, given)
+    owed = _owed_part(refunds, payment, given)
     if payment.state == "mismatch":
         _returned(order, payment, given, now=now)
+    elif owed is not None:
+        _confirmed(owed, given, now=now)
     elif payment.payment_id == order.payment_id and order.state in ("paid", "completed"):
         _taken_back(order, refunds, given, now=now)
     else:
-        _confirmed(refunds, payment, given, now=now)
+        _whole_confirmed(refunds, payment, given, now=now)
 
 
 def _meant(payments: list[Payment], order: Order, given: Given) -> Payment:
@@ -76,6 +79,13 @@ def _meant(payments: list[Payment], order: Order, given: Given) -> Payment:
     return found
 
 
+def _owed_part(refunds: list[Refund], payment: Payment, given: Given) -> Refund | None:
+    """A part of the payment that is owed back in this amount, asked for already or not."""
+    parts = (row for row in refunds if not row.whole and row.payment_id == payment.payment_id)
+    owed = (row for row in parts if row.state in ("due", "sent"))
+    return next((row for row in owed if row.amount_fen == given.amount_fen), None)
+
+
 def _taken_back(order: Order, refunds: list[Refund], given: Given, *, now: int) -> None:
     """What the order took goes back, all that is left or a part of it."""
     if given.amount_fen not in (None, order.refundable_fen):
@@ -90,7 +100,7 @@ def _taken_back(order: Order, refunds: list[Refund], given: Given, *, now: int) 
     if not any(given.number == row.number for row in refunds):
         # Somebody else gave it back meanwhile, and it was owed as this came.
         payment = next(row for row in payments if row.payment_id == order.payment_id)
-        _confirmed(refunds, payment, given, now=now)
+        _whole_confirmed(refunds, payment, given, now=now)
 
 
 def _returned(order: Order, payment: Payment, given: Given, *, now: int) -> None:
@@ -118,12 +128,20 @@ def _returned(order: Order, payment: Payment, given: Given, *, now: int) -> None
     )
 
 
-def _confirmed(refunds: list[Refund], payment: Payment, given: Given, *, now: int) -> None:
-    """What is owed of this payment is back; was the mall asked for it before, a person looks at it."""
+def _whole_confirmed(refunds: list[Refund], payment: Payment, given: Given, *, now: int) -> None:
+    """All that is owed of this payment is back; a part of what the mall gave by itself is in that already."""
     owed = next((row for row in refunds if row.sk == Refund.key(row.order_id, payment.payment_id)[1]), None)
     if owed is None:
         raise Busy
+    if owed.state == "done" and owed.number is not None and 0 < (given.amount_fen or 0) < owed.amount_fen:
+        logger.info("a part was told after the whole", order=owed.order_id, number=given.number)
+        return
     _all_of(owed.amount_fen, given)
+    _confirmed(owed, given, now=now)
+
+
+def _confirmed(owed: Refund, given: Given, *, now: int) -> None:
+    """What was owed is back; was the mall asked for it before, a person looks at it."""
     if owed.state == "due":
         service.confirm_given(owed, number=given.number, now=now)
     else:

@@ -187,6 +187,10 @@ def _cancelled(order: Order, event: MallEvent, now: int) -> None:
     service.cancel(order, now=now)
 
 
+def _aftersale(order: Order, event: MallEvent, *, is_open: bool) -> None:
+    service.aftersale(order.order_id, is_open=is_open, at=event.at, aftersale_id=event.aftersale_id)
+
+
 _OF_MONEY = ("order.paid", "order.refunded", "order.completed", "aftersale.opened", "aftersale.closed")
 _TAKES: dict[str, Callable[[Order, MallEvent, int], None]] = {
     "order.created": _created,
@@ -195,12 +199,8 @@ _TAKES: dict[str, Callable[[Order, MallEvent, int], None]] = {
     "order.cancelled": _cancelled,
     "order.completed": lambda order, event, now: service.complete(order.order_id, now=now),
     "order.shipped": lambda order, event, now: service.shipped(order.order_id, now=now),
-    "aftersale.opened": lambda order, event, now: service.aftersale(
-        order.order_id, is_open=True, at=event.at
-    ),
-    "aftersale.closed": lambda order, event, now: service.aftersale(
-        order.order_id, is_open=False, at=event.at
-    ),
+    "aftersale.opened": lambda order, event, now: _aftersale(order, event, is_open=True),
+    "aftersale.closed": lambda order, event, now: _aftersale(order, event, is_open=False),
 }
 
 

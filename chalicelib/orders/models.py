@@ -19,18 +19,20 @@ A cause is a payment's number, so that a payment is refunded once.
 Order: pending → paid → completed · pending → cancelled → paid (late) · paid | cancelled → refunding → refunded
 """
 
-from pynamodb.attributes import BooleanAttribute, JSONAttribute, UnicodeAttribute
+from pynamodb.attributes import BooleanAttribute, JSONAttribute, UnicodeAttribute, UnicodeSetAttribute
 
 from chalicelib.core.table import IntAttribute, Key, Row
 
 
 class Order(Row, discriminator="order"):
-    """What one member owes or has paid. ``refundable_fen`` is what is paid and in no refund yet.
+    """What one member owes or has paid. ``refundable_fen`` is what is paid and in no refund yet; ``over_fen`` what
+    is in a refund as it was more than the final price.
 
     What belongs to a group (``campaign_id`` to ``taken``, ``held_until``) the mall's ordinary orders are without.
     ``taken`` is what goes back to the stock when the order is let go unpaid. ``prepay_id`` is what a phone can pay:
     an order that has one is not let go before that is closed at the gateway. ``opened``: it was made to open a
-    group, wherever its seat is now.
+    group, wherever its seat is now. After-sales are noted by the mall's ids, opened and closed;
+    ``aftersale_open`` is of those without an id.
     """
 
     FACTS = {
@@ -73,10 +75,19 @@ class Order(Row, discriminator="order"):
     paid_at = IntAttribute(null=True)
     refundable_fen = IntAttribute(null=True)
     refunded_fen = IntAttribute(null=True)
+    over_fen = IntAttribute(null=True)
     completed_at = IntAttribute(null=True)
     shipped_at = IntAttribute(null=True)
     aftersale_open = BooleanAttribute(null=True)
     aftersale_at = IntAttribute(null=True)
+    aftersales_opened = UnicodeSetAttribute(null=True)
+    aftersales_closed = UnicodeSetAttribute(null=True)
+
+    @property
+    def disputed(self) -> bool:
+        """Whether any after-sale of it is open."""
+        opened, closed = self.aftersales_opened or set(), self.aftersales_closed or set()
+        return bool(self.aftersale_open or opened - closed)
 
     @staticmethod
     def key(order_id: str) -> Key:

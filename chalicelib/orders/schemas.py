@@ -93,7 +93,8 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     ``goods_fen`` is what was paid for the goods alone: freight, coupons and points of the mall are told apart.
     ``payment_id`` of a refund says of which payment it was, its ``lines`` how much of which line. ``member`` of
     ``member.linked`` is whom it is about.
-    ``at`` is when it happened, so that an after-sale is closed even when its opening is told last.
+    ``at`` is when it happened, so that an after-sale is closed even when its opening is told last; one with an
+    ``aftersale_id`` is closed for good, and needs no ``at``.
     """
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -104,6 +105,7 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     goods_fen: Amount | None = None
     refund_id: OrderId | None = None
     amount_fen: Amount | None = None
+    aftersale_id: OrderId | None = None
     member: MemberRef | None = None
     lines: Annotated[list[EventLine], msgspec.Meta(min_length=1, max_length=LINES_AT_MOST)] | None = None
     link: Annotated[str, msgspec.Meta(pattern=r"^[2-9A-HJKMNP-Z]{10}$(?!\n)")] | None = None

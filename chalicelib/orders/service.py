@@ -302,9 +302,16 @@ def refunding(order: Order, *, back: Back, refuse: Refusal, now: int) -> list[Wr
     return [gone, replace(owed, refuse=refuse)]
 
 
-def reduced(order: Order, *, by_fen: int, cause: str, back: Back, refuse: Refusal, now: int) -> list[Write]:
-    """A part of a paid order is given back, once for its cause; the order stays as it is."""
+def reduced(
+    order: Order, *, by_fen: int, cause: str, back: Back, refuse: Refusal, now: int, over: bool = False
+) -> list[Write]:
+    """A part of a paid order is given back, once for its cause; the order stays as it is.
+
+    ``over``: it is what was paid over the final price, and nothing that was bought is given up for it.
+    """
     actions = [Order.refundable_fen.add(-by_fen)]
+    if over:
+        actions.append(Order.over_fen.add(by_fen))
     if back.done:
         actions.append(Order.refunded_fen.add(by_fen))
     enough = Order.state.is_in("paid", "completed") & (Order.refundable_fen >= by_fen)
@@ -560,8 +567,8 @@ def send_refund(entry: due.Entry, now: int) -> None:
     if refund is None or refund.state == "done":
         return
     order = show(refund.order_id)
-    if refund.state == "due" and _is_part(order, refund):
-        facts.tell(facts.Fact(name=REDUCED, pk=refund.pk, sk=refund.sk, rev=1, owed=False), now=now)
+    if refund.state == "due":
+        _tell_of_part(order, refund, now=now)
     if gateways.of(order.gateway).refund(order, refund, now=now):
         confirm_refund(refund, now=now)
         return
@@ -575,9 +582,10 @@ def send_refund(entry: due.Entry, now: int) -> None:
         _asked_in_vain(key, now=now)
 
 
-def _is_part(order: Order, refund: Refund) -> bool:
-    """Whether it is a part of what the order took, which goes on without it."""
-    return not refund.whole and refund.payment_id == order.payment_id
+def _tell_of_part(order: Order, refund: Refund, *, now: int) -> None:
+    """Tell of a part of what the order took, which goes on without it."""
+    if not refund.whole and refund.payment_id == order.payment_id:
+        facts.tell(facts.Fact(name=REDUCED, pk=refund.pk, sk=refund.sk, rev=1, owed=False), now=now)
 
 
 def _asked_in_vain(key: table.Key, *, now: int) -> None:
@@ -597,11 +605,12 @@ def confirm_refund(refund: Refund, *, now: int) -> None:
 
 
 def confirm_given(refund: Refund, *, number: str, now: int) -> None:
-    """The mall gave back by itself what it has not been asked for yet.
+    """The mall gave back by itself what it has not been asked for yet; of a part that is told first.
 
     Raises:
         Busy: it is asked, or has confirmed it, meanwhile.
     """
+    _tell_of_part(show(refund.order_id), refund, now=now)
     done, refunded = confirmed(refund, now=now, refuse=Busy)
     unasked = replace(done, actions=(*done.actions, Refund.number.set(number)))
     table.transact([unasked.also(Refund.state == "due"), refunded])
@@ -764,11 +773,15 @@ def shipped(order_id: str, *, now: int) -> None:
     _note(order_id, Order.shipped_at.set(now), when=Order.shipped_at.does_not_exist())
 
 
-def aftersale(order_id: str, *, is_open: bool, at: int | None) -> None:
-    """An after-sale was opened or closed in the mall; what happened later counts, whatever is told later.
+def aftersale(order_id: str, *, is_open: bool, at: int | None, aftersale_id: str | None = None) -> None:
+    """An after-sale was opened or closed in the mall; one with an id is closed for good, whatever is told later.
 
-    Without ``at`` what is told later counts.
+    Of those without an id what happened later counts; without ``at`` too, what is told later.
     """
+    if aftersale_id is not None:
+        told = Order.aftersales_opened if is_open else Order.aftersales_closed
+        _note(order_id, told.add({aftersale_id}), when=~told.contains(aftersale_id))
+        return
     if at is None:
         other = Order.aftersale_open.does_not_exist() | (Order.aftersale_open != is_open)
         _note(order_id, Order.aftersale_open.set(is_open), when=other)

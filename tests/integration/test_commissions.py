@@ -14,6 +14,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Session
 from chalicelib.core.errors import NotFound
 from chalicelib.core.http import Listing
+from chalicelib.groupbuys import ending
 from chalicelib.groupbuys import reading as groupbuys
 from chalicelib.operators import stuck
 from chalicelib.orders import service as orders
@@ -222,6 +223,20 @@ def test_an_open_aftersale_moves_it_to_another_day(alice: str) -> None:
     assert [change.what for change in service.changes_of(commission(order))] == ["made", "due", "waits"]
     orders.aftersale(order.order_id, is_open=False, at=NOW + 1)
     settled(now=LATER + 2 * DAY)
+    assert balance(alice) == 990
+
+
+def test_one_open_aftersale_of_two_moves_it_to_another_day(alice: str) -> None:
+    order = completed(paid(bought(a_friend_of(alice))))
+    for number in ("A", "B"):
+        orders.aftersale(order.order_id, is_open=True, at=None, aftersale_id=number)
+    orders.aftersale(order.order_id, is_open=False, at=None, aftersale_id="B")
+
+    settled()
+    assert (balance(alice), earned(order)) == (0, [("L1", "due", 990)])
+    orders.aftersale(order.order_id, is_open=False, at=None, aftersale_id="A")
+    settled(now=LATER + DAY)
+
     assert balance(alice) == 990
 
 
@@ -665,6 +680,28 @@ def test_the_head_of_a_filled_group_earns_by_its_members_and_its_own_order_does_
     everybody = orders_of(group)
     assert [earned(order) for order in everybody] == [[], *[[("H", "pending", 445)]] * 2]
     assert {commission(order, "H").promoter_id for order in everybody[1:]} == {head}
+
+
+@pytest.mark.parametrize("made_first", [False, True])
+def test_so_much_a_unit_is_not_less_by_the_difference_of_a_ladder(books: None, made_first: bool) -> None:
+    head = a_promoter()
+    campaign = a_campaign(sizes={2: 10000, 3: 8000}, mode="ladder")
+    a_rate(level="head", unit_fen=500, campaign_id=campaign.campaign_id)
+    group = open_paid_group(campaign, buying(head), payers=3)
+    joined = orders_of(group)[1]
+    if made_first:
+        service.follow(joined, cause="group.filled", now=NOW)
+        assert earned(joined) == [("H", "pending", 500)]
+
+    table.transact(ending.give_differences_back(groupbuys.find(group.group_id), NOW))
+    service.follow(orders.show(joined.order_id), cause="order.reduced", now=NOW)
+
+    assert earned(joined) == [("H", "pending", 500)]
+    [line] = orders.lines_of(orders.show(joined.order_id))
+    assert (line.paid_fen, line.refunded_fen) == (8000, 0)
+    orders.told_partly_refunded(orders.show(joined.order_id), amount_fen=4000, cause="a", now=NOW)
+    service.follow(orders.show(joined.order_id), cause="order.reduced", now=NOW)
+    assert earned(joined) == [("H", "pending", 250)]
 
 
 def test_a_promoter_s_story_tells_what_they_earned(alice: str) -> None:

@@ -119,6 +119,20 @@ def test_every_term_that_may_be_changed_is_changed_and_noted_with_what_it_was(st
     assert after == changes
 
 
+@pytest.mark.parametrize("changes", [{"id": "coffee"}, {"category_ids": ["drinks"]}])
+def test_what_its_orders_earn_by_is_what_it_began_with(changes: dict[str, Any]) -> None:
+    campaign = a_campaign(starts_at=NOW)
+    product = msgspec.structs.replace(editing.terms(campaign).product, **changes)
+
+    edited(campaign, product=product, now=NOW - 1)
+    edited(campaign, product=product)
+    with pytest.raises(Invalid) as refused:
+        edited(campaign, product=editing.terms(campaign).product)
+
+    assert refused.value.details["field"] == f"product.{next(iter(changes))}"
+    assert editing.terms(campaigns.as_it_is(campaign.campaign_id)).product == product
+
+
 def test_groups_that_are_open_go_on_by_what_they_were_opened_with() -> None:
     campaign = a_campaign(group_lifetime_s=2 * HOUR, fill_at_expiry_from=2)
     unpaid, group = opened(campaign), open_paid_group(campaign, payers=2)

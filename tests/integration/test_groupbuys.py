@@ -1877,6 +1877,31 @@ def test_an_after_sale_is_closed_whichever_end_of_it_is_told_last() -> None:
     assert open_after == [False, False, False, True, True, False]
 
 
+def test_after_sales_of_one_order_are_open_until_the_last_is_closed_told_in_any_order() -> None:
+    order_id = a_mall_order(a_campaign()).order_id
+    open_after = []
+
+    for kind, number in (
+        ("opened", "A"),
+        ("closed", "B"),
+        ("opened", "B"),
+        ("opened", None),
+        ("closed", "A"),
+        ("opened", "A"),
+        ("closed", None),
+        ("opened", "C"),
+        ("opened", "D"),
+        ("closed", "C"),
+        ("closed", "D"),
+        ("closed", "D"),
+    ):
+        which: dict[str, Any] = {"aftersale_id": number} if number else {}
+        tell(f"aftersale.{kind}", order_id, **which)
+        open_after.append(orders.show(order_id).disputed)
+
+    assert open_after == [True] * 6 + [False] + [True] * 3 + [False] * 2
+
+
 def test_an_end_that_is_told_before_the_payment_is_refused_so_that_it_is_told_again() -> None:
     order_id = mall_seat(a_campaign(), "M1").body.order.order_id
 

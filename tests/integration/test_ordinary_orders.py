@@ -13,9 +13,9 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.errors import AppError
 from chalicelib.groupbuys import ending
 from chalicelib.groupbuys import service as groupbuys
-from chalicelib.orders import mall
+from chalicelib.orders import giving, mall
 from chalicelib.orders import service as orders
-from chalicelib.orders.models import Lines
+from chalicelib.orders.models import Lines, Order
 from chalicelib.orders.schemas import Reconcile
 from infra.local.clients import Store
 from tests.factories import NOW, TODAY, a_call, a_link, a_member, books, caught_up, reacted
@@ -265,6 +265,16 @@ def test_all_of_it_ends_the_order_by_lines_or_not() -> None:
     assert [net(order) for order in ends] == [{"1": 0, "2": 0}] * 3
 
 
+def test_a_part_that_is_told_after_the_rest_was_is_contained_in_it() -> None:
+    order = back(paid(), "N2")
+
+    for _ in range(2):
+        back(order, "N1", amount_fen=4000)
+
+    assert (orders.show(order.order_id).refunded_fen, broken(order)) == (8900, [])
+    assert refusal(lambda: back(order, "N3", amount_fen=8901)) == ("invalid", "amount_fen")
+
+
 def test_what_an_operator_gives_back_is_asked_of_the_mall_and_confirmed_by_it() -> None:
     order = back(paid(), lines=[{"line_id": "2", "amount_fen": 900}])
     orders.refund(order.order_id, back=orders.Back(reason="operator"), now=NOW)
@@ -399,26 +409,50 @@ def test_a_group_that_ends_at_once_lets_its_payments_be_told_first(heard: list[t
     assert heard[2:] == [("order.refunding", "refunding")] * 2 + [("order.refunded", "refunded")] * 2
 
 
+def owed_a_part() -> Order:
+    """An order of a group of which 900 are owed back, and nobody was asked for it yet."""
+    [order] = orders_of(open_paid_group(a_campaign(gateway="mall")))
+    back = orders.Back(reason="ladder")
+    what: dict[str, Any] = {"by_fen": 900, "cause": "x#difference", "back": back}
+    table.transact(orders.reduced(order, **what, refuse=AssertionError, now=NOW))
+    return orders.show(order.order_id)
+
+
 def test_a_part_that_the_house_gives_back_is_told_before_the_gateway_is_asked(
-    heard: list[tuple[str, str]],
+    heard: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    group = open_paid_group(a_campaign())
-    [order] = orders_of(group)
-    table.transact(
-        orders.reduced(
-            order,
-            by_fen=900,
-            cause="x#difference",
-            back=orders.Back(reason="ladder"),
-            refuse=AssertionError,
-            now=NOW,
-        )
-    )
+    order = owed_a_part()
+    monkeypatch.setattr("chalicelib.core.deliveries.post", lambda body, **_: None)
 
     due.run(job=orders.REFUND_JOB, worker="w", now=NOW, seconds=30)
 
     assert heard == [("order.reduced", "due")]
     assert net(order) == {"1": 8000}
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("over", [False, True])
+def test_a_part_that_is_owed_and_that_the_mall_gives_by_itself_goes_back_once(
+    heard: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, asked: bool, over: bool
+) -> None:
+    order, posted = owed_a_part(), []
+    monkeypatch.setattr("chalicelib.core.deliveries.post", lambda body, **_: posted.append(body))
+    if asked:
+        due.run(job=orders.REFUND_JOB, worker="w", now=NOW, seconds=30)
+    if over:
+        orders.refund(order.order_id, back=orders.Back(reason="operator"), now=NOW)
+
+    for _ in range(2):
+        given = giving.Given(number="R1", amount_fen=900, payment_id=None)
+        giving.follow(orders.show(order.order_id), given, now=NOW)
+
+    order = orders.show(order.order_id)
+    [part] = [one for one in orders.money_of(order.order_id)[1] if not one.whole]
+    assert (part.state, part.number, order.refunded_fen) == ("done", "R1", 900)
+    assert (order.refundable_fen, order.state) == ((0, "refunding") if over else (8000, "paid"))
+    assert part.due_shard == (due.stuck_shard(orders.TWICE_JOB) if asked else None)
+    assert [one for one in heard if one[0] == "order.reduced"] == [("order.reduced", "due")]
+    assert len(posted) == asked
 
 
 # --- for people ---------------------------------------------------------------------------------------------
