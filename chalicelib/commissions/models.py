@@ -6,6 +6,7 @@
     RateSaid    RATE#<rte_>         V#<n>                   operators                   orders older than the rate
     Promoter    PROMOTER#<mbr_>     META                    apply, operators, tiers     everything here
     Counted     PROMOTER#<mbr_>     COUNT#<k>               reactions                   tiers, me
+    Invited     INVITED#<mbr_>      <mbr_> of a friend      when they are first bound   before they are counted
     Brought     BROUGHT#<mbr_>      <mbr_> of a buyer       with a first commission     the promoter's people
     Commission  COMMISSION#<ord_>   L1 | L2 | H             order's facts, settle       the same, people
     Earned      EARNED#<mbr_>       <YYYY-MM>               reactions, its close        its close, ranking, people
@@ -119,6 +120,15 @@ class Counted(Row, discriminator="promoter_counts"):
     def key(member_id: str, k: int) -> Key:
         """A few rows beside the promoter's own."""
         return f"PROMOTER#{member_id}", f"COUNT#{k}"
+
+
+class Invited(Row, discriminator="promoter_invitee"):
+    """That somebody was counted for a promoter who brought them; however often they come back, once."""
+
+    @staticmethod
+    def key(promoter_id: str, member_id: str) -> Key:
+        """One row for a promoter and a friend."""
+        return f"INVITED#{promoter_id}", member_id
 
 
 class Brought(Row, discriminator="promoter_buyer"):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chalicelib.commissions import rules, terms
-from chalicelib.commissions.models import COUNT_ROWS, Counted
+from chalicelib.commissions.models import COUNT_ROWS, Counted, Invited
 from chalicelib.commissions.models import Promoter as Promoter  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.core import facts, table
 from chalicelib.core.doors import Operator
@@ -305,10 +305,14 @@ def promote(member_id: str, *, now: int) -> None:
 
 @facts.reaction("binding.made", name="commissions.count_invitee")
 def count_invitee(row: Binding, now: int) -> Sequence[Write]:
-    """Somebody who was brought counts for their promoter; nothing is earned by it."""
+    """Somebody who was brought counts for their promoter, once ever; nothing is earned by it."""
     if row.state != "bound" or find(row.promoter_id) is None:
         return []
-    return [counted(row.promoter_id, cause=row.member_id, invitees=1)]
+    key = Invited.key(row.promoter_id, row.member_id)
+    if table.get(Invited, key) is not None:
+        return []
+    first = table.create(Invited(*key), refuse=Busy)
+    return [first, counted(row.promoter_id, cause=row.member_id, invitees=1)]
 
 
 @facts.errand("binding.made", name="commissions.promote_by_invitees")

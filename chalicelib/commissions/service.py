@@ -297,6 +297,8 @@ def _rated(order: Order, level: str, *, tier: int, now: int) -> Iterator[Line]:
         sold = Sold(
             level=LEVELS[level],
             product_id=line.product_id,
+            quantity=line.quantity,
+            paid_fen=line.paid_fen,
             category_ids=line.category_ids,
             campaign_id=order.campaign_id or None,
             tier=tier,

@@ -530,6 +530,17 @@ def test_friends_who_are_brought_count_for_the_tier_and_earn_nothing(alice: str)
     assert (promoters.show(alice).tier, promoters.counts_of(alice)["invitees"], balance(alice)) == (2, 2, 0)
 
 
+def test_a_friend_who_goes_and_comes_back_counts_once(alice: str) -> None:
+    bob, friend = a_promoter(), a_friend_of(alice)
+    for n, promoter_id in enumerate([alice, bob, alice, bob, alice]):
+        attribution.move(friend, promoter_id=promoter_id, reason="test", by=OWNER, now=NOW + n)
+        row = table.get(Binding, Binding.key(friend))
+        assert row is not None
+        happens("binding.made", row)
+
+    assert [promoters.counts_of(one)["invitees"] for one in (alice, bob)] == [1, 1]
+
+
 # --- people, explanations, estimates ------------------------------------------------------------------------
 
 
