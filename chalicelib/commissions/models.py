@@ -7,6 +7,7 @@
     Promoter    PROMOTER#<mbr_>     META                    apply, operators, tiers     everything here
     Counted     PROMOTER#<mbr_>     COUNT#<k>               reactions                   tiers, me
     Invited     INVITED#<mbr_>      <mbr_> of a friend      when they are first bound   before they are counted
+    Spent       SPENT#<mbr_>        <ord_>                  order's facts               the same
     Brought     BROUGHT#<mbr_>      <mbr_> of a buyer       with a first commission     the promoter's people
     Commission  COMMISSION#<ord_>   L1 | L2 | H             order's facts, settle       the same, people
     Earned      EARNED#<mbr_>       <YYYY-MM>               reactions, its close        its close, ranking, people
@@ -81,7 +82,8 @@ class RateSaid(Row, discriminator="commission_rate_version"):
 class Promoter(Row, discriminator="promoter"):
     """Whether a member may earn; ``terms_version`` is what they agreed to, ``active_at`` since when they may.
 
-    ``pauses`` are the times, from and until, in which they were suspended.
+    ``pauses`` are the times, from and until, in which they were suspended; ``tiers`` what their tier was before,
+    and until when.
     """
 
     FACTS = {
@@ -99,6 +101,7 @@ class Promoter(Row, discriminator="promoter"):
     active_at = IntAttribute(null=True)
     suspended_at = IntAttribute(null=True)
     pauses = JSONAttribute(null=True)
+    tiers = JSONAttribute(null=True)
     made_by = UnicodeAttribute()
     reason = UnicodeAttribute(null=True)
 
@@ -131,6 +134,17 @@ class Invited(Row, discriminator="promoter_invitee"):
         return f"INVITED#{promoter_id}", member_id
 
 
+class Spent(Row, discriminator="promoter_spend"):
+    """What of an order is counted as what its buyer spent; it falls with what goes back."""
+
+    fen = IntAttribute()
+
+    @staticmethod
+    def key(member_id: str, order_id: str) -> Key:
+        """One row for a buyer and an order."""
+        return f"SPENT#{member_id}", order_id
+
+
 class Brought(Row, discriminator="promoter_buyer"):
     """The orders by which a customer earned a promoter something: the first, the last, and how many."""
 
@@ -148,8 +162,8 @@ class Brought(Row, discriminator="promoter_buyer"):
 class Commission(Row, discriminator="commission"):
     """What one order earns one promoter on one level; its lines and all that happened to it are inside.
 
-    ``order_left_fen`` is what was left of the order when it was last looked at; ``was`` is the state before it was
-    held; ``settled_cause`` the entry it was settled under, ``clawbacks`` how often a part of it was taken back.
+    ``order_left_fen`` is what was left of the order when it was last looked at; ``settled_cause`` is the entry it
+    was settled under, ``clawbacks`` how often a part of it was taken back.
     """
 
     FACTS = {("due", "settled"): "commission.settled"}

@@ -386,10 +386,26 @@ def test_a_tier_rises_with_what_is_settled_and_its_rate_serves_from_then_on(alic
     completed(paid(bought(friend)))
     settled()
 
-    order = paid(bought(friend, now=LATER), now=LATER)
+    late, then = paid(bought(friend, now=LATER), now=LATER + DAY), LATER + DAY
+    order = paid(bought(friend, now=then), now=then)
 
     assert promoters.show(alice).tier == 2
+    assert earned(late) == [("L1", "pending", 990)]
     assert earned(order) == [("L1", "pending", 1980)]
+
+
+def test_an_order_is_judged_by_the_tier_and_the_terms_of_when_it_was_made(alice: str) -> None:
+    a_rate(bps=2000, tier=2)
+    a_rate(bps=3000, tier=3)
+    friend = a_friend_of(alice)
+    made = [bought(friend, now=NOW + n * DAY) for n in range(3)]
+    for n, tier in ((1, 2), (2, 3)):
+        promoters.set_tier(alice, tier=tier, reason="good", by=OWNER, now=NOW + n * DAY - 60)
+    some_terms(hold_days=30, now=NOW + 2 * DAY - 60)
+
+    found = [commission(paid(order, now=LATER)) for order in made]
+
+    assert [(row.amount_fen, row.hold_days) for row in found] == [(990, 7), (1980, 7), (2970, 30)]
 
 
 def test_a_month_s_sales_reach_a_step_and_the_bonus_is_paid_once(alice: str) -> None:
@@ -515,6 +531,53 @@ def test_who_bought_enough_is_a_promoter(books: None) -> None:
         happens("order.completed", order)
 
     assert (promoters.show(member).made_by, promoters.counts_of(member)["spend_fen"]) == ("spend", 19_800)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_what_went_back_was_not_spent(books: None, in_order: bool) -> None:
+    some_terms(earned_by_spend_fen=15_000, now=LONG_AGO + 1)
+    member = a_member()
+    order = completed(paid(bought(member)), told=in_order)
+    partly_refunded(order, l1=900)
+    happens("order.completed", orders.show(order.order_id))
+    assert promoters.counts_of(member)["spend_fen"] == 9_000
+
+    refunded(order)
+    told_again(order)
+    completed(paid(bought(member)))
+
+    assert (promoters.counts_of(member)["spend_fen"], promoters.find(member)) == (9_900, None)
+
+
+def test_what_is_clawed_back_counts_for_no_tier(alice: str) -> None:
+    some_terms(tiers=[{"name": "a"}, {"name": "b", "settled_fen": 1_500, "orders": 2}], now=LONG_AGO + 1)
+    friend = a_friend_of(alice)
+    order = completed(paid(bought(friend)))
+    settled()
+    partly_refunded(order, l1=900, now=LATER)
+    counts = promoters.counts_of(alice)
+    assert (counts["settled_fen"], counts["orders"]) == (900, 1)
+
+    refunded(order, now=LATER)
+    completed(paid(bought(friend)))
+    settled(now=LATER + DAY)
+
+    counts = promoters.counts_of(alice)
+    assert (counts["settled_fen"], counts["orders"], promoters.show(alice).tier) == (990, 1, 1)
+
+
+def test_what_goes_back_after_its_month_was_closed_counts_against_the_running_one(alice: str) -> None:
+    friend = a_friend_of(alice)
+    order, next_month = completed(paid(bought(friend))), NOW + 40 * DAY
+    settled()
+    due.run(job=months.JOB, worker="closer", now=next_month, seconds=5)
+
+    partly_refunded(order, l1=900, now=next_month)
+
+    january, february = months.find(alice, "2026-01"), months.find(alice, "2026-02")
+    assert january is not None
+    assert february is not None
+    assert (january.state, january.base_fen, february.base_fen) == ("closed", 9_900, -900)
 
 
 def test_friends_who_are_brought_count_for_the_tier_and_earn_nothing(alice: str) -> None:
