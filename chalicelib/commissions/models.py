@@ -146,12 +146,16 @@ class Spent(Row, discriminator="promoter_spend"):
 
 
 class Brought(Row, discriminator="promoter_buyer"):
-    """The orders by which a customer earned a promoter something: the first, the last, and how many."""
+    """The orders by which a customer earned a promoter something: the first, the last, and how many.
+
+    ``gone`` says of how many of them nothing is left.
+    """
 
     first_id = UnicodeAttribute()
     last_id = UnicodeAttribute()
     ordered_at = IntAttribute()
     orders = IntAttribute(null=True)
+    gone = IntAttribute(null=True)
 
     @staticmethod
     def key(promoter_id: str, member_id: str) -> Key:

@@ -181,8 +181,9 @@ def _followed(row: Commission, look: _Look, left: dict[str, int]) -> list[Write]
         return _clawed_back(row, look, lines, actions)
     told = [_less(row, look, amount_fen)] if amount_fen < row.amount_fen else []
     if amount_fen == 0:
-        actions += [Commission.state.set("cancelled"), *_off_the_lists()]
-    elif ripe:
+        over = [Commission.state.set("cancelled"), *_off_the_lists()]
+        return [updated(row, *actions, *over, told=told), *_gone(row)]
+    if ripe:
         at = settles_at(look.order, row.hold_days)
         actions += [Commission.state.set("due"), Commission.settles_at.set(at), *settles(row.promoter_id, at)]
         told.append(Change(at=look.now, what="due", cause="order.completed", fen=amount_fen))
@@ -233,7 +234,15 @@ def _uncounted(row: Commission, lines: list[Line], *, by_fen: int, now: int) -> 
         now=now,
     )
     counts = {"settled_fen": -by_fen, "orders": -gone}
-    return [month, promoters.counted(row.promoter_id, cause=row.settled_cause or "", **counts)]
+    promoter = promoters.counted(row.promoter_id, cause=row.settled_cause or "", **counts)
+    return [month, promoter, *(_gone(row) if gone else ())]
+
+
+def _gone(row: Commission) -> list[Write]:
+    """The write that notes that nothing is left of an order of somebody whom the promoter brought."""
+    if row.level != "L1":
+        return []
+    return [table.upsert(Brought, Brought.key(row.promoter_id, row.member_id), Brought.gone.add(1))]
 
 
 def updated(row: Commission, *actions: Action, told: Sequence[Change] = ()) -> Write:
@@ -488,7 +497,8 @@ def _decided(
         )
         look = _Look(order=order, cause=what, now=now)
         try:
-            table.transact([look.unchanged, updated(row, *actions(row, order), told=[told]), audit])
+            gone = _gone(row) if what == "refused" else []
+            table.transact([look.unchanged, updated(row, *actions(row, order), told=[told]), audit, *gone])
             return show(commission_id)
         except Moved:
             continue

@@ -754,3 +754,48 @@ def test_a_promoter_s_story_tells_what_they_earned(alice: str) -> None:
         990,
     )
     assert [one.details["amount"] for one in happened if one.what == "money_posted"] == [990]
+
+
+def test_an_invitee_s_stage_is_what_stands(alice: str) -> None:
+    friend = a_friend_of(alice)
+
+    def stage() -> tuple[str, int]:
+        people = routes.list_invitees(as_member(alice), Listing()).items
+        return next((one.stage, one.orders) for one in people if one.member_id == friend)
+
+    first = paid(bought(friend))
+    assert stage() == ("ordered", 1)
+    refunded(first)
+    assert stage() == ("bound", 0)
+
+    completed(paid(bought(friend, now=NOW + 1), now=NOW + 1))
+    paid(bought(friend, now=NOW + 2), now=NOW + 2)
+    settled()
+    assert stage() == ("settled", 2)
+
+
+def test_a_promoter_who_is_the_head_as_well_sees_both_that_an_order_earns(books: None) -> None:
+    head = a_promoter()
+    campaign = a_campaign()
+    a_rate(bps=1000)
+    a_rate(level="head", bps=500, campaign_id=campaign.campaign_id)
+    group = open_paid_group(campaign, buying(head), payers=2)
+    friend = orders_of(group)[1].member_id
+    attribution.move(friend, promoter_id=head, reason="test", by=OWNER, now=LONG_AGO)
+    pay(take(group))
+    happens("group.filled", groupbuys.find(group.group_id))
+
+    told = routes.show_invitee(as_member(head), friend)
+
+    assert [step.amount_fen for step in told.steps if step.what == "earned"] == [445, 890]
+
+
+def test_there_is_a_limit_to_rates(alice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "MOST", 2)
+    a_rate(bps=1, product_id="x")
+
+    with pytest.raises(rates.TooManyRates) as refused:
+        a_rate(bps=1, product_id="y")
+
+    assert refused.value.details == {"most": 2}
+    a_rate(bps=2, product_id="x", now=NOW)
