@@ -112,12 +112,11 @@ def listed(state: str, *, limit: int, after: table.Raw | None) -> table.Page:
     return table.owned(f"promoters#{state}", limit=limit, after=after)
 
 
-def own_link(member_id: str, *, now: int) -> str | None:
-    """The code of a promoter's own link; None when it was switched off."""
+def own_link(member_id: str, *, now: int) -> sharing.Link | None:
+    """A promoter's own link; None when it was switched off."""
     target = TargetRef(kind="page", id=terms.in_force(now=now).landing_page)
     wanted = MintLink(target=target, channel="link", placement="promoter")
-    link = sharing.link_for(sharer_id=member_id, wanted=wanted, now=now)
-    return link.code if link is not None else None
+    return sharing.link_for(sharer_id=member_id, wanted=wanted, now=now)
 
 
 # --- becoming one -------------------------------------------------------------------------------------------

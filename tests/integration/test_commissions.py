@@ -799,3 +799,11 @@ def test_there_is_a_limit_to_rates(alice: str, monkeypatch: pytest.MonkeyPatch) 
 
     assert refused.value.details == {"most": 2}
     a_rate(bps=2, product_id="x", now=NOW)
+
+
+def test_promoters_get_what_their_poster_is_drawn_of(alice: str) -> None:
+    mine = routes.show_mine(as_member(alice))
+
+    assert mine.card is not None
+    assert mine.link is not None
+    assert (mine.qr_path, mine.link in mine.card.path) == (f"/v1/links/{mine.link}/qr", True)
