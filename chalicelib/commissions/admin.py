@@ -57,7 +57,7 @@ def list_rates(call: Call) -> RateList:
     return RateList(items=[answers.rate_row(row) for row in rates.everything()], now=call.now)
 
 
-@api.post("/v1/admin/rates", door=_MARKETING, status=201, refuses=[Invalid, Busy])
+@api.post("/v1/admin/rates", door=_MARKETING, status=201, refuses=[Invalid, rates.TooManyRates, Busy])
 def say_rate(call: Call, body: SayRate) -> Reply[RateDone]:
     """A rate for a scope; said again for the same scope, it is the next version of the same rate."""
     basis, value = _worth(body)

@@ -43,6 +43,7 @@ from chalicelib.core.http import Call
 from chalicelib.members import service as members
 from chalicelib.members.rules import masked
 from chalicelib.sharing import invites, policies
+from chalicelib.sharing import service as sharing
 from chalicelib.sharing.invitees import Step
 
 SHOWN_RATES = 100
@@ -57,6 +58,7 @@ def promoter(row: Promoter, call: Call) -> PromoterAnswer:
     standing = ledger.standing(owner=row.member_id, book=service.MONEY, now=call.now)
     active = row.state == "active"
     link = promoters.own_link(row.member_id, now=call.now) if active else None
+    poster = _poster(link, call) if link is not None else {}
     return PromoterAnswer(
         state=row.state,  # type: ignore[arg-type]
         tier=row.tier,
@@ -65,8 +67,7 @@ def promoter(row: Promoter, call: Call) -> PromoterAnswer:
         agreed_at=row.agreed_at,
         reason=row.reason,
         invite_code=invites.code_of(row.member_id, now=call.now) if active else None,
-        link=link,
-        link_url=f"{call.base_url}/s/{link}" if link is not None else None,
+        **poster,
         invitees=counts["invitees"],
         orders=counts["orders"],
         settled_fen=counts["settled_fen"],
@@ -75,6 +76,16 @@ def promoter(row: Promoter, call: Call) -> PromoterAnswer:
         next_tier=_next_tier(said, row.tier, counts),
         now=call.now,
     )
+
+
+def _poster(link: sharing.Link, call: Call) -> dict[str, Any]:
+    """What a promoter's poster is drawn of."""
+    return {
+        "link": link.code,
+        "link_url": f"{call.base_url}/s/{link.code}",
+        "qr_path": f"/v1/links/{link.code}/qr",
+        "card": sharing.card(link, now=call.now, lang=call.lang, open_names=True),
+    }
 
 
 def _tier_name(said: DistributionTerms, tier: int) -> str | None:

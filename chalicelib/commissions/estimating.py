@@ -21,6 +21,8 @@ def _line(line: EstimateLine, in_force: list[Rate], *, tier: int, order_fen: int
         sold = Sold(
             level="level1",
             product_id=line.product_id,
+            quantity=line.quantity,
+            paid_fen=line.paid_fen,
             category_ids=line.category_ids,
             campaign_id=line.campaign_id,
             tier=tier,

@@ -6,6 +6,7 @@ may know: of somebody else's that it earned nothing, and by which rule.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.commissions import service
 from chalicelib.commissions.models import Brought, Commission
@@ -21,7 +22,10 @@ ORDERS_LOOKED_AT = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """Somebody who came to a promoter, and how far it went: ``stage`` is the furthest."""
+    """Somebody who came to a promoter, and how far it went: ``stage`` is the furthest that stands.
+
+    ``orders`` are those of which something is left.
+    """
 
     known: Invitee
     stage: str
@@ -47,7 +51,7 @@ def of(
     known, following = people.of(promoter_id, limit=limit, after=after, lang=lang, now=now)
     brought = _brought(promoter_id, known)
     settled = _settled([row for row in brought.values() if row is not None])
-    return [_person(one, brought[one.member_id], settled) for one in known], following
+    return [_person(promoter_id, one, brought[one.member_id], settled) for one in known], following
 
 
 def _brought(promoter_id: str, known: Sequence[Invitee]) -> dict[str, Brought | None]:
@@ -63,16 +67,25 @@ def _settled(rows: Sequence[Brought]) -> set[str]:
     return {row.commission_id for row in found if row is not None and row.state == "settled"}
 
 
-def _person(known: Invitee, brought: Brought | None, settled: set[str]) -> Person:
-    stage = known.state
-    if brought is not None:
-        stage = "settled" if {brought.first_id, brought.last_id} & settled else "ordered"
-    return Person(
-        known=known,
-        stage=stage,
-        orders=(brought.orders or 0) if brought is not None else 0,
-        ordered_at=brought.ordered_at if brought is not None else None,
-    )
+def _person(promoter_id: str, known: Invitee, brought: Brought | None, settled: set[str]) -> Person:
+    if brought is None:
+        return Person(known=known, stage=known.state, orders=0, ordered_at=None)
+    standing = (brought.orders or 0) - (brought.gone or 0)
+    stage = "ordered" if standing > 0 else known.state
+    if {brought.first_id, brought.last_id} & settled or _settled_between(
+        promoter_id, known, brought, standing
+    ):
+        stage = "settled"
+    return Person(known=known, stage=stage, orders=standing, ordered_at=brought.ordered_at)
+
+
+def _settled_between(promoter_id: str, known: Invitee, brought: Brought, standing: int) -> bool:
+    """Whether another of their latest orders is settled, where neither the first nor the last is: seldom asked."""
+    if not standing or (brought.orders or 0) <= len({brought.first_id, brought.last_id}):
+        return False
+    theirs = orders.of_member(known.member_id, limit=ORDERS_LOOKED_AT, after=None).rows
+    rows = table.get_all([(Commission, Commission.key(order.order_id, "L1")) for order in theirs])
+    return any(row.state == "settled" and row.promoter_id == promoter_id for row in rows if row is not None)
 
 
 def timeline(
@@ -85,27 +98,31 @@ def timeline(
     """
     story = people.one(promoter_id, member_id, lang=lang, now=now)
     brought = _brought(promoter_id, [story.invitee])[member_id]
-    person = _person(story.invitee, brought, _settled([brought] if brought is not None else []))
+    settled = _settled([brought] if brought is not None else [])
+    person = _person(promoter_id, story.invitee, brought, settled)
     theirs = orders.of_member(member_id, limit=ORDERS_LOOKED_AT, after=None).rows
-    steps = [step for order in theirs if (step := _of_order(promoter_id, order)) is not None]
+    steps = [step for order in theirs for step in _of_order(promoter_id, order)]
     return person, story.steps, steps
 
 
-def _of_order(promoter_id: str, order: Order) -> OrderStep | None:
-    """What an order means to this promoter; None when it is none of theirs."""
-    mine = next((row for row in service.of_order(order.order_id) if row.promoter_id == promoter_id), None)
-    if mine is not None:
-        return OrderStep(at=order.created_at, order_id=order.order_id, what="earned", commission=mine)
+def _of_order(promoter_id: str, order: Order) -> list[OrderStep]:
+    """What an order means to this promoter: each commission of theirs, or why there is none; nothing, if it is none
+    of theirs."""
+    told: dict[str, Any] = {"at": order.created_at, "order_id": order.order_id}
+    mine = [row for row in service.of_order(order.order_id) if row.promoter_id == promoter_id]
+    if mine:
+        return [OrderStep(**told, what="earned", commission=row) for row in mine]
+    reason = _why_not(promoter_id, order)
+    return [OrderStep(**told, what="not_earned", reason=reason)] if reason is not None else []
+
+
+def _why_not(promoter_id: str, order: Order) -> str | None:
     found = attributions.find(order.order_id)
     if found is None:
         return None
     if found.promoter_id == promoter_id:
-        reason = _earns_nothing(order)
-        return OrderStep(at=order.created_at, order_id=order.order_id, what="not_earned", reason=reason)
-    rule = next((one["rule"] for one in found.candidates if one["promoter_id"] == promoter_id), None)
-    if rule is None:
-        return None
-    return OrderStep(at=order.created_at, order_id=order.order_id, what="not_earned", reason=rule)
+        return _earns_nothing(order)
+    return next((one["rule"] for one in found.candidates if one["promoter_id"] == promoter_id), None)
 
 
 def _earns_nothing(order: Order) -> str:

@@ -6,6 +6,8 @@
     RateSaid    RATE#<rte_>         V#<n>                   operators                   orders older than the rate
     Promoter    PROMOTER#<mbr_>     META                    apply, operators, tiers     everything here
     Counted     PROMOTER#<mbr_>     COUNT#<k>               reactions                   tiers, me
+    Invited     INVITED#<mbr_>      <mbr_> of a friend      when they are first bound   before they are counted
+    Spent       SPENT#<mbr_>        <ord_>                  order's facts               the same
     Brought     BROUGHT#<mbr_>      <mbr_> of a buyer       with a first commission     the promoter's people
     Commission  COMMISSION#<ord_>   L1 | L2 | H             order's facts, settle       the same, people
     Earned      EARNED#<mbr_>       <YYYY-MM>               reactions, its close        its close, ranking, people
@@ -80,7 +82,8 @@ class RateSaid(Row, discriminator="commission_rate_version"):
 class Promoter(Row, discriminator="promoter"):
     """Whether a member may earn; ``terms_version`` is what they agreed to, ``active_at`` since when they may.
 
-    ``pauses`` are the times, from and until, in which they were suspended.
+    ``pauses`` are the times, from and until, in which they were suspended; ``tiers`` what their tier was before,
+    and until when.
     """
 
     FACTS = {
@@ -98,6 +101,7 @@ class Promoter(Row, discriminator="promoter"):
     active_at = IntAttribute(null=True)
     suspended_at = IntAttribute(null=True)
     pauses = JSONAttribute(null=True)
+    tiers = JSONAttribute(null=True)
     made_by = UnicodeAttribute()
     reason = UnicodeAttribute(null=True)
 
@@ -121,13 +125,37 @@ class Counted(Row, discriminator="promoter_counts"):
         return f"PROMOTER#{member_id}", f"COUNT#{k}"
 
 
+class Invited(Row, discriminator="promoter_invitee"):
+    """That somebody was counted for a promoter who brought them; however often they come back, once."""
+
+    @staticmethod
+    def key(promoter_id: str, member_id: str) -> Key:
+        """One row for a promoter and a friend."""
+        return f"INVITED#{promoter_id}", member_id
+
+
+class Spent(Row, discriminator="promoter_spend"):
+    """What of an order is counted as what its buyer spent; it falls with what goes back."""
+
+    fen = IntAttribute()
+
+    @staticmethod
+    def key(member_id: str, order_id: str) -> Key:
+        """One row for a buyer and an order."""
+        return f"SPENT#{member_id}", order_id
+
+
 class Brought(Row, discriminator="promoter_buyer"):
-    """The orders by which a customer earned a promoter something: the first, the last, and how many."""
+    """The orders by which a customer earned a promoter something: the first, the last, and how many.
+
+    ``gone`` says of how many of them nothing is left.
+    """
 
     first_id = UnicodeAttribute()
     last_id = UnicodeAttribute()
     ordered_at = IntAttribute()
     orders = IntAttribute(null=True)
+    gone = IntAttribute(null=True)
 
     @staticmethod
     def key(promoter_id: str, member_id: str) -> Key:
@@ -138,8 +166,8 @@ class Brought(Row, discriminator="promoter_buyer"):
 class Commission(Row, discriminator="commission"):
     """What one order earns one promoter on one level; its lines and all that happened to it are inside.
 
-    ``order_left_fen`` is what was left of the order when it was last looked at; ``was`` is the state before it was
-    held; ``settled_cause`` the entry it was settled under, ``clawbacks`` how often a part of it was taken back.
+    ``order_left_fen`` is what was left of the order when it was last looked at; ``settled_cause`` is the entry it
+    was settled under, ``clawbacks`` how often a part of it was taken back.
     """
 
     FACTS = {("due", "settled"): "commission.settled"}

@@ -2,7 +2,8 @@
 
 The month is counted by the fact of each settlement, and closed a day after its end: the step that the month's sales
 reached is paid once, as a bonus of its own, and what it was worked out from stays in the month's row. What goes
-back while the month is open counts against it; a bonus that was paid stays.
+back counts against the month it was settled in while that is open, and then against the running one, where a late
+count goes as well; a bonus that was paid stays.
 """
 
 from collections.abc import Sequence
@@ -34,10 +35,7 @@ def count_settlement(entry: ledger.Entry, now: int) -> Sequence[Write]:
     """What was settled counts: for the tier, for the month, for the day's run."""
     member_id, _ = ledger.owner_of(entry)
     about: dict[str, int] = entry.about
-    month = _month_of(entry.at)
-    row = table.get(Earned, Earned.key(member_id, clock.month_name(month)))
-    if row is not None and row.state == "closed":
-        month = _month_of(now)
+    month = _open_month(member_id, at=entry.at, now=now)
     given = {"orders": about["orders"], "base_fen": about["base_fen"]}
     return [
         promoters.counted(member_id, cause=entry.cause, settled_fen=entry.amount, orders=about["orders"]),
@@ -52,13 +50,19 @@ def promote_by_settlement(entry: ledger.Entry, now: int) -> None:
     promoters.promote(ledger.owner_of(entry)[0], now=now)
 
 
-def less(member_id: str, *, settled_at: int, amount_fen: int, base_fen: int, refuse: Refusal) -> list[Write]:
-    """The write by which what goes back counts against its month, while that is open."""
-    month = _month_of(settled_at)
+def less(
+    member_id: str, *, settled_at: int, amount_fen: int, base_fen: int, refuse: Refusal, now: int
+) -> Write:
+    """The write by which what goes back counts against its month, or the running one once that is closed."""
+    month = _open_month(member_id, at=settled_at, now=now)
+    return _added(member_id, month, amount_fen=-amount_fen, orders=0, base_fen=-base_fen, refuse=refuse)
+
+
+def _open_month(member_id: str, *, at: int, now: int) -> int:
+    """The month of ``at``; the running one, if that is closed."""
+    month = _month_of(at)
     row = table.get(Earned, Earned.key(member_id, clock.month_name(month)))
-    if row is not None and row.state == "closed":
-        return []
-    return [_added(member_id, month, amount_fen=-amount_fen, orders=0, base_fen=-base_fen, refuse=refuse)]
+    return _month_of(now) if row is not None and row.state == "closed" else month
 
 
 def _month_of(at: int) -> int:

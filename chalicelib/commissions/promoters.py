@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chalicelib.commissions import rules, terms
-from chalicelib.commissions.models import COUNT_ROWS, Counted
+from chalicelib.commissions.models import COUNT_ROWS, Counted, Invited, Spent
 from chalicelib.commissions.models import Promoter as Promoter  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.core import facts, table
 from chalicelib.core.doors import Operator
@@ -17,13 +17,16 @@ from chalicelib.core.shards import shard_for
 from chalicelib.core.table import Row, Write
 from chalicelib.members import service as members
 from chalicelib.operators import service as operators
-from chalicelib.orders.service import Order
+from chalicelib.orders import service as orders
+from chalicelib.orders.service import Order, Refund
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.attribution import Binding
 from chalicelib.sharing.schemas import MintLink, TargetRef
 
 COUNTS = ("invitees", "orders", "settled_fen", "spend_fen")
 ROUNDS = 10
+TIERS_KEPT = 30
+"""How many changes of a promoter's tier are remembered; an order older than all of them has the oldest."""
 
 
 class DistributionClosed(Conflict):
@@ -87,6 +90,16 @@ def could_earn(row: Promoter, *, at: int) -> bool:
     return not paused and (row.state == "active" or at < (row.suspended_at or 0))
 
 
+def tier_at(row: Promoter, at: int) -> int:
+    """The tier that a promoter had ``at``, however late it is asked."""
+    return next((tier for until, tier in row.tiers or () if at < until), row.tier)
+
+
+def _tiers(before: Promoter, *, now: int) -> list[list[int]]:
+    """What the tier was, when it changes now."""
+    return [*(before.tiers or ()), [now, before.tier]][-TIERS_KEPT:]
+
+
 def counts_of(member_id: str) -> dict[str, int]:
     """What was counted for somebody."""
     pk, _ = Promoter.key(member_id)
@@ -99,12 +112,11 @@ def listed(state: str, *, limit: int, after: table.Raw | None) -> table.Page:
     return table.owned(f"promoters#{state}", limit=limit, after=after)
 
 
-def own_link(member_id: str, *, now: int) -> str | None:
-    """The code of a promoter's own link; None when it was switched off."""
+def own_link(member_id: str, *, now: int) -> sharing.Link | None:
+    """A promoter's own link; None when it was switched off."""
     target = TargetRef(kind="page", id=terms.in_force(now=now).landing_page)
     wanted = MintLink(target=target, channel="link", placement="promoter")
-    link = sharing.link_for(sharer_id=member_id, wanted=wanted, now=now)
-    return link.code if link is not None else None
+    return sharing.link_for(sharer_id=member_id, wanted=wanted, now=now)
 
 
 # --- becoming one -------------------------------------------------------------------------------------------
@@ -150,7 +162,7 @@ def _row(
 ) -> Promoter:
     told: dict[str, Any] = {"tier": 1, "terms_version": terms.current(now=now).n, "applied_at": now}
     if before is not None:
-        told |= {"tier": before.tier, "terms_version": before.terms_version, "agreed_at": before.agreed_at}
+        told |= {name: getattr(before, name) for name in ("tier", "tiers", "terms_version", "agreed_at")}
     active_at = now if state == "active" else None
     pk, sk = Promoter.key(member_id)
     rev = before.rev + 1 if before is not None else 1
@@ -242,7 +254,8 @@ def set_tier(member_id: str, *, tier: int, reason: str, by: Operator, now: int) 
         if before.tier == tier:
             return before
         try:
-            return _changed(before, {"tier": tier, "reason": reason}, action="tier", by=by, now=now)
+            told = {"tier": tier, "tiers": _tiers(before, now=now), "reason": reason}
+            return _changed(before, told, action="tier", by=by, now=now)
         except _Moved:
             continue
     raise Busy
@@ -283,32 +296,44 @@ def counted(member_id: str, *, cause: str, **more: int) -> Write:
 
 
 def promote(member_id: str, *, now: int) -> None:
-    """The promoter goes up to the tier that their counts reach, over several if need be."""
+    """The promoter goes up to the tier that their counts reach, over several if need be.
+
+    Raises:
+        Busy: the promoter kept changing.
+    """
     tiers = terms.in_force(now=now).tiers
-    row = find(member_id) if len(tiers) > 1 else None
-    if row is None:
-        return
-    reached = rules.tier_for(tiers, counts_of(member_id))
-    if reached > row.tier:
-        higher = table.update(
-            Promoter,
-            (row.pk, row.sk),
-            Promoter.tier.set(reached),
-            when=Promoter.tier < reached,
-            refuse=lambda _: _Moved(),
-        )
-        try:
-            table.apply(higher)
-        except _Moved:
+    for _ in range(ROUNDS):
+        row = find(member_id) if len(tiers) > 1 else None
+        if row is None or not _rises(row, rules.tier_for(tiers, counts_of(member_id)), now=now):
             return
+    raise Busy
+
+
+def _rises(row: Promoter, reached: int, *, now: int) -> bool:
+    """Whether it is to be looked at again: it should have risen, and was changed meanwhile."""
+    if reached <= row.tier:
+        return False
+    actions = (Promoter.tier.set(reached), Promoter.tiers.set(_tiers(row, now=now)))
+    unmoved = Promoter.rev == row.rev
+    try:
+        table.apply(
+            table.update(Promoter, (row.pk, row.sk), *actions, when=unmoved, refuse=lambda _: _Moved())
+        )
+    except _Moved:
+        return True
+    return False
 
 
 @facts.reaction("binding.made", name="commissions.count_invitee")
 def count_invitee(row: Binding, now: int) -> Sequence[Write]:
-    """Somebody who was brought counts for their promoter; nothing is earned by it."""
+    """Somebody who was brought counts for their promoter, once ever; nothing is earned by it."""
     if row.state != "bound" or find(row.promoter_id) is None:
         return []
-    return [counted(row.promoter_id, cause=row.member_id, invitees=1)]
+    key = Invited.key(row.promoter_id, row.member_id)
+    if table.get(Invited, key) is not None:
+        return []
+    first = table.create(Invited(*key), refuse=Busy)
+    return [first, counted(row.promoter_id, cause=row.member_id, invitees=1)]
 
 
 @facts.errand("binding.made", name="commissions.promote_by_invitees")
@@ -320,10 +345,35 @@ def promote_by_invitees(row: Binding, now: int) -> None:
 @facts.reaction("order.completed", name="commissions.count_spend")
 def count_spend(order: Order, now: int) -> Sequence[Write]:
     """What a member bought counts, where that makes them a promoter."""
-    if terms.in_force(now=now).earned_by_spend_fen is None or order.state != "completed":
+    return [] if terms.in_force(now=now).earned_by_spend_fen is None else _spent(order)
+
+
+@facts.reaction("order.refunding", name="commissions.uncount_refunding")
+@facts.reaction("order.refunded", name="commissions.uncount_refunded")
+def uncount_spend(order: Order, now: int) -> Sequence[Write]:
+    """What went back counts no more; who became a promoter by it stays one, until an operator suspends them."""
+    return _spent(order) if table.get(Spent, Spent.key(order.member_id, order.order_id)) else []
+
+
+@facts.reaction("order.reduced", name="commissions.uncount_reduced")
+def uncount_reduced(refund: Refund, now: int) -> Sequence[Write]:
+    """What went back in part counts no more."""
+    order = orders.find(refund.order_id)
+    lowered = uncount_spend(order, now) if order is not None else ()
+    return [facts.unchanged(order), *lowered] if order is not None and lowered else []
+
+
+def _spent(order: Order) -> list[Write]:
+    """The writes by which as much of an order is counted as is left of it now."""
+    key = Spent.key(order.member_id, order.order_id)
+    row = table.get(Spent, key)
+    fen = (order.refundable_fen or 0) if order.state == "completed" else 0
+    more = fen - (row.fen if row is not None else 0)
+    if not more:
         return []
-    fen = order.refundable_fen or 0
-    return [counted(order.member_id, cause=order.order_id, spend_fen=fen)] if fen else []
+    as_seen = Spent.pk.does_not_exist() if row is None else Spent.rev == row.rev
+    known = table.upsert(Spent, key, Spent.fen.set(fen), when=as_seen, refuse=Busy)
+    return [known, counted(order.member_id, cause=order.order_id, spend_fen=more)]
 
 
 @facts.errand("order.completed", name="commissions.earn_by_spend")

@@ -1,6 +1,7 @@
 """Rates as operators write them: one for a scope, in versions, none of which is ever changed.
 
-An order is judged by the versions that were in force when it was made, however late it is told of.
+An order is judged by the versions that were in force when it was made, however late it is told of. Every process
+reads all of them every few seconds, so there is a limit to their number.
 """
 
 from typing import Any, cast
@@ -13,14 +14,25 @@ from chalicelib.commissions.rules import Basis, Scope
 from chalicelib.core import ids, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
-from chalicelib.core.errors import Busy, NotFound
+from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import Write
 from chalicelib.operators import service as operators
 
 BEGINS_AFTER_S = 5
 """How long after it is said a version begins: until then some process may not have heard of it."""
+MOST = 1000
+"""Rates of a shop, on and off. Those said at the same moment may be a few more."""
 _rates: Cache[list[rules.Rate]] = Cache(for_s=BEGINS_AFTER_S)
 _older: Cache[list[rules.Rate]] = Cache()
+
+
+class TooManyRates(Conflict):
+    """The shop has as many rates as it may; ``details.most`` is the number."""
+
+    code = "too_many_rates"
+    en = "There are too many rates. Use one for a category instead."
+    zh = "佣金规则数量已达上限，请改用类目规则。"
+    advice = "Say a rate for a category or a tier, or say one again that is off; details.most is the limit."
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -83,11 +95,13 @@ def say(scope: Scope, *, basis: Basis, value: int, by: Operator, now: int) -> tu
     """The next version of the rate with this scope, and whether it is the first; said so already, nothing changes.
 
     Raises:
-        Busy: somebody else said it at the same moment.
+        TooManyRates: it would be one more than there may be. Busy: somebody else said it at the same moment.
     """
     before = table.get(Rate, Rate.key(id_for(scope)))
     if before is not None and (before.state, before.basis, before.value) == ("on", basis, value):
         return before, False
+    if before is None and len(everything()) >= MOST:
+        raise TooManyRates(most=MOST)
     return _next(before, scope, basis=basis, value=value, state="on", by=by, now=now), before is None
 
 

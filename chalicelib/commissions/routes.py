@@ -117,7 +117,10 @@ def list_mine(call: Call, query: Listing) -> Items[CommissionAnswer]:
 
 @api.get("/v1/commissions/{commission_id}/explanation", door=doors.MEMBER, refuses=[NotFound])
 def explain(call: Call, commission_id: str) -> Explanation:
-    """One of my commissions in words and numbers: base, rate and where it came from, rounding, every change."""
+    """One of my commissions in words and numbers: base, rate and where it came from, rounding, every change.
+
+    Of a group's head as well, who has no part in the order's attribution.
+    """
     return answers.explanation(service.show(commission_id, promoter_id=call.member_id), call)
 
 

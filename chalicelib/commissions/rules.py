@@ -55,6 +55,8 @@ class Sold:
 
     level: Level
     product_id: str
+    quantity: int
+    paid_fen: int
     category_ids: Sequence[str] = ()
     campaign_id: str | None = None
     tier: int = 1
@@ -66,11 +68,10 @@ def best(rates: Sequence[Rate], sold: Sold) -> Rate | None:
     """The rate that serves a line: of those that fit, the most particular.
 
     The order, the first difference decides: names its product; its campaign; its category; its tier; only new
-    buyers; a higher least order. Of two categories of one product the one that gives more.
+    buyers; a higher least order. Of two categories of one product the one that gives more for what was paid.
     """
-    fitting = sorted(
-        (rate for rate in rates if rate.on and _fits(rate.scope, sold)), key=_particular, reverse=True
-    )
+    found = (rate for rate in rates if rate.on and _fits(rate.scope, sold))
+    fitting = sorted(found, key=lambda rate: _particular(rate, sold), reverse=True)
     for rate in fitting:
         if not rate.scope.new_buyers_only or sold.new_buyer():
             return rate
@@ -88,11 +89,14 @@ def _fits(scope: Scope, sold: Sold) -> bool:
     )
 
 
-def _particular(rate: Rate) -> tuple[Any, ...]:
-    scope = rate.scope
+def _particular(rate: Rate, sold: Sold) -> tuple[Any, ...]:
+    scope, paid_fen = rate.scope, sold.paid_fen
     named = (scope.product_id, scope.campaign_id, scope.category_id, scope.tier)
     least = (scope.new_buyers_only, scope.min_order_fen)
-    return (*(one is not None for one in named), *least, rate.basis, rate.value, rate.rate_id)
+    gives_fen = earned_fen(
+        basis=rate.basis, value=rate.value, quantity=sold.quantity, paid_fen=paid_fen, base_fen=paid_fen
+    )
+    return (*(one is not None for one in named), *least, gives_fen, rate.value, rate.rate_id)
 
 
 def came_from(scope: Scope) -> str:

@@ -7,6 +7,7 @@ import msgspec
 from chalicelib.commissions.rules import Basis, DistributionTerms, Level, Scope, Tier
 from chalicelib.core.http import Listing
 from chalicelib.members.schemas import Id, Reason
+from chalicelib.sharing.schemas import CardAnswer
 
 Version = Annotated[int, msgspec.Meta(ge=0, le=999_999)]
 Month = Annotated[str, msgspec.Meta(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$(?!\n)")]
@@ -25,7 +26,10 @@ class ApplyPromoter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class PromoterAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether I am a promoter, on which tier, and what is missing for the next."""
+    """Whether I am a promoter, on which tier, and what is missing for the next.
+
+    ``card`` and ``qr_path``, a path of this API, are what a poster of my own link is drawn of.
+    """
 
     state: PromoterState
     tier: int
@@ -34,8 +38,10 @@ class PromoterAnswer(msgspec.Struct, frozen=True, kw_only=True):
     agreed_at: int | None
     reason: str | None
     invite_code: str | None
-    link: str | None
-    link_url: str | None
+    link: str | None = None
+    link_url: str | None = None
+    qr_path: str | None = None
+    card: CardAnswer | None = None
     invitees: int
     orders: int
     settled_fen: int

@@ -2,7 +2,7 @@
 
 Everything is one function, `follow`: it looks at the order as it is now and brings its commissions to what that
 means. So facts may come late, repeated and in any order, and a commission depends on nothing but the order, its
-attribution, and the rates of the time when it was made.
+attribution, and the rates, the terms and the promoter's tier of the time when it was made.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -181,8 +181,9 @@ def _followed(row: Commission, look: _Look, left: dict[str, orders.Line]) -> lis
         return _clawed_back(row, look, lines, actions)
     told = [_less(row, look, amount_fen)] if amount_fen < row.amount_fen else []
     if amount_fen == 0:
-        actions += [Commission.state.set("cancelled"), *_off_the_lists()]
-    elif ripe:
+        over = [Commission.state.set("cancelled"), *_off_the_lists()]
+        return [updated(row, *actions, *over, told=told), *_gone(row)]
+    if ripe:
         at = settles_at(look.order, row.hold_days)
         actions += [Commission.state.set("due"), Commission.settles_at.set(at), *settles(row.promoter_id, at)]
         told.append(Change(at=look.now, what="due", cause="order.completed", fen=amount_fen))
@@ -220,11 +221,32 @@ def _clawed_back(row: Commission, look: _Look, lines: list[Line], actions: list[
         )
     except ledger.OverReversed as raced:
         raise Moved from raced
-    base_fen = rules.base_fen(lines_of(row)) - rules.base_fen(lines) if row.level == "L1" else 0
+    return [updated(row, *actions, told=[told]), *taken, *_uncounted(row, lines, by_fen=by_fen, now=look.now)]
+
+
+def _uncounted(row: Commission, lines: list[Line], *, by_fen: int, now: int) -> list[Write]:
+    """The writes by which what was taken back counts no more, for the tier and for the month."""
+    first_level = row.level == "L1"
+    base_fen = rules.base_fen(lines_of(row)) - rules.base_fen(lines) if first_level else 0
+    gone = 1 if first_level and not rules.total_fen(lines) else 0
     month = months.less(
-        row.promoter_id, settled_at=row.settled_at or 0, amount_fen=by_fen, base_fen=base_fen, refuse=Moved
+        row.promoter_id,
+        settled_at=row.settled_at or 0,
+        amount_fen=by_fen,
+        base_fen=base_fen,
+        refuse=lambda _: Moved(),
+        now=now,
     )
-    return [updated(row, *actions, told=[told]), *taken, *month]
+    counts = {"settled_fen": -by_fen, "orders": -gone}
+    promoter = promoters.counted(row.promoter_id, cause=row.settled_cause or "", **counts)
+    return [month, promoter, *(_gone(row) if gone else ())]
+
+
+def _gone(row: Commission) -> list[Write]:
+    """The write that notes that nothing is left of an order of somebody whom the promoter brought."""
+    if row.level != "L1":
+        return []
+    return [table.upsert(Brought, Brought.key(row.promoter_id, row.member_id), Brought.gone.add(1))]
 
 
 def updated(row: Commission, *actions: Action, told: Sequence[Change] = ()) -> Write:
@@ -290,7 +312,8 @@ def _earned(look: _Look, found: Any, level: str, promoter_id: str) -> Commission
     promoter = promoters.active(promoter_id, at=order.created_at)
     if promoter is None:
         return None
-    lines = list(_rated(order, level, tier=promoter.tier, now=look.now))
+    tier = promoters.tier_at(promoter, order.created_at)
+    lines = list(_rated(order, level, tier=tier, now=look.now))
     amount_fen = rules.total_fen(lines)
     return _row(look, found, level, promoter_id, lines) if amount_fen else None
 
@@ -301,6 +324,8 @@ def _rated(order: Order, level: str, *, tier: int, now: int) -> Iterator[Line]:
         sold = Sold(
             level=LEVELS[level],
             product_id=line.product_id,
+            quantity=line.quantity,
+            paid_fen=line.paid_fen,
             category_ids=line.category_ids,
             campaign_id=order.campaign_id or None,
             tier=tier,
@@ -316,7 +341,7 @@ def _row(look: _Look, found: Any, level: str, promoter_id: str, lines: list[Line
     order, amount_fen = look.order, rules.total_fen(lines)
     commission_id = id_of(order.order_id, level)
     told = [Change(at=look.now, what="made", cause=look.cause, fen=amount_fen)]
-    hold_days = terms.in_force(now=look.now).hold_days
+    hold_days = terms.as_of(at=order.created_at, now=look.now).hold_days
     placed: dict[str, Any] = {"state": "pending"}
     if found.signals:
         placed = {"state": "held", "evidence": found.signals, "board": HELD, "score": look.now}
@@ -476,7 +501,8 @@ def _decided(
         )
         look = _Look(order=order, cause=what, now=now)
         try:
-            table.transact([look.unchanged, updated(row, *actions(row, order), told=[told]), audit])
+            gone = _gone(row) if what == "refused" else []
+            table.transact([look.unchanged, updated(row, *actions(row, order), told=[told]), audit, *gone])
             return show(commission_id)
         except Moved:
             continue

@@ -7,12 +7,15 @@ import msgspec
 from chalicelib.commissions.models import Terms
 from chalicelib.commissions.rules import CONDITIONS, DistributionTerms
 from chalicelib.core import table
-from chalicelib.core.cache import Cache
+from chalicelib.core.cache import FRESH_FOR_S, Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Invalid
 from chalicelib.operators import service as operators
 
+BEGINS_AFTER_S = FRESH_FOR_S
+"""How long after it is made orders are judged by a version: until then some process may not have heard of it."""
 _terms: Cache[Terms] = Cache()
+_all: Cache[list[Terms]] = Cache(size=2)
 
 
 def current(*, now: int) -> Terms:
@@ -29,6 +32,19 @@ def current(*, now: int) -> Terms:
 def in_force(*, now: int) -> DistributionTerms:
     """What the version in force says."""
     return said(current(now=now))
+
+
+def as_of(*, at: int, now: int) -> DistributionTerms:
+    """What was in force ``at``, which is what an order of then is judged by, however late it is told of.
+
+    What is older than the first version is judged by that.
+    """
+    newest = current(now=now)
+    if newest.made_at + BEGINS_AFTER_S <= at:
+        return said(newest)
+    all_ = _all.get(newest.n, now=now, load=lambda: table.query_all(Terms, "DISTRIBUTION"))
+    begun = [one for one in all_ if one.made_at + BEGINS_AFTER_S <= at] or all_[:1]
+    return said(begun[-1] if begun else newest)
 
 
 def said(row: Terms) -> DistributionTerms:

@@ -178,7 +178,10 @@ def bind_by_code(call: Call, body: BindByCode) -> Reply[BindingAnswer]:
 
 @api.get("/v1/attributions/{order_id}", door=doors.MEMBER, refuses=[NotFound])
 def show_attribution(call: Call, order_id: str) -> AttributionAnswer:
-    """Why an order earns its promoter, or the one above, something; to anybody else there is none."""
+    """Why an order earns its promoter, or the one above, something; to anybody else there is none.
+
+    A group's head earns by the group: GET /v1/commissions/{commission_id}/explanation tells them why.
+    """
     return answers.attribution(orders.show(order_id, promoter_id=call.member_id), call)
 
 

@@ -14,7 +14,8 @@ from chalicelib.members import service as members
 from chalicelib.members.rules import masked
 from chalicelib.operators import service as operators
 from chalicelib.sharing import rules
-from chalicelib.sharing.models import Card, Link, Target
+from chalicelib.sharing.models import Card, Target
+from chalicelib.sharing.models import Link as Link  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.sharing.schemas import CardAnswer, EditCard, EditTarget, MintLink
 
 COLLISIONS_AT_MOST = 4

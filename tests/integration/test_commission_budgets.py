@@ -106,16 +106,16 @@ def test_settling_is_the_budget_of_the_table(
     assert found["index units"] == commissions + 2 * batches
 
 
-def test_what_is_taken_back_is_four_reads_and_six_rows(alice: str) -> None:
+def test_what_is_taken_back_is_four_reads_and_seven_rows(alice: str) -> None:
     order = completed(paid(bought(a_friend_of(alice))))
     settled()
     order = partly_refunded(order, l1=900, now=LATER, told=False)
 
     spent = costs(lambda: service.follow(order, cause="refund", now=LATER))
 
-    # The order is checked; commission, reversal, entry, account, and the month.
+    # The order is checked; commission, reversal, entry, account, the month, and the promoter's counts.
     assert spent.operations == Counter(Query=2, BatchGetItem=1, GetItem=1, TransactWriteItems=1)
-    assert spent.writes["truth"] == 6 * 2
+    assert spent.writes["truth"] == 7 * 2
 
 
 def test_a_fact_told_again_writes_nothing(alice: str) -> None:

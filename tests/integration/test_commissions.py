@@ -401,10 +401,26 @@ def test_a_tier_rises_with_what_is_settled_and_its_rate_serves_from_then_on(alic
     completed(paid(bought(friend)))
     settled()
 
-    order = paid(bought(friend, now=LATER), now=LATER)
+    late, then = paid(bought(friend, now=LATER), now=LATER + DAY), LATER + DAY
+    order = paid(bought(friend, now=then), now=then)
 
     assert promoters.show(alice).tier == 2
+    assert earned(late) == [("L1", "pending", 990)]
     assert earned(order) == [("L1", "pending", 1980)]
+
+
+def test_an_order_is_judged_by_the_tier_and_the_terms_of_when_it_was_made(alice: str) -> None:
+    a_rate(bps=2000, tier=2)
+    a_rate(bps=3000, tier=3)
+    friend = a_friend_of(alice)
+    made = [bought(friend, now=NOW + n * DAY) for n in range(3)]
+    for n, tier in ((1, 2), (2, 3)):
+        promoters.set_tier(alice, tier=tier, reason="good", by=OWNER, now=NOW + n * DAY - 60)
+    some_terms(hold_days=30, now=NOW + 2 * DAY - 60)
+
+    found = [commission(paid(order, now=LATER)) for order in made]
+
+    assert [(row.amount_fen, row.hold_days) for row in found] == [(990, 7), (1980, 7), (2970, 30)]
 
 
 def test_a_month_s_sales_reach_a_step_and_the_bonus_is_paid_once(alice: str) -> None:
@@ -532,6 +548,53 @@ def test_who_bought_enough_is_a_promoter(books: None) -> None:
     assert (promoters.show(member).made_by, promoters.counts_of(member)["spend_fen"]) == ("spend", 19_800)
 
 
+@pytest.mark.parametrize("in_order", [True, False])
+def test_what_went_back_was_not_spent(books: None, in_order: bool) -> None:
+    some_terms(earned_by_spend_fen=15_000, now=LONG_AGO + 1)
+    member = a_member()
+    order = completed(paid(bought(member)), told=in_order)
+    partly_refunded(order, l1=900)
+    happens("order.completed", orders.show(order.order_id))
+    assert promoters.counts_of(member)["spend_fen"] == 9_000
+
+    refunded(order)
+    told_again(order)
+    completed(paid(bought(member)))
+
+    assert (promoters.counts_of(member)["spend_fen"], promoters.find(member)) == (9_900, None)
+
+
+def test_what_is_clawed_back_counts_for_no_tier(alice: str) -> None:
+    some_terms(tiers=[{"name": "a"}, {"name": "b", "settled_fen": 1_500, "orders": 2}], now=LONG_AGO + 1)
+    friend = a_friend_of(alice)
+    order = completed(paid(bought(friend)))
+    settled()
+    partly_refunded(order, l1=900, now=LATER)
+    counts = promoters.counts_of(alice)
+    assert (counts["settled_fen"], counts["orders"]) == (900, 1)
+
+    refunded(order, now=LATER)
+    completed(paid(bought(friend)))
+    settled(now=LATER + DAY)
+
+    counts = promoters.counts_of(alice)
+    assert (counts["settled_fen"], counts["orders"], promoters.show(alice).tier) == (990, 1, 1)
+
+
+def test_what_goes_back_after_its_month_was_closed_counts_against_the_running_one(alice: str) -> None:
+    friend = a_friend_of(alice)
+    order, next_month = completed(paid(bought(friend))), NOW + 40 * DAY
+    settled()
+    due.run(job=months.JOB, worker="closer", now=next_month, seconds=5)
+
+    partly_refunded(order, l1=900, now=next_month)
+
+    january, february = months.find(alice, "2026-01"), months.find(alice, "2026-02")
+    assert january is not None
+    assert february is not None
+    assert (january.state, january.base_fen, february.base_fen) == ("closed", 9_900, -900)
+
+
 def test_friends_who_are_brought_count_for_the_tier_and_earn_nothing(alice: str) -> None:
     some_terms(tiers=[{"name": "a"}, {"name": "b", "invitees": 2}], now=LONG_AGO + 1)
 
@@ -543,6 +606,17 @@ def test_friends_who_are_brought_count_for_the_tier_and_earn_nothing(alice: str)
             happens("binding.made", row)
 
     assert (promoters.show(alice).tier, promoters.counts_of(alice)["invitees"], balance(alice)) == (2, 2, 0)
+
+
+def test_a_friend_who_goes_and_comes_back_counts_once(alice: str) -> None:
+    bob, friend = a_promoter(), a_friend_of(alice)
+    for n, promoter_id in enumerate([alice, bob, alice, bob, alice]):
+        attribution.move(friend, promoter_id=promoter_id, reason="test", by=OWNER, now=NOW + n)
+        row = table.get(Binding, Binding.key(friend))
+        assert row is not None
+        happens("binding.made", row)
+
+    assert [promoters.counts_of(one)["invitees"] for one in (alice, bob)] == [1, 1]
 
 
 # --- people, explanations, estimates ------------------------------------------------------------------------
@@ -717,3 +791,56 @@ def test_a_promoter_s_story_tells_what_they_earned(alice: str) -> None:
         990,
     )
     assert [one.details["amount"] for one in happened if one.what == "money_posted"] == [990]
+
+
+def test_an_invitee_s_stage_is_what_stands(alice: str) -> None:
+    friend = a_friend_of(alice)
+
+    def stage() -> tuple[str, int]:
+        people = routes.list_invitees(as_member(alice), Listing()).items
+        return next((one.stage, one.orders) for one in people if one.member_id == friend)
+
+    first = paid(bought(friend))
+    assert stage() == ("ordered", 1)
+    refunded(first)
+    assert stage() == ("bound", 0)
+
+    completed(paid(bought(friend, now=NOW + 1), now=NOW + 1))
+    paid(bought(friend, now=NOW + 2), now=NOW + 2)
+    settled()
+    assert stage() == ("settled", 2)
+
+
+def test_a_promoter_who_is_the_head_as_well_sees_both_that_an_order_earns(books: None) -> None:
+    head = a_promoter()
+    campaign = a_campaign()
+    a_rate(bps=1000)
+    a_rate(level="head", bps=500, campaign_id=campaign.campaign_id)
+    group = open_paid_group(campaign, buying(head), payers=2)
+    friend = orders_of(group)[1].member_id
+    attribution.move(friend, promoter_id=head, reason="test", by=OWNER, now=LONG_AGO)
+    pay(take(group))
+    happens("group.filled", groupbuys.find(group.group_id))
+
+    told = routes.show_invitee(as_member(head), friend)
+
+    assert [step.amount_fen for step in told.steps if step.what == "earned"] == [445, 890]
+
+
+def test_there_is_a_limit_to_rates(alice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "MOST", 2)
+    a_rate(bps=1, product_id="x")
+
+    with pytest.raises(rates.TooManyRates) as refused:
+        a_rate(bps=1, product_id="y")
+
+    assert refused.value.details == {"most": 2}
+    a_rate(bps=2, product_id="x", now=NOW)
+
+
+def test_promoters_get_what_their_poster_is_drawn_of(alice: str) -> None:
+    mine = routes.show_mine(as_member(alice))
+
+    assert mine.card is not None
+    assert mine.link is not None
+    assert (mine.qr_path, mine.link in mine.card.path) == (f"/v1/links/{mine.link}/qr", True)

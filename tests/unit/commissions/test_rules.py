@@ -22,6 +22,8 @@ def sold(**more: Any) -> Sold:
     given: dict[str, Any] = {
         "level": "level1",
         "product_id": "tea",
+        "quantity": 1,
+        "paid_fen": 10_000,
         "category_ids": ("drinks", "green"),
         "campaign_id": "cmp_1",
         "tier": 2,
@@ -98,6 +100,17 @@ def test_of_two_categories_of_one_product_the_one_that_gives_more_wins() -> None
     less, more = rate("a", category_id="drinks", value=100), rate("b", category_id="green", value=200)
 
     assert rules.best([less, more], sold()) == rules.best([more, less], sold()) == more
+
+
+@pytest.mark.parametrize(("quantity", "fen", "wins"), [(1, 1, "share"), (3, 400, "sum"), (1, 400, "share")])
+def test_a_share_and_a_sum_a_piece_are_compared_by_what_they_give(quantity: int, fen: int, wins: str) -> None:
+    share = rate("share", category_id="drinks", value=1000)
+    a_piece = rate("sum", category_id="green", basis="fen", value=fen)
+
+    found = rules.best([share, a_piece], sold(quantity=quantity, paid_fen=10_000))
+
+    assert found is not None
+    assert found.rate_id == wins
 
 
 def test_a_rate_of_nothing_is_a_rate_and_keeps_the_general_one_off_a_product() -> None:
