@@ -77,15 +77,16 @@ def _two_months(campaign: Campaign, member_id: str, *, now: int) -> list[table.K
     return [Month.key(campaign.campaign_id, member_id, month) for month in months]
 
 
-def everywhere(member_id: str) -> list[tuple[Campaign, list[Month]]]:
-    """All months of a member, in each campaign that they have a part in; those have a part too."""
+def everywhere(member_id: str) -> list[tuple[Campaign, Part, list[Month]]]:
+    """A member's part in each campaign that they have one in, and all their months of it."""
     rows = campaigns.everything()
     parts = table.get_all([(Part, Part.key(row.campaign_id, member_id)) for row in rows])
-    own = [row for row, part in zip(rows, parts, strict=True) if part is not None]
-    return [
-        (row, table.query_all(Month, member_key(row.campaign_id, member_id), Month.sk.startswith("MONTH#")))
-        for row in own
-    ]
+    own = [(row, part) for row, part in zip(rows, parts, strict=True) if part is not None]
+    return [(row, part, _months(row, member_id)) for row, part in own]
+
+
+def _months(campaign: Campaign, member_id: str) -> list[Month]:
+    return table.query_all(Month, member_key(campaign.campaign_id, member_id), Month.sk.startswith("MONTH#"))
 
 
 def last_turn_at(campaign: Campaign, month: Month) -> int:

@@ -138,6 +138,13 @@ def with_mates(campaign_id: str, team_id: str) -> tuple[Team, Sequence[Mate]]:
     return team, sorted(mates, key=lambda mate: (mate.member_id != team.founder_id, mate.joined_at))
 
 
+def joined(member_id: str, team_ids: Sequence[str]) -> list[tuple[Team, int]]:
+    """Those of these teams that the member is in, and since when."""
+    rows = table.get_all([(Team, Team.key(one)) for one in team_ids])
+    mates = table.get_all([(Mate, Mate.key(one, member_id)) for one in team_ids])
+    return [(row, mate.joined_at) for row, mate in zip(rows, mates, strict=True) if row and mate]
+
+
 def _team(campaign: Campaign, founder_id: str, *, title: str, now: int) -> Team:
     team_id = ids.ulid("ctm", now=now, entropy=ids.entropy(now=now))
     size = campaign.team_size or 0

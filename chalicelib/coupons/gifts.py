@@ -4,6 +4,7 @@ While a gift is open the giver's coupon is ``gifting`` and of no use; the gift's
 coupon is a row of their own under the terms and the time of the giver's, and cannot be given on.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from chalicelib.core import config, due, ids, table
@@ -17,6 +18,7 @@ from chalicelib.coupons.service import ROUNDS, Claim
 JOB = "coupon_gifts"
 OPEN_FOR_S = 3 * DAY
 CODE_LETTERS = 12
+LAST_OF_A_COUPON = 10
 
 
 class NotGiftable(Conflict):
@@ -86,9 +88,7 @@ def give(member_id: str, coupon_id: str, *, now: int) -> tuple[Gift, bool]:
 
 def _gift(coupon: Coupon, *, now: int) -> Gift:
     """The next gift of a coupon; its code cannot be guessed from anything."""
-    key = config.secret("link_key", now=now).encode()
-    n = str((coupon.gifts or 0) + 1)
-    code = ids.keyed_code("gift", coupon.member_id, coupon.coupon_id, n, key=key, length=CODE_LETTERS)
+    code = _code(coupon, (coupon.gifts or 0) + 1, now=now)
     pk, sk = Gift.key(code)
     ends_at = min(now + OPEN_FOR_S, coupon.ends_at)
     return Gift(
@@ -102,6 +102,11 @@ def _gift(coupon: Coupon, *, now: int) -> Gift:
         ends_at=ends_at,
         **due.slot(job=JOB, pk=pk, at=ends_at),
     )
+
+
+def _code(coupon: Coupon, n: int, *, now: int) -> str:
+    key = config.secret("link_key", now=now).encode()
+    return ids.keyed_code("gift", coupon.member_id, coupon.coupon_id, str(n), key=key, length=CODE_LETTERS)
 
 
 def _sent(coupon: Coupon, gift: Gift, *, now: int) -> Write:
@@ -125,6 +130,17 @@ def find(code: str) -> Gift:
     if gift is None:
         raise NotFound
     return gift
+
+
+def of(coupons: Sequence[Coupon], *, now: int) -> list[Gift]:
+    """The last gifts that were made of each of a giver's coupons, also those that came back."""
+    codes = [
+        _code(row, n, now=now)
+        for row in coupons
+        for n in range(max(1, (row.gifts or 0) - LAST_OF_A_COUPON + 1), (row.gifts or 0) + 1)
+    ]
+    rows = table.get_all([(Gift, Gift.key(code)) for code in codes])
+    return [row for row in rows if row is not None]
 
 
 def accept(code: str, member_id: str, *, now: int) -> Claim:
@@ -179,7 +195,12 @@ def _for_friend(coupon: Coupon, member_id: str, coupon_id: str, *, now: int) -> 
 
 
 def _accepting(gift: Gift, taken: Coupon, *, now: int) -> list[Write]:
-    given = (Gift.state.set("taken"), Gift.taker_id.set(taken.member_id), *due.emptied())
+    given = (
+        Gift.state.set("taken"),
+        Gift.taker_id.set(taken.member_id),
+        Gift.ended_at.set(now),
+        *due.emptied(),
+    )
     is_open = (Gift.state == "open") & (Gift.ends_at > now)
     gone = (Coupon.state == "gifting") & (Coupon.gift_code == gift.code)
     return [
@@ -227,6 +248,7 @@ def end(code: str, *, now: int) -> None:
         Gift,
         (gift.pk, gift.sk),
         Gift.state.set("back"),
+        Gift.ended_at.set(now),
         *due.emptied(),
         when=Gift.state == "open",
         refuse=_moved,

@@ -210,6 +210,7 @@ class Gift(Row, discriminator="coupon_gift"):
     taker_id = UnicodeAttribute(null=True)
     given_at = IntAttribute()
     ends_at = IntAttribute()
+    ended_at = IntAttribute(null=True)
 
     @staticmethod
     def key(code: str) -> Key:

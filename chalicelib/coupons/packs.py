@@ -241,6 +241,14 @@ def mine(member_id: str, *, limit: int, after: table.Raw | None) -> table.Page:
     return table.Page(table.get_all([(Pack, Pack.key(row.pack_id)) for row in page.rows]), page.next_key)
 
 
+def between(member_id: str, *, since: int, until: int) -> list[Pack]:
+    """The packs that a member opened after ``since`` and until ``until``."""
+    pk, first = Sharing.key(member_id, since + 1, "")
+    last = Sharing.key(member_id, until, "~")[1]
+    rows = table.query_all(Sharing, pk, Sharing.sk.between(first, last))
+    return [row for row in table.get_all([(Pack, Pack.key(row.pack_id)) for row in rows]) if row is not None]
+
+
 def take(pack_id: str, member_id: str, *, now: int) -> Claim:
     """A friend takes the next piece: one for each friend, and the same friend again gets the same answer.
 

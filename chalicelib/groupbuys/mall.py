@@ -7,7 +7,7 @@ import msgspec
 from chalicelib.core import doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
-from chalicelib.groupbuys import answers, campaigns, reading, refusals, service, telling
+from chalicelib.groupbuys import answers, campaigns, reading, refusals, service, shelving, telling
 from chalicelib.groupbuys.schemas import GroupAnswer, Size, Units
 from chalicelib.members import service as members
 from chalicelib.members.schemas import Id, MemberRef
@@ -17,6 +17,7 @@ from chalicelib.orders.schemas import OrderAnswer
 
 api = Api(__name__)
 tell = telling.tell_filled  # importing it tells facts that the mall hears of groups
+off_shelf = shelving.off_shelf  # importing it takes the mall's word that a product is sold no more
 MallOrderId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
 
 

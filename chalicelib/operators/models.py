@@ -2,7 +2,7 @@
 
     entity   pk                    sk             written by         read by
     Key      OPKEY#<sha256>        META           add, switch_off    authenticate (remembered 30 s)
-    Said     SAID#<opk_>           <req_>         said_once          said_once (a change once for a key)
+    Said     SAID#<opk_>           <req_>         said_once          said_once, was_said (a change once for a key)
     Audit    AUDIT#<YYYY-MM>       <aud_ ulid>    every admin write  trail (newest first)
     owner    Audit about a member: <mbr_>#audit, newest first
 

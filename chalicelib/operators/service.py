@@ -11,6 +11,9 @@ from chalicelib.core.errors import IdempotencyMismatch, NotFound, Unauthorized
 from chalicelib.core.table import Page, Write
 from chalicelib.operators.models import Audit, OperatorKey, Said
 
+MALL = Operator(key_id="mall", name="mall", role="owner")
+"""Who the audit trail says it was where the mall's own word changed something; no key opens a door as this."""
+
 _keys: Cache[OperatorKey | None] = Cache()
 
 
@@ -110,6 +113,11 @@ def said_once(*what: Any, by: Operator, idempotency_key: str | None) -> list[Wri
         return IdempotencyMismatch(field="Idempotency-Key", reason="used for another body")
 
     return [table.create(Said(*Said.key(by.key_id, idempotency_key), what=told), refuse=refuse)]
+
+
+def was_said(*, by: Operator, idempotency_key: str) -> bool:
+    """Whether a change was made under this key."""
+    return table.get(Said, Said.key(by.key_id, idempotency_key)) is not None
 
 
 def begun(made_id: str, fingerprint: str, *, by: Operator, idempotency_key: str | None) -> None:

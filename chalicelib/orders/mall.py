@@ -1,13 +1,16 @@
 """HTTP for the mall's servers: orders to charge for, events, and the day's books."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
-from chalicelib.core import doors
+from chalicelib.core import doors, table
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.http import Api, Call
 from chalicelib.members import service as members
-from chalicelib.orders import giving, ordinary, service
+from chalicelib.members.schemas import MemberRef
+from chalicelib.operators import service as operators
+from chalicelib.orders import giving, news, ordinary, service
 from chalicelib.orders.answers import mall_order, order_answer
 from chalicelib.orders.giving import Given
 from chalicelib.orders.schemas import (
@@ -59,8 +62,9 @@ IS_SOLD_WITH = ("product_id", "quantity", "paid_fen")
 )
 def take_event(call: Call, body: MallEvent) -> EventTaken:
     """Something happened in the mall; told again, or out of order, it leads to the same."""
-    if body.type == "member.linked":
-        return _linked(call, body)
+    if body.type in _OF_NO_ORDER:
+        handled = _OF_NO_ORDER[body.type](body, call.now)
+        return EventTaken(id=body.id, handled=handled, order=None, now=call.now)
     order = _order_of(body.order_id, body.mall_order_id) or _ordinary(body, now=call.now)
     if order is None and body.type in _OF_MONEY:
         raise OrderNotKnown(order_id=body.order_id, mall_order_id=body.mall_order_id)
@@ -72,12 +76,49 @@ def take_event(call: Call, body: MallEvent) -> EventTaken:
     return EventTaken(id=body.id, handled=True, order=order_answer(order, now=call.now), now=call.now)
 
 
-def _linked(call: Call, event: MallEvent) -> EventTaken:
+def _linked(event: MallEvent, now: int) -> bool:
     """Whom the mall knows by several names is one member here."""
+    members.referred(_member_of(event), now=now)
+    return True
+
+
+def _member_of(event: MallEvent) -> MemberRef:
     if event.member is None:
-        raise Invalid(field="member", reason="member.linked needs member")
-    members.referred(event.member, now=call.now)
-    return EventTaken(id=event.id, handled=True, order=None, now=call.now)
+        raise Invalid(field="member", reason=f"{event.type} needs member")
+    return event.member
+
+
+def _deleted(event: MallEvent, now: int) -> bool:
+    """Whom the mall deleted is blocked here, by an operator's own means; nothing of them is erased."""
+    for proof in members.proofs_of(_member_of(event)):
+        with suppress(NotFound):
+            member_id = members.find(proof=proof).member_id
+            members.block(member_id=member_id, reason="deleted", by=operators.MALL, now=now)
+            return True
+    return False
+
+
+def _once(take: Callable[[MallEvent, int], bool]) -> Callable[[MallEvent, int], bool]:
+    """What an operator may undo is done once for an event: told again late, it does not undo that."""
+
+    def once(event: MallEvent, now: int) -> bool:
+        key = f"{event.type}#{event.id}"
+        if operators.was_said(by=operators.MALL, idempotency_key=key):
+            return True
+        if not take(event, now):
+            return False
+        with suppress(operators.Repeated):
+            table.transact(operators.said_once(event.type, by=operators.MALL, idempotency_key=key))
+        return True
+
+    return once
+
+
+_OF_NO_ORDER: dict[str, Callable[[MallEvent, int], bool]] = {
+    "member.linked": _linked,
+    "member.deleted": _once(_deleted),
+    "product.off_shelf": _once(news.taken),
+}
 
 
 def _ordinary(event: MallEvent, *, now: int) -> Order | None:
@@ -113,7 +154,7 @@ def _told(event: MallEvent, *, now: int) -> ordinary.Told | None:
 
 def _sold(event: MallEvent) -> list[dict[str, Any]]:
     lines = event.lines or []
-    _once("lines", [line.line_id for line in lines])
+    _no_line_twice("lines", [line.line_id for line in lines])
     for n, line in enumerate(lines):
         for name in IS_SOLD_WITH:
             if getattr(line, name) is None:
@@ -125,7 +166,7 @@ def _sold(event: MallEvent) -> list[dict[str, Any]]:
     return [{name: value for name, value in one.items() if value not in (None, [])} for one in told]
 
 
-def _once(field: str, line_ids: Sequence[str]) -> None:
+def _no_line_twice(field: str, line_ids: Sequence[str]) -> None:
     for n, line_id in enumerate(line_ids):
         if line_id in line_ids[:n]:
             raise Invalid(field=f"{field}[{n}].line_id", reason="it stands twice")
@@ -176,7 +217,7 @@ def _back_by_line(order: Order, event: MallEvent) -> dict[str, int] | None:
     """What of an ordinary order went back, by line, if the mall says so."""
     if order.purpose != ordinary.PURPOSE or event.lines is None:
         return None
-    _once("lines", [line.line_id for line in event.lines])
+    _no_line_twice("lines", [line.line_id for line in event.lines])
     for n, line in enumerate(event.lines):
         if line.amount_fen is None:
             raise Invalid(field=f"lines[{n}].amount_fen", reason="a line that goes back has it")

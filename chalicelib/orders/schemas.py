@@ -92,7 +92,7 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     ``link`` that led to it and ``created_at``, when it was made; ``goods_fen`` is then the sum of the lines.
     ``goods_fen`` is what was paid for the goods alone: freight, coupons and points of the mall are told apart.
     ``payment_id`` of a refund says of which payment it was, its ``lines`` how much of which line. ``member`` of
-    ``member.linked`` is whom it is about.
+    ``member.linked`` and ``member.deleted`` is whom it is about, ``product_id`` of ``product.off_shelf`` what.
     ``at`` is when it happened, so that an after-sale is closed even when its opening is told last; one with an
     ``aftersale_id`` is closed for good, and needs no ``at``.
     """
@@ -107,6 +107,7 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     amount_fen: Amount | None = None
     aftersale_id: OrderId | None = None
     member: MemberRef | None = None
+    product_id: Id | None = None
     lines: Annotated[list[EventLine], msgspec.Meta(min_length=1, max_length=LINES_AT_MOST)] | None = None
     link: Annotated[str, msgspec.Meta(pattern=r"^[2-9A-HJKMNP-Z]{10}$(?!\n)")] | None = None
     created_at: Epoch | None = None
@@ -114,7 +115,7 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventTaken(msgspec.Struct, frozen=True, kw_only=True):
-    """The event is taken; ``handled`` is false when it is about nothing that is known here."""
+    """The event is taken; ``handled`` is false where it is about nothing known here, and nothing was done."""
 
     id: str
     handled: bool

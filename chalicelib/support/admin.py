@@ -20,6 +20,6 @@ def show_timeline(call: Call, member_id: str, query: Listing) -> Timeline:
     where = f"timeline#{member_id}"
     after = cursors.unseal(query.after, where=where, now=call.now)
     before = after["before"]["S"] if after else None
-    items, following = service.timeline(member_id, limit=query.limit, before=before)
+    items, following = service.timeline(member_id, limit=query.limit, before=before, now=call.now)
     sealed = cursors.seal({"before": {"S": following}} if following else None, where=where, now=call.now)
     return Timeline(member_id=member_id, items=items, next=sealed, now=call.now)

@@ -1,33 +1,37 @@
 """A member's story, told from what the rooms know.
 
 What is listed is what began: orders, links, operators' changes, messages to the mall, newest first, merged from the
-member's own lists of the owner index, with what is in partitions of the member's own: coupons, check-ins, rewards.
-What came of an order (its payments, its group, its refunds) stands with it.
+member's own lists of the owner index, with what is in partitions of the member's own: coupons and gifts, packs,
+check-ins and teams, rewards, badges, and visits, whether they bound or not. What came of an order (its payments,
+its group, its refunds) stands with it.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from chalicelib.checkins import standings
+from chalicelib.checkins import standings, teams
 from chalicelib.checkins.giving import FREEZE_CARD, MAKEUP_CARD
 from chalicelib.core import table
+from chalicelib.coupons import gifts, packs
 from chalicelib.coupons import service as coupons
 from chalicelib.groupbuys import reading as groups
 from chalicelib.members import service as members
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
-from chalicelib.points import levels
+from chalicelib.points import badges, levels
 from chalicelib.points import service as points
 from chalicelib.rewards import lists as rewards
-from chalicelib.sharing import attribution
+from chalicelib.sharing import stories
 from chalicelib.support.schemas import Happened
 
 _NEVER = 99_999_999_999
 _BOOKS = (points.POINTS, levels.GROWTH, MAKEUP_CARD, FREEZE_CARD, "money")
 
 
-def timeline(member_id: str, *, limit: int, before: str | None) -> tuple[list[Happened], str | None]:
+def timeline(
+    member_id: str, *, limit: int, before: str | None, now: int
+) -> tuple[list[Happened], str | None]:
     """What happened to a member, newest first, by ``limit`` things that began; and what the next page is before.
 
     Raises:
@@ -35,7 +39,7 @@ def timeline(member_id: str, *, limit: int, before: str | None) -> tuple[list[Ha
     """
     owners = {f"{member_id}#{name}": name for name in _TELL}
     rows, following = table.merged(list(owners), limit=limit, before=before)
-    found = _own(member_id, since=_second(following) if following else -1, until=_second(before))
+    found = _own(member_id, since=_second(following) if following else -1, until=_second(before), now=now)
     for name, tell in _TELL.items():
         found += tell([row for row in reversed(rows) if owners[row.owner] == name])
     # Turned round after it is sorted: of one second, what follows from something else stands above it.
@@ -49,46 +53,83 @@ def _second(listed_at: str | None) -> int:
 # --- what is the member's own -------------------------------------------------------------------------------
 
 
-def _own(member_id: str, *, since: int, until: int) -> list[Happened]:
+def _own(member_id: str, *, since: int, until: int, now: int) -> list[Happened]:
     """What is in no list of the index, as far as it belongs between two pages: after ``since``, until ``until``."""
     member = members.show(member_id)
     details: dict[str, Any] = {"program_id": member.program_id, "link": member.came_link}
     found = [Happened(at=member.registered_at, what="registered", subject=member_id, details=details)]
-    found += [*_bindings(member_id), *_coupons(member_id), *_checkins(member_id)]
-    found += _rewards(member_id, since=since, until=until)
+    found += [*_visits(member_id), *_coupons(member_id, now=now), *_checkins(member_id), *_badges(member_id)]
+    found += [*_packs(member_id, since=since, until=until), *_rewards(member_id, since=since, until=until)]
     return [one for one in found if since < one.at <= until]
 
 
-def _bindings(member_id: str) -> list[Happened]:
-    held, past = attribution.history(member_id)
-    states = [row.was for row in past]
-    if held is not None:
+def _visits(member_id: str) -> list[Happened]:
+    """Whose customer the member became by which, and of whom else's they did not."""
+    story = stories.of(member_id)
+    states = [row.was for row in story.past]
+    if story.binding is not None:
         names = ("state", "promoter_id", "link", "policy", "bound_at", "cause")
-        states.append({name: getattr(held, name) for name in names})
-    return [
-        Happened(
-            at=was["bound_at"],
-            what=was["state"],
-            subject=was["promoter_id"],
-            details={"link": was["link"], "policy": was["policy"], "cause": was["cause"]},
-        )
+        states.append({name: getattr(story.binding, name) for name in names})
+    bound = [
+        _of(was["promoter_id"], was["state"], was["bound_at"], **{name: was[name] for name in _BOUND_BY})
         for was in states
+    ]
+    # Who only lost the member, without a visit that did not bind, is told by what the binding was before.
+    return [
+        *bound,
+        *(_not_bound(row, "visit_not_bound", row.promoter_id, row.last_at) for row in story.touches if row.n),
     ]
 
 
-def _coupons(member_id: str) -> list[Happened]:
-    found = []
-    for row in coupons.all_of(member_id):
+_BOUND_BY = ("link", "policy", "cause")
+
+
+def _not_bound(row: Any, what: str, subject: str, at: int) -> Happened:
+    names = ("reason", "link", "first_at", "last_at")
+    return _of(subject, what, at, **{name: getattr(row, name) for name in names})
+
+
+def _coupons(member_id: str, *, now: int) -> list[Happened]:
+    rows, found = coupons.all_of(member_id), []
+    for row in rows:
         told = {"template_id": row.template_id, "source": row.source, "state": row.state}
-        found.append(_of(row.coupon_id, "coupon_got", row.claimed_at, **told))
+        found.append(_of(row.coupon_id, _GOT.get(row.source, "coupon_got"), row.claimed_at, **told))
         if row.used_at is not None:
             found.append(_of(row.coupon_id, "coupon_used", row.used_at, order=row.order_ref))
-    return found
+    return found + [one for gift in gifts.of(rows, now=now) for one in _gift(gift)]
+
+
+_GOT = {"pack": "piece_taken", "gift": "gift_accepted"}
+"""What getting a coupon is called, by its source."""
+
+
+def _gift(row: Any) -> list[Happened]:
+    """A gift and its end, at the giver's; its code is for friends alone."""
+    given = _of(row.coupon_id, "gift_given", row.given_at, state=row.state, taker_id=row.taker_id)
+    over = row.ended_at is not None
+    return [
+        given,
+        *([_of(row.coupon_id, f"gift_{row.state}", row.ended_at, taker_id=row.taker_id)] if over else []),
+    ]
+
+
+def _packs(member_id: str, *, since: int, until: int) -> list[Happened]:
+    names = ("plan_id", "title", "state", "pieces", "left", "order_id", "sharer_coupon_id", "new_missing")
+    return [
+        _of(row.pack_id, "pack_opened", row.opened_at, **{name: getattr(row, name) for name in names})
+        for row in packs.between(member_id, since=since, until=until)
+    ]
+
+
+def _badges(member_id: str) -> list[Happened]:
+    _, awards = badges.of(member_id)
+    return [_of(badge_id, "badge_awarded", at) for badge_id, at in awards.items()]
 
 
 def _checkins(member_id: str) -> list[Happened]:
-    """A month of a campaign is one thing, and stands where its last day is."""
-    return [
+    """A month of a campaign is one thing, and stands where its last day is; the teams they are in."""
+    everywhere = standings.everywhere(member_id)
+    months = [
         _of(
             campaign.campaign_id,
             "checked_in",
@@ -97,8 +138,20 @@ def _checkins(member_id: str) -> list[Happened]:
             month=month.month,
             **{name: _days(getattr(month, name)) for name in ("days", "made_up", "frozen")},
         )
-        for campaign, months in standings.everywhere(member_id)
-        for month in months
+        for campaign, _, found in everywhere
+        for month in found
+    ]
+    joined = teams.joined(member_id, [part.team_id for _, part, _ in everywhere if part.team_id])
+    return months + [
+        _of(
+            team.team_id,
+            "team_joined",
+            at,
+            campaign_id=team.campaign_id,
+            title=team.title,
+            founder=team.founder_id == member_id,
+        )
+        for team, at in joined
     ]
 
 
@@ -182,6 +235,11 @@ def _links(rows: Sequence[Any]) -> list[Happened]:
     ]
 
 
+def _missed(rows: Sequence[Any]) -> list[Happened]:
+    """Who came by the member's links and was not bound to them, and why not, the last time."""
+    return [_not_bound(row, "invitee_not_bound", row.member_id, _second(row.listed_at)) for row in rows]
+
+
 def _changes(rows: Sequence[Any]) -> list[Happened]:
     return [
         _of(
@@ -259,6 +317,7 @@ def _of(subject: str, what: str, at: int, **details: Any) -> Happened:
 _TELL: Mapping[str, Callable[[Sequence[Any]], list[Happened]]] = {
     "orders": _orders,
     "links": _links,
+    "missed": _missed,
     "audit": _changes,
     "deliveries": _messages,
     "commissions": _commissions,

@@ -782,7 +782,7 @@ def test_a_promoter_s_story_tells_what_they_earned(alice: str) -> None:
     order = completed(paid(bought(a_friend_of(alice))))
     settled()
 
-    happened, _ = support.timeline(alice, limit=50, before=None)
+    happened, _ = support.timeline(alice, limit=50, before=None, now=NOW)
 
     (one,) = [one for one in happened if one.what == "earned"]
     assert (one.subject, one.details["state"], one.details["settled_fen"]) == (

@@ -13,6 +13,7 @@ import pytest
 import app
 from chalicelib.core import cache, clock, config, webhooks
 from chalicelib.core.clock import DAY
+from chalicelib.core.errors import NotFound
 from chalicelib.groupbuys import campaigns
 from chalicelib.groupbuys.models import Campaign
 from chalicelib.members import service as members
@@ -583,3 +584,55 @@ def test_an_ordinary_order_is_shown_to_all_whom_it_concerns(shop: Shop, hana_s: 
     refused(shop.member(a_buyer(), "GET /v1/orders/" + hana_s["order_id"]), 404, "not_found")
     timeline = shop.operator(f"GET /v1/admin/members/{shown['member_id']}/timeline")[1]["items"]
     assert [one["what"] for one in timeline] == ["refund_done", "payment_taken", "ordered", "registered"]
+
+
+def test_what_the_mall_sells_no_more_is_paused_once_and_an_operators_resuming_stands(shop: Shop) -> None:
+    campaign, other, over = a_campaign(), a_campaign(), a_campaign(ends_at=NOW - 1)
+    gone = {"id": "e1", "type": "product.off_shelf", "product_id": campaign.product["id"]}
+    refused(shop.mall(EVENTS, {"id": "e0", "type": "product.off_shelf"}), 422, "invalid", field="product_id")
+
+    answers = [shop.mall(EVENTS, gone) for _ in range(2)]
+    unknown = [
+        shop.mall(EVENTS, {**gone, "id": "e2", "product_id": one}) for one in ("tea", over.product["id"])
+    ]
+
+    assert [(status, body["handled"], body["order"]) for status, body in answers] == [(200, True, None)] * 2
+    assert [(status, body["handled"]) for status, body in unknown] == [(200, False)] * 2
+    states = [campaigns.as_it_is(one.campaign_id).state for one in (campaign, other, over)]
+    assert states == ["paused", "running", "running"]
+    (paused,) = said_by_the_mall(shop)
+    assert (paused["action"], paused["subject"]) == ("groupbuy.paused", campaign.campaign_id)
+    assert shop.operator(f"POST /v1/admin/groupbuys/{campaign.campaign_id}/resume")[0] == 200
+    assert shop.mall(EVENTS, gone)[1]["handled"]
+    assert campaigns.as_it_is(campaign.campaign_id).state == "running"
+    assert shop.mall(EVENTS, {**gone, "id": "e3"})[1]["handled"]
+    assert campaigns.as_it_is(campaign.campaign_id).state == "paused"
+
+
+def test_whom_the_mall_deleted_is_blocked_and_nobody_is_registered_for_it(shop: Shop) -> None:
+    deleted = {"id": "e1", "type": "member.deleted", "member": {"external_id": "hana"}}
+    refused(shop.mall(EVENTS, {"id": "e0", "type": "member.deleted"}), 422, "invalid", field="member")
+    assert shop.mall(EVENTS, deleted)[1]["handled"] is False
+    with pytest.raises(NotFound):
+        members.find(proof="external#hana")
+    shop.mall(EVENTS, {"id": "e2", "type": "member.linked", "member": HANA})
+    hana = members.find(proof="external#hana").member_id
+    assert shop.member(hana, "GET /v1/me")[0] == 200
+
+    # By whichever name the mall still has.
+    answers = [shop.mall(EVENTS, {**deleted, "member": {"unionid": "never-told", **HANA}}) for _ in range(2)]
+
+    assert [(status, body["handled"]) for status, body in answers] == [(200, True)] * 2
+    refused(shop.member(hana, "GET /v1/me"), 403, "member_blocked")
+    assert members.show(hana).blocked_because == "deleted"
+    (blocked,) = said_by_the_mall(shop)
+    assert (blocked["action"], blocked["subject"]) == ("member.blocked", hana)
+    members.unblock(member_id=hana, reason="a mistake", by=OWNER, now=NOW)
+    assert shop.mall(EVENTS, {**deleted, "member": HANA})[1]["handled"]
+    assert members.show(hana).state == "active"
+
+
+def said_by_the_mall(shop: Shop) -> list[dict[str, Any]]:
+    """What the audit trail has the mall change."""
+    items = shop.operator("GET /v1/admin/audit?limit=100")[1]["items"]
+    return [one for one in items if (one["by"], one["by_name"]) == ("mall", "mall")]

@@ -1818,7 +1818,11 @@ def test_an_event_about_nothing_known_here_is_taken_and_changes_nothing(store: S
     a_mall_order(campaign)
     before = sorted(map(str, rows(store.client, "truth")))
 
-    taken = [tell("order.shipped", "ord_none"), tell("product.off_shelf"), tell("member.deleted")]
+    taken = [
+        tell("order.shipped", "ord_none"),
+        tell("product.off_shelf", product_id="nothing_of_ours"),
+        tell("member.deleted", member=MemberRef(external_id="nobody")),
+    ]
 
     assert [one.handled for one in taken] == [False] * 3
     assert sorted(map(str, rows(store.client, "truth"))) == before

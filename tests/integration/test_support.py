@@ -1,14 +1,16 @@
 """What support opens first: finding a member or an order by any of its names, and all that happened to somebody."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from chalicelib.checkins import teams
 from chalicelib.core import config, table
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Items, Listing
-from chalicelib.coupons import using
+from chalicelib.coupons import gifts, using
 from chalicelib.groupbuys import ending
 from chalicelib.members import admin as members_admin
 from chalicelib.members import rules as member_rules
@@ -20,13 +22,16 @@ from chalicelib.orders import service as orders
 from chalicelib.orders.models import MallName
 from chalicelib.orders.schemas import FindOrders, FoundOrder, MallEvent, MallLine, Reconcile
 from chalicelib.orders.service import MallOrderTaken, Order, OrderNamed
+from chalicelib.points import badges
+from chalicelib.sharing import attribution
+from chalicelib.sharing.refusals import BoundToAnother
 from chalicelib.support import service as support
 from chalicelib.support.admin import show_timeline
 from chalicelib.support.schemas import Happened
 from infra.local.clients import Store
-from tests.checkins import a_checkin, coming
-from tests.coupons import a_coupon, lock
-from tests.factories import NOW, OWNER, PROGRAM, a_call, a_link, a_member, books, reacted
+from tests.checkins import a_challenge, a_checkin, coming
+from tests.coupons import a_coupon, a_pack, a_plan, a_template, claim, lock, taking
+from tests.factories import NOW, OWNER, PROGRAM, a_call, a_link, a_member, a_visit, books, reacted
 from tests.groupbuys import (
     a_buyer,
     a_campaign,
@@ -38,6 +43,7 @@ from tests.groupbuys import (
     run_jobs,
     take,
 )
+from tests.harness.rows import rows
 from tests.rewards import a_rule
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -339,6 +345,62 @@ def test_coupons_points_check_ins_and_rewards_are_told_in_pages_too(store: Store
         assert sorted(map(str, story(bob, limit=limit))) == sorted(map(str, told))
 
 
+def test_packs_pieces_gifts_badges_and_teams_are_told_in_pages_too() -> None:
+    campaign = a_challenge(team_size=3)
+    pack = a_pack(a_plan(a_template()), a_buyer(), now=NOW + 1)
+    bob, friend = pack.sharer_id, a_buyer()
+    coupon = claim(a_template(giftable=True), bob, now=NOW + 2)
+    gifts.give(bob, coupon.coupon_id, now=NOW + 3)
+    gifts.take_back(bob, coupon.coupon_id, now=NOW + 4)
+    gifts.accept(gifts.give(bob, coupon.coupon_id, now=NOW + 5)[0].code, friend, now=NOW + 6)
+    taking(pack, friend, now=NOW + 7)()
+    team, _ = teams.found(campaign, bob, title="Larks", now=NOW + 8)
+    teams.join(campaign, team.team_id, friend, now=NOW + 9)
+    table.apply(badges.awarded(bob, "host", now=NOW + 10))
+
+    told = [(one.at - NOW, one.what, one.subject) for one in story(bob)]
+
+    assert told == [
+        (10, "badge_awarded", "host"),
+        (8, "team_joined", team.team_id),
+        (6, "gift_taken", coupon.coupon_id),
+        (5, "gift_given", coupon.coupon_id),
+        (4, "gift_back", coupon.coupon_id),
+        (3, "gift_given", coupon.coupon_id),
+        (2, "coupon_got", coupon.coupon_id),
+        (1, "pack_opened", pack.pack_id),
+        (0, "registered", bob),
+    ]
+    assert whats(friend) == ["team_joined", "piece_taken", "gift_accepted", "registered"]
+    assert not any(code in str(story(bob)) for code in codes_of_gifts())
+    for limit in (1, 2, 3):
+        assert sorted(map(str, story(bob, limit=limit))) == sorted(map(str, story(bob)))
+
+
+def codes_of_gifts() -> list[str]:
+    """The codes by which friends take gifts, which are nobody else's to see."""
+    found = [row["code"] for row in rows(table.client(), "truth", kind="coupon_gift")]
+    assert len(found) == 2
+    return found
+
+
+def test_why_an_invitation_earned_nothing_is_told_to_both_who_came_and_who_invited() -> None:
+    bob, alice, carol = (a_member() for _ in range(3))
+    link = a_link(sharer_id=carol)
+    attribution.bind(bob, visit=a_visit(link=a_link(sharer_id=alice)), now=NOW + 1)
+    for at in (2, DAY):
+        with suppress(BoundToAnother):
+            attribution.bind(bob, visit=a_visit(link=link, now=NOW + at), now=NOW + at)
+
+    (his,) = [one for one in story(bob) if one.what == "visit_not_bound"]
+    (hers,) = [one for one in story(carol) if one.what == "invitee_not_bound"]
+
+    assert (his.subject, his.at, hers.subject, hers.at) == (carol, NOW + DAY, bob, NOW + 2)
+    same = {"reason": "bound_to_another", "link": link.code, "first_at": NOW + 2, "last_at": NOW + DAY}
+    assert his.details == hers.details == same
+    assert "invitee_not_bound" not in whats(alice)
+
+
 def test_one_page_costs_a_look_at_each_list_and_at_each_order() -> None:
     from tests.harness.counter import counting
 
@@ -347,11 +409,11 @@ def test_one_page_costs_a_look_at_each_list_and_at_each_order() -> None:
         orders.cancel(opened(a_campaign(), buying(bob), now=NOW + n).order, now=NOW + n)
 
     with counting(table.client()) as spent:
-        support.timeline(bob, limit=50, before=None)
+        support.timeline(bob, limit=50, before=None, now=NOW)
 
-    # The lists; bindings, coupons, rewards, the campaigns of check-ins; each order's money. The rows and their
-    # groups; the member, twice.
-    assert spent.operations == {"Query": 11 + 4 + 3, "BatchGetItem": 2, "GetItem": 2}
+    # The lists; bindings with visits, coupons, packs, badges, rewards, the campaigns of check-ins; each order's
+    # money. The rows and their groups; the member.
+    assert spent.operations == {"Query": 12 + 6 + 3, "BatchGetItem": 2, "GetItem": 1}
     assert spent.writes == {}
 
 

@@ -828,7 +828,7 @@ def test_support_sees_it_in_the_member_s_story() -> None:
     row = withdraw(200_00, method="bank")
     withdrawals.reject(row.withdrawal_id, reason="no", by=OWNER, now=NOW)
 
-    story = support.timeline(ALICE, limit=20, before=None)[0]
+    story = support.timeline(ALICE, limit=20, before=None, now=NOW)[0]
 
     (told,) = [one for one in story if one.what == "withdrew"]
     assert (told.subject, told.details["state"], told.details["reason"]) == (
