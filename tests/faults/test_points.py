@@ -251,7 +251,7 @@ def test_a_fact_is_counted_once_and_a_badge_awarded_once() -> None:
             "promoter_id": ALICE,
             "policy": 1,
             "bound_at": NOW,
-            "cause": "t",
+            "cause": "registered",
         }
         table.apply(table.create(Binding(*key, state="bound", **told)))
         cache.clear_all()

@@ -686,7 +686,13 @@ def test_a_sign_in_by_a_visit_is_counted_and_the_mall_is_told_once(
     assert (day["pk"], day["new_members"], day["bound"]) == (f"LINK#{code}", 1, 1)
     registered = {one["member_id"]: one["link"] for one in told(mall, "member.registered")}
     assert registered == {alice: None, bob: code}
-    bound = {"member_id": bob, "promoter_id": alice, "link": code, "bound_at": NOW}
+    bound = {
+        "member_id": bob,
+        "promoter_id": alice,
+        "link": code,
+        "bound_at": NOW,
+        "expires_at": None,
+    }
     assert told(mall, "member.bound") == [bound]
     assert len({webhook_id for webhook_id, _ in mall.received}) == len(mall.received) == 3
     assert mall.rejected == []

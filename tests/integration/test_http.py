@@ -1744,7 +1744,16 @@ def test_a_cursor_of_another_list_or_none_is_refused(path: str, world: World) ->
 
 
 LISTS = sorted(route.removesuffix(".csv") for route in DOORS if route.endswith(".csv"))
-WHOLE = [route for route in LISTS if "/groupbuys" in route]
+
+
+def in_pages(route: str) -> bool:
+    """Whether a list takes a cursor."""
+    method, path = route.split()
+    operation = DOCUMENT["paths"][path][method.lower()]
+    return any(one["name"] == "after" for one in operation.get("parameters", ()))
+
+
+WHOLE = [route for route in LISTS if not in_pages(route)]
 """Lists that come in one page, and take no cursor."""
 
 
