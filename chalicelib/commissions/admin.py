@@ -46,7 +46,10 @@ def list_terms(call: Call) -> TermsList:
 
 @api.post("/v1/admin/distribution", door=_MARKETING, refuses=[Invalid, Busy])
 def make_terms(call: Call, body: DistributionTerms) -> TermsDone:
-    """The next version of the terms; what is in force already makes no new one."""
+    """The next version of the terms; what is in force already makes no new one.
+
+    Orders that are made from half a minute later on wait as long as it says; tiers and pages follow it at once.
+    """
     row = terms.make(body, by=call.operator, now=call.now)
     return TermsDone(**msgspec.structs.asdict(answers.terms_answer(row)), now=call.now)
 
@@ -59,7 +62,10 @@ def list_rates(call: Call) -> RateList:
 
 @api.post("/v1/admin/rates", door=_MARKETING, status=201, refuses=[Invalid, rates.TooManyRates, Busy])
 def say_rate(call: Call, body: SayRate) -> Reply[RateDone]:
-    """A rate for a scope; said again for the same scope, it is the next version of the same rate."""
+    """A rate for a scope; said again for the same scope, it is the next version of the same rate.
+
+    A shop has at most 1,000, on and off.
+    """
     basis, value = _worth(body)
     told = {name: getattr(body, name) for name in Scope.__struct_fields__}
     row, new = rates.say(Scope(**told), basis=basis, value=value, by=call.operator, now=call.now)
