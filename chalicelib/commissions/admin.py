@@ -54,7 +54,7 @@ def make_terms(call: Call, body: DistributionTerms) -> TermsDone:
     return TermsDone(**msgspec.structs.asdict(answers.terms_answer(row)), now=call.now)
 
 
-@api.get("/v1/admin/rates", door=doors.ANY_OPERATOR)
+@api.get("/v1/admin/rates", door=doors.ANY_OPERATOR, csv=True)
 def list_rates(call: Call) -> RateList:
     """All rates as they are, on and off."""
     return RateList(items=[answers.rate_row(row) for row in rates.everything()], now=call.now)
@@ -78,7 +78,7 @@ def _worth(body: SayRate) -> tuple[Basis, int]:
     return ("fen", body.unit_fen) if body.unit_fen is not None else ("bps", body.bps or 0)
 
 
-@api.get("/v1/admin/rates/{rate_id}/versions", door=doors.ANY_OPERATOR, refuses=[NotFound])
+@api.get("/v1/admin/rates/{rate_id}/versions", door=doors.ANY_OPERATOR, refuses=[NotFound], csv=True)
 def list_versions(call: Call, rate_id: str) -> RateList:
     """What a rate said, newest first."""
     return RateList(items=[answers.rate_version(one) for one in rates.versions(rate_id)], now=call.now)

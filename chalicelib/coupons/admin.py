@@ -1,5 +1,7 @@
 """HTTP for operators: templates and their stock, members' coupons, the shop's counter."""
 
+from typing import Any
+
 from chalicelib.core import doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
@@ -11,6 +13,8 @@ from chalicelib.coupons.schemas import (
     AdminTemplates,
     Claimed,
     CodesAnswer,
+    CodesToPrint,
+    CodeToPrint,
     CouponAnswer,
     EditInvite,
     EditPlan,
@@ -173,6 +177,20 @@ def make_codes(call: Call, template_id: str, body: MakeCodes) -> Reply[CodesAnsw
 def show_codes(call: Call, template_id: str, batch: str) -> CodesAnswer:
     """The codes of a batch."""
     return _codes(template_id, codes.find(template_id, batch), call)
+
+
+@api.get("/v1/admin/coupons/{template_id}/codes/{batch}/print", door=_MARKETING, refuses=[NotFound], csv=True)
+def print_codes(call: Call, template_id: str, batch: str) -> CodesToPrint:
+    """The codes of a batch, a line each."""
+    template, row = templates.find(template_id, now=call.now), codes.find(template_id, batch)
+    told: dict[str, Any] = {
+        "title": template.title,
+        "uses": row.uses,
+        "ends_at": row.ends_at,
+        "state": row.state or "on",
+    }
+    items = [CodeToPrint(code=code, **told) for code in codes.letters(template_id, row, now=call.now)]
+    return CodesToPrint(items=items, now=call.now)
 
 
 @api.post("/v1/admin/coupons/{template_id}/codes/{batch}/on", door=_MARKETING, refuses=[NotFound, Busy])

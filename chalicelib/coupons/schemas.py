@@ -585,6 +585,23 @@ class CodesAnswer(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
+class CodeToPrint(msgspec.Struct, frozen=True, kw_only=True):
+    """One code, with what is printed beside it."""
+
+    code: str
+    title: str
+    uses: int
+    ends_at: int
+    state: str
+
+
+class CodesToPrint(msgspec.Struct, frozen=True, kw_only=True):
+    """The codes of a batch, a line each."""
+
+    items: list[CodeToPrint]
+    now: int
+
+
 class UseCode(msgspec.Struct, frozen=True, kw_only=True):
     """What is printed; blanks, dashes and the size of letters do not matter."""
 

@@ -21,7 +21,7 @@ from chalicelib.members.schemas import (
 api = Api(__name__)
 
 
-@api.get("/v1/admin/programs", door=doors.ANY_OPERATOR)
+@api.get("/v1/admin/programs", door=doors.ANY_OPERATOR, csv=True)
 def list_programs(call: Call) -> AdminProgramList:
     """The programs with the names of their secrets."""
     items = [_program(row) for row in service.programs(now=call.now).values()]

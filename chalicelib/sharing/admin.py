@@ -30,7 +30,7 @@ _STATE = ("state", "promoter_id", "link", "visit_id", "policy", "bound_at", "cau
 _ANY = "~"  # `*` in a path would have to be encoded, and Chalice does not decode
 
 
-@api.get("/v1/admin/cards", door=doors.ANY_OPERATOR)
+@api.get("/v1/admin/cards", door=doors.ANY_OPERATOR, csv=True)
 def list_cards(call: Call) -> CardList:
     """All templates, and the variables that each kind of target has."""
     kinds = {name: rules.kind_of(name) for name in rules.kinds()}
@@ -57,7 +57,7 @@ def remove_card(call: Call, card_id: str) -> SwitchedOff:
     return SwitchedOff(code=card_id, state="removed", now=call.now)
 
 
-@api.get("/v1/admin/targets", door=doors.ANY_OPERATOR, refuses=[cursors.CursorInvalid])
+@api.get("/v1/admin/targets", door=doors.ANY_OPERATOR, refuses=[cursors.CursorInvalid], csv=True)
 def list_targets(call: Call, query: TargetQuery) -> Items[EditTarget]:
     """What operators said of pages or products."""
     where = f"targets#{query.kind}"
@@ -73,7 +73,7 @@ def save_target(call: Call, body: EditTarget) -> EditTarget:
     return _target(service.save_target(body, by=call.operator, now=call.now))
 
 
-@api.get("/v1/admin/policies", door=doors.ANY_OPERATOR)
+@api.get("/v1/admin/policies", door=doors.ANY_OPERATOR, csv=True)
 def list_policies(call: Call) -> PolicyList:
     """The versions of the attribution policy, newest first; version 0 is built in."""
     found = policies.newest(limit=100)

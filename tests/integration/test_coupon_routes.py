@@ -289,6 +289,8 @@ def test_batches_and_codes_are_made_and_looked_at() -> None:
 
     assert (begun.body.members, begun.body.waiting, begun.body.given) == (2, 2, 0)
     assert admin.show_codes(as_operator(), template_id, "b").codes == printed.body.codes
+    lines = admin.print_codes(as_operator(), template_id, "b").items
+    assert [line.code for line in lines] == printed.body.codes
     assert [status(one) for one in used] == [201, 200]
 
 

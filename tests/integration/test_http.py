@@ -236,15 +236,19 @@ POST   /v1/mall/packs                            mall
 
 GET    /v1/admin/me                              owner marketing support finance store
 GET    /v1/admin/programs                        owner marketing support finance store
+GET    /v1/admin/programs.csv  owner marketing support finance store
 POST   /v1/admin/programs                        owner
 PUT    /v1/admin/programs/{program_id}           owner
 DELETE /v1/admin/programs/{program_id}           owner
 GET    /v1/admin/cards                           owner marketing support finance store
+GET    /v1/admin/cards.csv  owner marketing support finance store
 PUT    /v1/admin/cards                           owner marketing
 DELETE /v1/admin/cards/{card_id}                 owner marketing
 GET    /v1/admin/targets                         owner marketing support finance store
+GET    /v1/admin/targets.csv  owner marketing support finance store
 PUT    /v1/admin/targets                         owner marketing
 GET    /v1/admin/policies                        owner marketing support finance store
+GET    /v1/admin/policies.csv  owner marketing support finance store
 POST   /v1/admin/policies                        owner marketing
 POST   /v1/admin/policies/dryrun                 owner marketing finance
 GET    /v1/admin/attributions/{order_id}         owner marketing support finance store
@@ -308,8 +312,10 @@ POST   /v1/commissions/estimate                  member
 GET    /v1/admin/distribution                    owner marketing support finance store
 POST   /v1/admin/distribution                    owner marketing
 GET    /v1/admin/rates                           owner marketing support finance store
+GET    /v1/admin/rates.csv  owner marketing support finance store
 POST   /v1/admin/rates                           owner marketing
 GET    /v1/admin/rates/{rate_id}/versions        owner marketing support finance store
+GET    /v1/admin/rates/{rate_id}/versions.csv  owner marketing support finance store
 DELETE /v1/admin/rates/{rate_id}                 owner marketing
 GET    /v1/admin/promoters                       owner marketing support finance
 GET    /v1/admin/promoters.csv                   owner marketing support finance
@@ -357,6 +363,8 @@ POST   /v1/admin/coupons/{template_id}/grants    owner marketing
 GET    /v1/admin/coupons/{template_id}/grants/{batch}  owner marketing support finance store
 POST   /v1/admin/coupons/{template_id}/codes     owner marketing
 GET    /v1/admin/coupons/{template_id}/codes/{batch}  owner marketing
+GET    /v1/admin/coupons/{template_id}/codes/{batch}/print  owner marketing
+GET    /v1/admin/coupons/{template_id}/codes/{batch}/print.csv  owner marketing
 POST   /v1/admin/coupons/{template_id}/codes/{batch}/on   owner marketing
 POST   /v1/admin/coupons/{template_id}/codes/{batch}/off  owner marketing
 GET    /v1/admin/packs                           owner marketing support finance store
@@ -600,6 +608,7 @@ PATHS = {
 QUERIES = {
     "GET /v1/admin/members": "external_id=carol-1",
     "GET /v1/admin/targets": "kind=product",
+    "GET /v1/admin/targets.csv": "kind=product",
     "GET /v1/admin/commissions": "promoter_id=mbr_1",
     "GET /v1/admin/commissions.csv": "promoter_id=mbr_1",
     "GET /v1/admin/orders": "mall_order_id=M-1",
@@ -1762,6 +1771,7 @@ def test_a_list_takes_no_cursor_that_it_did_not_give(route: str, world: World) -
     path = route.split()[1].format(**world.names)
     asked = {"orders": "member_id", "withdrawals": "member_id", "commissions": "promoter_id"}
     query = "?" + "".join(f"{name}={world.carol}&" for word, name in asked.items() if word in path)
+    query += "kind=product&" if path.endswith("/targets") else ""
 
     for name in (path, f"{path}.csv"):
         answer = world.call(route, "owner", path=f"{name}{query}after=forged")
@@ -1783,6 +1793,7 @@ def test_a_list_as_csv_has_the_lines_of_the_list(route: str, world: World) -> No
     path = route.split()[1].format(**world.names)
     about = f"&member_id={world.carol}" if path.endswith(("/orders", "/withdrawals")) else ""
     about = f"&promoter_id={world.alice}" if path.endswith("/commissions") else about
+    about = "&kind=product" if path.endswith("/targets") else about
     query = f"?limit=100{about}" if route not in WHOLE else ""
 
     items = world.call(route, "owner", path=f"{path}{query}").json["items"]
