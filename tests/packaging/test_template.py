@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import app
 from chalicelib.core import deliveries, telemetry
 from chalicelib.core.errors import AppError
 from infra import alarms, gateway, tables
@@ -248,3 +249,11 @@ def _lint(path: Path, *regions: str) -> str:
     ]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     return done.stdout + done.stderr + (f"exit code {done.returncode}" if done.returncode else "")
+
+
+def test_the_api_has_no_more_resources_than_an_account_allows_unasked() -> None:
+    # docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+    steps = [path.strip("/").split("/") for path in app.app.routes]
+    resources = {tuple(parts[:depth]) for parts in steps for depth in range(1, len(parts) + 1)}
+
+    assert len(resources) <= 300
