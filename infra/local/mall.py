@@ -5,8 +5,9 @@ A person opens its page and finds the orders with buttons. Programs send JSON an
 
     POST /checkouts {order_id}                                    phone first: charge an order of Liebian's
     POST /checkouts {campaign_id, buyer, group_id?, sku_id?, quantity?, size?, number?}    mall first
+    POST /checkouts {number, buyer, lines: [{line_id, product_id, quantity, paid_fen}]}            an ordinary order
     GET  /orders · GET /orders/{number} · GET /pay/{number}       what the shop's books say; the page that pays
-    POST /orders/{number}/pay {again?} | refund {amount_fen?} | ship | complete | cancel
+    POST /orders/{number}/pay {again?} | refund {amount_fen?, line_id?} | ship | complete | cancel
     POST /reconciliations                                         compare the books with Liebian's
     GET  /faults · POST /faults {name: times}                     what goes wrong (infra/local/postbox.py)
     POST /webhooks                                                for Liebian alone, signed
@@ -137,19 +138,23 @@ class Mall:
         given = request.given
         if order_id := given.get("order_id"):
             order = self.shop.check_out(str(order_id))
+        elif given.get("lines") and given.get("buyer") and given.get("number"):
+            order = self.shop.sell(number=given["number"], buyer=given["buyer"], lines=given["lines"])
         elif given.get("campaign_id") and given.get("buyer"):
             order = self.shop.ask_for_seat(**{name: given[name] for name in WANTED if given.get(name)})
         else:
-            raise Refused(422, "invalid", "order_id, or campaign_id and buyer, are needed")
+            raise Refused(
+                422, "invalid", "order_id, campaign_id and buyer, or lines, buyer and number are needed"
+            )
         return self._done(request, order, status=201, go_to=f"/pay/{order.number}")
 
     def _act(self, request: Request) -> Reply:
         number, action = _second(request), request.path[-1]
         if len(request.path) != 3 or action not in ACTIONS:
             raise Refused(404, "not_found", f"an order can be made to {', '.join(ACTIONS)}")
-        wanted = {"pay": ("again",), "refund": ("amount_fen",)}.get(action, ())
+        wanted = {"pay": ("again",), "refund": ("amount_fen", "line_id")}.get(action, ())
         more = {name: request.given[name] for name in wanted if request.given.get(name) is not None}
-        if not all(isinstance(value, int) for value in more.values()):
+        if not all(isinstance(value, int) for name, value in more.items() if name != "line_id"):
             raise Refused(422, "invalid", "amount_fen is a number, again is true or false")
         order = getattr(self.shop, action)(number, **more)
         return self._done(request, order, go_to=_back(request))

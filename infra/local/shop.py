@@ -49,6 +49,7 @@ class ShopOrder:
     note: str = ""
     payments: dict[str, int] = field(default_factory=dict)
     refunds: dict[str, Refund] = field(default_factory=dict)
+    ordinary: bool = False
 
     @property
     def paid_fen(self) -> int:
@@ -123,6 +124,20 @@ class Shop:
         order.title, order.amount_fen = answer["order"]["title"], answer["price_fen"]
         return self._seated(order, answer["order"])
 
+    def sell(self, *, number: str, buyer: str, lines: list[Json]) -> ShopOrder:
+        """An ordinary order, of no campaign, told with its lines; the same ``number``, the same order."""
+        fen = sum(line["paid_fen"] for line in lines)
+        title = " + ".join(line["product_id"] for line in lines)
+        order = ShopOrder(
+            number=number, play="mall first", buyer=buyer, title=title, amount_fen=fen, ordinary=True
+        )
+        with self._lock:
+            if number not in self._orders:
+                self._kept(order)
+                member = {"external_id": buyer}
+                self._tell(order, "order.created", member=member, lines=lines, goods_fen=fen)
+        return self.order(number)
+
     def _kept(self, order: ShopOrder) -> ShopOrder:
         with self._lock:
             return self._orders.setdefault(order.number, order)
@@ -147,7 +162,7 @@ class Shop:
         self._tell(order, "order.paid", payment_id=payment_id, goods_fen=order.amount_fen)
         return order
 
-    def refund(self, number: str, *, amount_fen: int | None = None) -> ShopOrder:
+    def refund(self, number: str, *, amount_fen: int | None = None, line_id: str | None = None) -> ShopOrder:
         """The shop gives money back by itself, all of it or a part: an after-sale is opened, and closed."""
         with self._lock:
             order = self._order(number, "paid", "shipped", "completed", but_done="refunded")
@@ -160,8 +175,11 @@ class Shop:
                 raise Refused(409, "nothing_left", f"{left_fen} fen are left of this order")
             refund_id = f"{number}-R{len(order.refunds) + 1}"
             self._give_back(order, refund_id, fen, asked=False, reason="aftersale", payment_id=payment_id)
+        told: Json = {"refund_id": refund_id, "amount_fen": fen, "payment_id": payment_id}
+        if line_id is not None:
+            told["lines"] = [{"line_id": line_id, "amount_fen": fen}]
         self._tell(order, "aftersale.opened")
-        self._tell(order, "order.refunded", refund_id=refund_id, amount_fen=fen, payment_id=payment_id)
+        self._tell(order, "order.refunded", **told)
         self._tell(order, "aftersale.closed")
         return order
 
@@ -169,7 +187,7 @@ class Shop:
         """Send the goods: only when the group is filled."""
         with self._lock:
             order = self._order(number, "paid", but_done="shipped")
-            if self.groups.get(order.group_id) != "filled":
+            if not order.ordinary and self.groups.get(order.group_id) != "filled":
                 raise Refused(409, "group_not_filled", "the group is not filled: nothing is shipped yet")
         return self._moved(order, "shipped", "order.shipped")
 
@@ -281,9 +299,10 @@ class Shop:
         """A message was answered, refused, or not answered at all."""
         self.note("out", message.what, message.number, said)
         told = (answer or {}).get("order") or {}
-        if told.get("group_id"):
-            with self._lock:
-                self._orders[message.number].group_id = told["group_id"]
+        with self._lock:
+            for name in ("order_id", "group_id"):
+                if told.get(name):
+                    setattr(self._orders[message.number], name, told[name])
 
     def _ask(self, method: str, path: str, body: Json | None = None, *, what: str) -> Json:
         """A call whose answer is needed now: repeated, under the same id, while no reply comes."""

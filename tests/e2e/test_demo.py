@@ -15,8 +15,8 @@ def played(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_the_story_is_played_to_its_end(running: Running) -> None:
-    done = played("--url", running.url, "--mall", running.mall_url)
+def test_the_story_is_played_to_its_end(beside_a_mall: Running) -> None:
+    done = played("--url", beside_a_mall.url, "--mall", beside_a_mall.mall_url)
 
     assert (done.returncode, done.stderr) == (0, "")
     for line in (

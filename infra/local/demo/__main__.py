@@ -39,7 +39,7 @@ def _play(url: str, mall_url: str) -> None:
     together.play(url, night=f"{night}-2")
     beside.play(url, mall_url, night=f"{night}-3")
     returning.play(url, night=f"{night}-4")
-    earning.play(url, night=f"{night}-5")
+    earning.play(url, mall_url, night=f"{night}-5")
 
 
 def _beside(url: str) -> str:
