@@ -22,6 +22,7 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import Key, Row, Write
 from chalicelib.groupbuys import reading as groups
+from chalicelib.members import service as members
 from chalicelib.operators import service as operators
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order, Refund
@@ -343,8 +344,9 @@ def _row(look: _Look, found: Any, level: str, promoter_id: str, lines: list[Line
     told = [Change(at=look.now, what="made", cause=look.cause, fen=amount_fen)]
     hold_days = terms.as_of(at=order.created_at, now=look.now).hold_days
     placed: dict[str, Any] = {"state": "pending"}
-    if found.signals:
-        placed = {"state": "held", "evidence": found.signals, "board": HELD, "score": look.now}
+    evidence = [*(found.signals or ()), *_blocked(promoter_id, now=look.now)]
+    if evidence:
+        placed = {"state": "held", "evidence": evidence, "board": HELD, "score": look.now}
         told.append(Change(at=look.now, what="held", cause="signals", fen=amount_fen))
     elif order.state == "completed":
         at = settles_at(order, hold_days)
@@ -377,6 +379,12 @@ def _row(look: _Look, found: Any, level: str, promoter_id: str, lines: list[Line
 
 
 attributions.promoters(lambda member_id, at: promoters.active(member_id, at=at) is not None)
+
+
+def _blocked(promoter_id: str, *, now: int) -> list[dict[str, Any]]:
+    """A blocked member may be back, so what they would earn is held, not lost."""
+    profile = members.profile(promoter_id, now=now)
+    return [] if profile is not None and profile.active else [{"kind": "blocked"}]
 
 
 # --- facts --------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from chalicelib.commissions import promoters, rates, routes, service, terms
 from chalicelib.core import table
 from chalicelib.core.doors import Session
 from chalicelib.core.http import Listing
+from chalicelib.members import service as members
 from chalicelib.orders import service as orders
 from chalicelib.sharing import orders as attributions
 from infra.local.clients import Store
@@ -67,6 +68,7 @@ def test_an_order_s_commission_is_four_reads_and_three_rows(alice: str) -> None:
     attributions.of_order(order, now=NOW)  # made when the order was
     rates.in_force(at=NOW, now=LATER)
     terms.in_force(now=LATER)
+    members.profile(alice, now=LATER)
 
     spent = costs(lambda: service.follow(order, cause="order.paid", now=LATER))
 

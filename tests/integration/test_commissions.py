@@ -16,6 +16,7 @@ from chalicelib.core.errors import NotFound
 from chalicelib.core.http import Listing
 from chalicelib.groupbuys import ending
 from chalicelib.groupbuys import reading as groupbuys
+from chalicelib.members import service as members
 from chalicelib.operators import stuck
 from chalicelib.orders import service as orders
 from chalicelib.sharing import attribution
@@ -342,6 +343,16 @@ def test_parts_that_go_back_one_after_the_other_end_as_clawed_back(alice: str) -
 
 
 # --- held ---------------------------------------------------------------------------------------------------
+
+
+def test_what_a_blocked_promoter_would_earn_is_held(alice: str) -> None:
+    friend = a_friend_of(alice)
+    members.block(member_id=alice, reason="spam", by=OWNER, now=NOW)
+
+    order = paid(bought(friend))
+
+    assert earned(order) == [("L1", "held", 990)]
+    assert commission(order).evidence == [{"kind": "blocked"}]
 
 
 def test_what_looks_like_fraud_is_held_until_somebody_looks(
