@@ -72,6 +72,12 @@ class Position:
         except self._streams.exceptions.ExpiredIteratorException:  # after 15 minutes, a suspended laptop's
             self._iterators[shard] = self._iterator(shard)
             return
+        except self._streams.exceptions.TrimmedDataAccessException:
+            # The place itself is gone: on from the oldest record that there is.
+            self._seen.pop(shard, None)
+            self._iterators[shard] = self._iterator(shard)
+            yield from self._read(shard)
+            return
         if answer["Records"]:
             yield answer["Records"]
             self._seen[shard] = answer["Records"][-1]["dynamodb"]["SequenceNumber"]
