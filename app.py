@@ -15,7 +15,7 @@ from chalicelib.checkins import routes as checkins_routes
 from chalicelib.commissions import admin as commissions_admin
 from chalicelib.commissions import months as commission_months
 from chalicelib.commissions import routes as commissions_routes
-from chalicelib.commissions import settling, withdrawal_admin, withdrawal_mall, withdrawal_routes, withdrawals
+from chalicelib.commissions import settling
 from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, ledger, telemetry
 from chalicelib.coupons import admin as coupons_admin
 from chalicelib.coupons import gifts, grants, packs
@@ -49,6 +49,10 @@ from chalicelib.sessions import routes as sessions_routes
 from chalicelib.sharing import admin as sharing_admin
 from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
+from chalicelib.withdrawals import admin as withdrawal_admin
+from chalicelib.withdrawals import mall as withdrawal_mall
+from chalicelib.withdrawals import routes as withdrawal_routes
+from chalicelib.withdrawals import service as withdrawals
 
 JOB_SECONDS = 45.0
 ROOM_JOBS = (

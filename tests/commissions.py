@@ -18,17 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.commissions import (
-    explaining,
-    months,
-    promoters,
-    rates,
-    rules,
-    runs,
-    service,
-    settling,
-    terms,
-)
+from chalicelib.commissions import explaining, months, promoters, rates, rules, runs, service, settling, terms
 from chalicelib.commissions.models import Commission
 from chalicelib.commissions.rules import DistributionTerms, Scope
 from chalicelib.core import due, facts, ledger, table

@@ -7,14 +7,15 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.commissions import withdrawal_applying as applying
-from chalicelib.commissions import withdrawal_terms, withdrawals
-from chalicelib.commissions.withdrawal_models import OPEN, Withdrawal
-from chalicelib.commissions.withdrawal_schemas import EditWithdrawalTerms, Withdraw
-from chalicelib.commissions.withdrawal_terms import Version
 from chalicelib.core import deliveries, due, ledger, table
 from chalicelib.members import rules as member_rules
 from chalicelib.members.models import Member
+from chalicelib.withdrawals import applying
+from chalicelib.withdrawals import service as withdrawals
+from chalicelib.withdrawals import terms as withdrawal_terms
+from chalicelib.withdrawals.models import OPEN, Withdrawal
+from chalicelib.withdrawals.schemas import EditWithdrawalTerms, Withdraw
+from chalicelib.withdrawals.terms import Version
 from tests.factories import NOW, OWNER, a_word
 
 ALICE = "mbr_" + "A" * 26

@@ -4,17 +4,7 @@ from typing import Any, cast
 
 import msgspec
 
-from chalicelib.commissions import (
-    explaining,
-    invitees,
-    promoters,
-    rates,
-    rules,
-    service,
-    terms,
-    withdrawal_terms,
-    withdrawal_words,
-)
+from chalicelib.commissions import explaining, invitees, promoters, rates, rules, service, terms
 from chalicelib.commissions.models import Commission, Earned, Promoter, Rate, Terms
 from chalicelib.commissions.rules import LEVELS, DistributionTerms
 from chalicelib.commissions.schemas import (
@@ -45,6 +35,8 @@ from chalicelib.members.rules import masked
 from chalicelib.sharing import invites, policies
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.invitees import Step
+from chalicelib.withdrawals import terms as withdrawal_terms
+from chalicelib.withdrawals import words as withdrawal_words
 
 SHOWN_RATES = 100
 

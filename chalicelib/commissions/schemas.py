@@ -8,6 +8,7 @@ from chalicelib.commissions.rules import Basis, DistributionTerms, Level, Scope,
 from chalicelib.core.http import Listing
 from chalicelib.members.schemas import Id, Reason
 from chalicelib.sharing.schemas import CardAnswer
+from chalicelib.withdrawals.schemas import WithdrawalShown
 
 Version = Annotated[int, msgspec.Meta(ge=0, le=999_999)]
 Month = Annotated[str, msgspec.Meta(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$(?!\n)")]
@@ -104,22 +105,6 @@ class StepShown(msgspec.Struct, frozen=True, kw_only=True):
 
     from_fen: int
     bonus_bps: int
-
-
-class WithdrawalShown(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be withdrawn how, and what is taken off; both are inside the amount."""
-
-    version: int
-    methods: list[str]
-    min_fen: int
-    max_fen: int
-    day_max_fen: int
-    fee_fixed_fen: int
-    fee_bps: int
-    tax_rule: str
-    tax_bps: int
-    identity_needed: bool
-    auto_up_to_fen: int
 
 
 class RulesAnswer(msgspec.Struct, frozen=True, kw_only=True):

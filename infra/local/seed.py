@@ -5,11 +5,10 @@ Planting it again changes nothing.
 
 from chalicelib.checkins import campaigns as checkins
 from chalicelib.checkins import schemas as checkin
-from chalicelib.commissions import rates, withdrawal_terms
+from chalicelib.commissions import rates
 from chalicelib.commissions import terms as distribution
 from chalicelib.commissions.rules import DistributionTerms, Step, TierTerms
 from chalicelib.commissions.rules import Scope as Earns
-from chalicelib.commissions.withdrawal_schemas import EditWithdrawalTerms, Method
 from chalicelib.core import clock
 from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
@@ -26,6 +25,8 @@ from chalicelib.rewards import service as rewards
 from chalicelib.rewards.rules import Limits, RewardGift, RewardTerms
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.schemas import EditCard, EditTarget
+from chalicelib.withdrawals import terms as withdrawal_terms
+from chalicelib.withdrawals.schemas import EditWithdrawalTerms, Method
 from infra.local import environment, wechat
 
 

@@ -9,12 +9,15 @@ import msgspec
 import pytest
 from moto.dynamodb.models import dynamodb_backends
 
-from chalicelib.commissions import payees, sending, withdrawal_statements, withdrawal_terms, withdrawals
-from chalicelib.commissions.withdrawal_models import Withdrawal
-from chalicelib.commissions.withdrawal_schemas import EditWithdrawalTerms, TellPayee, TransferOutcome
-from chalicelib.commissions.withdrawals import Stale
 from chalicelib.core import cache, clock, config, deliveries, due, table
 from chalicelib.operators import stuck
+from chalicelib.withdrawals import payees, sending
+from chalicelib.withdrawals import service as withdrawals
+from chalicelib.withdrawals import statements as withdrawal_statements
+from chalicelib.withdrawals import terms as withdrawal_terms
+from chalicelib.withdrawals.models import Withdrawal
+from chalicelib.withdrawals.schemas import EditWithdrawalTerms, TellPayee, TransferOutcome
+from chalicelib.withdrawals.service import Stale
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, books, emptied
 from tests.harness.direct import Direct

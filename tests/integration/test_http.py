@@ -33,21 +33,10 @@ from chalicelib.checkins import campaigns as checkins
 from chalicelib.checkins import teams
 from chalicelib.checkins.models import Note
 from chalicelib.checkins.schemas import EditCampaign as EditCheckin
-from chalicelib.commissions import (
-    payees,
-    promoters,
-    rates,
-    runs,
-    sending,
-    withdrawal_applying,
-    withdrawal_terms,
-    withdrawals,
-)
+from chalicelib.commissions import promoters, rates, runs
 from chalicelib.commissions import service as commissions
 from chalicelib.commissions import terms as distribution
 from chalicelib.commissions.rules import DistributionTerms, Scope
-from chalicelib.commissions.withdrawal_applying import Applying
-from chalicelib.commissions.withdrawal_schemas import EditWithdrawalTerms, TellPayee, Withdraw
 from chalicelib.core import cache, clock, config, contract, cursors, due, ledger, session, table
 from chalicelib.core import http as edge
 from chalicelib.core.deliveries import Delivery
@@ -79,6 +68,12 @@ from chalicelib.sharing import invites as invite_codes
 from chalicelib.sharing import orders as attributions
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.schemas import EditCard, EditTarget, MintLink, TargetRef
+from chalicelib.withdrawals import applying as withdrawal_applying
+from chalicelib.withdrawals import payees, sending
+from chalicelib.withdrawals import service as withdrawals
+from chalicelib.withdrawals import terms as withdrawal_terms
+from chalicelib.withdrawals.applying import Applying
+from chalicelib.withdrawals.schemas import EditWithdrawalTerms, TellPayee, Withdraw
 from infra import docs
 from infra.local import embedded, server, wechat
 from infra.local.clients import Store

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.commissions import payees, sending, tax, withdrawal_applying, withdrawals
-from chalicelib.commissions.withdrawal_models import UNDER_WAY
-from chalicelib.commissions.withdrawal_schemas import TellPayee, TransferOutcome
 from chalicelib.core import config, deliveries, ledger, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import AppError
 from chalicelib.core.ledger import Posted
+from chalicelib.withdrawals import applying as withdrawal_applying
+from chalicelib.withdrawals import payees, sending, tax
+from chalicelib.withdrawals import service as withdrawals
+from chalicelib.withdrawals.models import UNDER_WAY
+from chalicelib.withdrawals.schemas import TellPayee, TransferOutcome
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, emptied
 from tests.harness.direct import Direct

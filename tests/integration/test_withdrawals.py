@@ -12,18 +12,20 @@ import msgspec
 import pytest
 
 import app
-from chalicelib.commissions import (
-    payees,
-    sending,
-    withdrawal_admin,
-    withdrawal_mall,
-    withdrawal_routes,
-    withdrawal_terms,
-    withdrawals,
-)
-from chalicelib.commissions import withdrawal_applying as applying
-from chalicelib.commissions.withdrawal_models import Withdrawal
-from chalicelib.commissions.withdrawal_schemas import (
+from chalicelib.core import clock, config, deliveries, facts, ledger, table
+from chalicelib.core.clock import DAY
+from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
+from chalicelib.core.http import Call, Document, Listing, Reply
+from chalicelib.operators import stuck
+from chalicelib.support import service as support
+from chalicelib.withdrawals import admin as withdrawal_admin
+from chalicelib.withdrawals import applying, payees, sending
+from chalicelib.withdrawals import mall as withdrawal_mall
+from chalicelib.withdrawals import routes as withdrawal_routes
+from chalicelib.withdrawals import service as withdrawals
+from chalicelib.withdrawals import terms as withdrawal_terms
+from chalicelib.withdrawals.models import Withdrawal
+from chalicelib.withdrawals.schemas import (
     AskWithdrawal,
     EditWithdrawalTerms,
     ExportStatement,
@@ -35,12 +37,6 @@ from chalicelib.commissions.withdrawal_schemas import (
     TransferOutcome,
     Withdraw,
 )
-from chalicelib.core import clock, config, deliveries, facts, ledger, table
-from chalicelib.core.clock import DAY
-from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
-from chalicelib.core.http import Call, Document, Listing, Reply
-from chalicelib.operators import stuck
-from chalicelib.support import service as support
 from infra.local import mall, server
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_call, a_member, books, called, caught_up, reacted

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib.commissions import sending, withdrawal_terms, withdrawals
-from chalicelib.commissions.withdrawal_models import OPEN, Withdrawal
-from chalicelib.commissions.withdrawals import Ending, WithdrawalOver
 from chalicelib.core import cache, config, deliveries, ledger
+from chalicelib.withdrawals import sending
+from chalicelib.withdrawals import service as withdrawals
+from chalicelib.withdrawals import terms as withdrawal_terms
+from chalicelib.withdrawals.models import OPEN, Withdrawal
+from chalicelib.withdrawals.service import Ending, WithdrawalOver
 from tests.factories import NOW, OWNER
 from tests.races.arena import ROUGH, STORM, Arena, careless, rounds
 from tests.withdrawals import (

@@ -14,15 +14,15 @@ from typing import Any
 import msgspec
 from pynamodb.expressions.update import Action
 
-from chalicelib.commissions import sealing
-from chalicelib.commissions.tax import Tally
-from chalicelib.commissions.withdrawal_models import ENDS, OPEN, Month, Purse, Withdrawal
-from chalicelib.commissions.withdrawal_schemas import Account
 from chalicelib.core import clock, config, due, facts, ledger, table
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.operators import service as operators
+from chalicelib.withdrawals import sealing
+from chalicelib.withdrawals.models import ENDS, OPEN, Month, Purse, Withdrawal
+from chalicelib.withdrawals.schemas import Account
+from chalicelib.withdrawals.tax import Tally
 
 MONEY = "money"
 JOB = "pay_out"

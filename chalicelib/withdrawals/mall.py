@@ -1,10 +1,10 @@
 """HTTP for the mall's servers: how a transfer that the mall was asked for ended."""
 
-from chalicelib.commissions import sending, withdrawals
-from chalicelib.commissions.withdrawal_schemas import OutcomeTaken, TransferOutcome
 from chalicelib.core import doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call
+from chalicelib.withdrawals import sending, service
+from chalicelib.withdrawals.schemas import OutcomeTaken, TransferOutcome
 
 api = Api(__name__)
 
@@ -12,7 +12,7 @@ api = Api(__name__)
 @api.post(
     "/v1/mall/withdrawals/{withdrawal_id}/outcome",
     door=doors.MALL,
-    refuses=[NotFound, Invalid, withdrawals.WithdrawalOver, Busy],
+    refuses=[NotFound, Invalid, service.WithdrawalOver, Busy],
 )
 def tell(call: Call, withdrawal_id: str, body: TransferOutcome) -> OutcomeTaken:
     """A transfer was paid, has failed or expired; told again, nothing changes."""

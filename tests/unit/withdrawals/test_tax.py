@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.commissions import payees, sealing, tax
-from chalicelib.commissions.tax import Tally
 from chalicelib.core import config
+from chalicelib.withdrawals import payees, sealing, tax
+from chalicelib.withdrawals.tax import Tally
 
 NOW = 1_767_232_800
 NONE = {"rule": "none", "bps": 0, "identity": False}

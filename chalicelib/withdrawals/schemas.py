@@ -88,6 +88,22 @@ class WithdrawalTermsList(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
+class WithdrawalShown(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be withdrawn how, and what is taken off; both are inside the amount."""
+
+    version: int
+    methods: list[str]
+    min_fen: int
+    max_fen: int
+    day_max_fen: int
+    fee_fixed_fen: int
+    fee_bps: int
+    tax_rule: str
+    tax_bps: int
+    identity_needed: bool
+    auto_up_to_fen: int
+
+
 # --- members ------------------------------------------------------------------------------------------------
 
 

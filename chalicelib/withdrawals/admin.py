@@ -4,9 +4,12 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.commissions import payees, withdrawal_statements, withdrawal_terms, withdrawals
-from chalicelib.commissions.withdrawal_models import Withdrawal
-from chalicelib.commissions.withdrawal_schemas import (
+from chalicelib.core import config, cursors, doors, sheets
+from chalicelib.core.errors import Busy, Invalid, NotFound
+from chalicelib.core.http import Api, Call, Document, Items
+from chalicelib.withdrawals import payees, service, statements, terms
+from chalicelib.withdrawals.models import Withdrawal
+from chalicelib.withdrawals.schemas import (
     AdminWithdrawal,
     EditWithdrawalTerms,
     ExportStatement,
@@ -22,9 +25,6 @@ from chalicelib.commissions.withdrawal_schemas import (
     WithdrawalTermsList,
     WithdrawalTermsMade,
 )
-from chalicelib.core import config, cursors, doors, sheets
-from chalicelib.core.errors import Busy, Invalid, NotFound
-from chalicelib.core.http import Api, Call, Document, Items
 
 api = Api(__name__)
 _FINANCE = doors.operators("finance")
@@ -38,18 +38,18 @@ EXPORTED_AT_ONCE = 100
 @api.get("/v1/admin/withdrawals/settings", door=doors.ANY_OPERATOR)
 def list_terms(call: Call) -> WithdrawalTermsList:
     """The versions of the terms, newest first; version 0, which offers nothing, is built in."""
-    found = withdrawal_terms.versions(limit=100) or [withdrawal_terms.in_force(now=call.now)]
+    found = terms.versions(limit=100) or [terms.in_force(now=call.now)]
     return WithdrawalTermsList(items=[_terms(version) for version in found], now=call.now)
 
 
 @api.post("/v1/admin/withdrawals/settings", door=_FINANCE, status=201, refuses=[Invalid, Busy])
 def make_terms(call: Call, body: EditWithdrawalTerms) -> WithdrawalTermsMade:
     """The next version; what was applied for keeps its own."""
-    made = _terms(withdrawal_terms.make(body, by=call.operator, now=call.now))
+    made = _terms(terms.make(body, by=call.operator, now=call.now))
     return WithdrawalTermsMade(**msgspec.structs.asdict(made), now=call.now)
 
 
-def _terms(version: withdrawal_terms.Version) -> WithdrawalTermsAnswer:
+def _terms(version: terms.Version) -> WithdrawalTermsAnswer:
     return WithdrawalTermsAnswer(
         **msgspec.structs.asdict(version.told), version=version.n, made_at=version.made_at
     )
@@ -66,7 +66,7 @@ def find(call: Call, query: FindWithdrawals) -> Items[AdminWithdrawal]:
     by = query.state or query.member_id or ""
     where = f"admin_withdrawals#{by}#{config.settings().due_shards}"
     after = cursors.unseal(query.after, where=where, now=call.now)
-    listed = withdrawals.of_state if query.state else withdrawals.of_member
+    listed = service.of_state if query.state else service.of_member
     page = listed(by, limit=query.limit, after=after)
     following = cursors.seal(page.next_key, where=where, now=call.now)
     return Items(items=[_admin(row) for row in page.rows], next=following, now=call.now)
@@ -75,7 +75,7 @@ def find(call: Call, query: FindWithdrawals) -> Items[AdminWithdrawal]:
 @api.get("/v1/admin/withdrawals/{withdrawal_id}", door=_READERS, refuses=[NotFound])
 def show(call: Call, withdrawal_id: str) -> WithdrawalNow:
     """One withdrawal."""
-    return _as_it_is(withdrawals.show(withdrawal_id), now=call.now)
+    return _as_it_is(service.show(withdrawal_id), now=call.now)
 
 
 def _admin(row: Withdrawal) -> AdminWithdrawal:
@@ -92,32 +92,32 @@ def _as_it_is(row: Withdrawal, *, now: int) -> WithdrawalNow:
 @api.post(
     "/v1/admin/withdrawals/{withdrawal_id}/approve",
     door=_FINANCE,
-    refuses=[NotFound, withdrawals.WithdrawalOver, Busy],
+    refuses=[NotFound, service.WithdrawalOver, Busy],
 )
 def approve(call: Call, withdrawal_id: str) -> WithdrawalNow:
     """Let it be paid."""
-    return _as_it_is(withdrawals.approve(withdrawal_id, by=call.operator, now=call.now), now=call.now)
+    return _as_it_is(service.approve(withdrawal_id, by=call.operator, now=call.now), now=call.now)
 
 
 @api.post(
     "/v1/admin/withdrawals/{withdrawal_id}/reject",
     door=_FINANCE,
-    refuses=[NotFound, withdrawals.WithdrawalOver, Busy],
+    refuses=[NotFound, service.WithdrawalOver, Busy],
 )
 def reject(call: Call, withdrawal_id: str, body: Rejected) -> WithdrawalNow:
     """Do not pay it; the member reads why, and has the money back."""
-    row = withdrawals.reject(withdrawal_id, reason=body.reason, by=call.operator, now=call.now)
+    row = service.reject(withdrawal_id, reason=body.reason, by=call.operator, now=call.now)
     return _as_it_is(row, now=call.now)
 
 
 @api.post(
     "/v1/admin/withdrawals/{withdrawal_id}/paid",
     door=_FINANCE,
-    refuses=[NotFound, Invalid, withdrawals.NotByHand, withdrawals.WithdrawalOver, Busy],
+    refuses=[NotFound, Invalid, service.NotByHand, service.WithdrawalOver, Busy],
 )
 def paid(call: Call, withdrawal_id: str, body: PaidByHand) -> WithdrawalNow:
     """It was paid by hand, under this number of the bank's."""
-    row = withdrawals.paid_by_hand(
+    row = service.paid_by_hand(
         withdrawal_id, reference=body.reference, tax_fen=body.tax_fen, by=call.operator, now=call.now
     )
     return _as_it_is(row, now=call.now)
@@ -126,25 +126,25 @@ def paid(call: Call, withdrawal_id: str, body: PaidByHand) -> WithdrawalNow:
 @api.post(
     "/v1/admin/withdrawals/{withdrawal_id}/failed",
     door=_FINANCE,
-    refuses=[NotFound, withdrawals.NotByHand, withdrawals.WithdrawalOver, Busy],
+    refuses=[NotFound, service.NotByHand, service.WithdrawalOver, Busy],
 )
 def failed(call: Call, withdrawal_id: str, body: Rejected) -> WithdrawalNow:
     """It could not be paid by hand; the member has the money back."""
-    row = withdrawals.failed_by_hand(withdrawal_id, reason=body.reason, by=call.operator, now=call.now)
+    row = service.failed_by_hand(withdrawal_id, reason=body.reason, by=call.operator, now=call.now)
     return _as_it_is(row, now=call.now)
 
 
 @api.post("/v1/admin/withdrawals/{withdrawal_id}/payee", door=_FINANCE, refuses=[NotFound])
 def show_payee(call: Call, withdrawal_id: str) -> FullPayee:
     """Whom to pay, unmasked; each look is in the audit trail."""
-    row = withdrawals.show(withdrawal_id)
-    withdrawals.looked_at(row, by=call.operator, now=call.now)
+    row = service.show(withdrawal_id)
+    service.looked_at(row, by=call.operator, now=call.now)
     payee = payees.of(row, now=call.now)
     return FullPayee(
         withdrawal_id=row.withdrawal_id,
         member_id=row.member_id,
         net_fen=row.net_fen,
-        account=withdrawals.account_of(row, now=call.now),
+        account=service.account_of(row, now=call.now),
         real_name=payee.real_name if payee else None,
         id_number=payee.id_number if payee else None,
         id_kind=payee.id_kind if payee else None,
@@ -158,11 +158,11 @@ def show_payee(call: Call, withdrawal_id: str) -> FullPayee:
 @api.get("/v1/admin/withdrawals/statements", door=_READERS, refuses=[cursors.CursorInvalid], csv=True)
 def list_statements(call: Call, query: StatementQuery) -> Items[MonthStatement]:
     """What was paid out in a month, member by member, each payee that they were by itself."""
-    month = query.month or withdrawals.today(call.now)["month"]
+    month = query.month or service.today(call.now)["month"]
     where = _sheet(month)
     after = cursors.unseal(query.after, where=where, now=call.now)
-    page = withdrawal_statements.of_month(month, limit=query.limit, after=after)
-    items = [withdrawal_statements.statement(row) for row in page.rows]
+    page = statements.of_month(month, limit=query.limit, after=after)
+    items = [statements.statement(row) for row in page.rows]
     return Items(items=items, next=cursors.seal(page.next_key, where=where, now=call.now), now=call.now)
 
 
@@ -171,8 +171,8 @@ def export_statement(call: Call, body: ExportStatement) -> Document:
     """A month with names and id numbers as CSV, for the tax office; each page is in the audit trail."""
     where = _sheet(body.month)
     after = cursors.unseal(body.after, where=where, now=call.now)
-    page = withdrawal_statements.of_month(body.month, limit=EXPORTED_AT_ONCE, after=after)
-    rows = withdrawal_statements.exported(page, month=body.month, by=call.operator, now=call.now)
+    page = statements.of_month(body.month, limit=EXPORTED_AT_ONCE, after=after)
+    rows = statements.exported(page, month=body.month, by=call.operator, now=call.now)
     columns = list(PayeeMonth.__struct_fields__)
     text = sheets.csv_of(columns, rows, zone=config.settings().zone)
     shown = {
@@ -185,4 +185,4 @@ def export_statement(call: Call, body: ExportStatement) -> Document:
 
 
 def _sheet(month: str) -> str:
-    return f"pay_sheet#{','.join(withdrawals.pay_sheets(month))}"
+    return f"pay_sheet#{','.join(service.pay_sheets(month))}"

@@ -2,18 +2,12 @@
 
 import secrets
 
-from chalicelib.commissions import (
-    payees,
-    sealing,
-    sending,
-    tax,
-    withdrawal_statements,
-    withdrawal_terms,
-    withdrawals,
-)
-from chalicelib.commissions import withdrawal_applying as applying
-from chalicelib.commissions.withdrawal_models import Payee, Withdrawal
-from chalicelib.commissions.withdrawal_schemas import (
+from chalicelib.core import config, cursors, doors
+from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
+from chalicelib.core.http import Api, Call, Items, Listing, Reply
+from chalicelib.withdrawals import applying, payees, sealing, sending, service, statements, tax
+from chalicelib.withdrawals.models import Payee, Withdrawal
+from chalicelib.withdrawals.schemas import (
     AskWithdrawal,
     MonthStatement,
     MyRules,
@@ -23,9 +17,7 @@ from chalicelib.commissions.withdrawal_schemas import (
     WithdrawalAnswer,
     WithdrawalQuote,
 )
-from chalicelib.core import config, cursors, doors
-from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
-from chalicelib.core.http import Api, Call, Items, Listing, Reply
+from chalicelib.withdrawals.terms import in_force
 
 api = Api(__name__)
 
@@ -33,7 +25,7 @@ api = Api(__name__)
 @api.get("/v1/me/withdrawals/rules", door=doors.MEMBER)
 def show_rules(call: Call) -> MyRules:
     """What I can withdraw, how, and what is taken off."""
-    terms, here = withdrawal_terms.in_force(now=call.now), applying.ground(call.member_id)
+    terms, here = in_force(now=call.now), applying.ground(call.member_id)
     told = terms.told
     return MyRules(
         methods=terms.offered,
@@ -57,7 +49,7 @@ def show_rules(call: Call) -> MyRules:
 @api.post("/v1/me/withdrawals/quote", door=doors.MEMBER)
 def quote(call: Call, body: AskWithdrawal) -> WithdrawalQuote:
     """What would arrive of an amount, and whether it can be withdrawn now."""
-    terms, here = withdrawal_terms.in_force(now=call.now), applying.ground(call.member_id)
+    terms, here = in_force(now=call.now), applying.ground(call.member_id)
     split, refused = applying.quote(body, terms=terms, here=here, now=call.now)
     return WithdrawalQuote(
         amount_fen=split.amount_fen,
@@ -107,7 +99,7 @@ def list_mine(call: Call, query: Listing) -> Items[WithdrawalAnswer]:
     """My withdrawals, newest first; the one just applied for is there."""
     where = f"withdrawals#{call.member_id}"
     after = cursors.unseal(query.after, where=where, now=call.now)
-    page = withdrawals.of_member(call.member_id, limit=query.limit, after=after)
+    page = service.of_member(call.member_id, limit=query.limit, after=after)
     following = cursors.seal(page.next_key, where=where, now=call.now)
     return Items(items=[_answer(row, call) for row in page.rows], next=following, now=call.now)
 
@@ -117,15 +109,15 @@ def list_statements(call: Call, query: Listing) -> Items[MonthStatement]:
     """What was paid to me, month by month, the newest first."""
     where = f"withdrawal_months#{call.member_id}"
     after = cursors.unseal(query.after, where=where, now=call.now)
-    page = withdrawal_statements.of_member(call.member_id, limit=query.limit, after=after)
-    items = [withdrawal_statements.statement(row) for row in page.rows]
+    page = statements.of_member(call.member_id, limit=query.limit, after=after)
+    items = [statements.statement(row) for row in page.rows]
     return Items(items=items, next=cursors.seal(page.next_key, where=where, now=call.now), now=call.now)
 
 
 @api.get("/v1/me/withdrawals/{withdrawal_id}", door=doors.MEMBER, refuses=[NotFound])
 def show(call: Call, withdrawal_id: str) -> WithdrawalAnswer:
     """One of my withdrawals."""
-    return _answer(withdrawals.show(withdrawal_id, member_id=call.member_id), call)
+    return _answer(service.show(withdrawal_id, member_id=call.member_id), call)
 
 
 def _answer(row: Withdrawal, call: Call) -> WithdrawalAnswer:
@@ -178,7 +170,7 @@ def _payee(row: Payee, call: Call) -> PayeeAnswer:
 @api.post(
     "/v1/sandbox/withdrawals/{withdrawal_id}/confirm",
     door=doors.PUBLIC,
-    refuses=[NotFound, withdrawals.WithdrawalOver, Busy],
+    refuses=[NotFound, service.WithdrawalOver, Busy],
 )
 def confirm_in_sandbox(call: Call, withdrawal_id: str) -> WithdrawalAnswer:
     """Take the money, as a phone would; only where the sandbox pays."""

@@ -5,14 +5,14 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.commissions import sealing, tax
-from chalicelib.commissions.withdrawal_models import Terms
-from chalicelib.commissions.withdrawal_schemas import EditWithdrawalTerms, Method
 from chalicelib.core import config, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Invalid
 from chalicelib.operators import service as operators
+from chalicelib.withdrawals import sealing, tax
+from chalicelib.withdrawals.models import Terms
+from chalicelib.withdrawals.schemas import EditWithdrawalTerms, Method
 
 LEAST_NET_FEN = 1
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from chalicelib.commissions import payees, withdrawals
-from chalicelib.commissions.withdrawal_models import Month
-from chalicelib.commissions.withdrawal_schemas import MonthStatement, PayeeMonth
 from chalicelib.core import table
 from chalicelib.core.doors import Operator
 from chalicelib.core.table import Page
 from chalicelib.operators import service as operators
+from chalicelib.withdrawals import payees, service
+from chalicelib.withdrawals.models import Month
+from chalicelib.withdrawals.schemas import MonthStatement, PayeeMonth
 
 _COUNTS = ("amount_fen", "fee_fen", "tax_fen", "net_fen")
 
@@ -22,7 +22,7 @@ def of_member(member_id: str, *, limit: int, after: table.Raw | None) -> Page:
 
 def of_month(month: str, *, limit: int, after: table.Raw | None) -> Page:
     """What was paid out in a month, member by member, by when they were paid first."""
-    sheets = withdrawals.pay_sheets(month)
+    sheets = service.pay_sheets(month)
     entries, next_key = table.chained("rank", sheets, limit=limit, after=after)
     keys = [(Month, (entry["pk"], entry["sk"])) for entry in entries]
     return Page([row for row in (table.get_many(keys) if keys else []) if row is not None], next_key)

@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.commissions import sealing
-from chalicelib.commissions.withdrawal_models import Month, Payee, Withdrawal
-from chalicelib.commissions.withdrawal_schemas import TellPayee
 from chalicelib.core import table
 from chalicelib.core.errors import Conflict, Invalid
 from chalicelib.core.table import Write
+from chalicelib.withdrawals import sealing
+from chalicelib.withdrawals.models import Month, Payee, Withdrawal
+from chalicelib.withdrawals.schemas import TellPayee
 
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECKS = "10X98765432"

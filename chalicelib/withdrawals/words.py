@@ -1,9 +1,9 @@
 """The terms of withdrawals for the rules page: in numbers, and in sentences for people."""
 
-from chalicelib.commissions import tax
-from chalicelib.commissions.schemas import WithdrawalShown
-from chalicelib.commissions.withdrawal_terms import Version
 from chalicelib.core.money import yuan
+from chalicelib.withdrawals import tax
+from chalicelib.withdrawals.schemas import WithdrawalShown
+from chalicelib.withdrawals.terms import Version
 
 
 def shown(terms: Version) -> WithdrawalShown:

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from chalicelib.commissions import payouts, tax, withdrawal_terms, withdrawals
-from chalicelib.commissions.payouts import Standing
-from chalicelib.commissions.withdrawal_models import OPEN, UNDER_WAY, Purse, Withdrawal
-from chalicelib.commissions.withdrawal_schemas import TransferOutcome
-from chalicelib.commissions.withdrawals import JOB, MONEY, ROUNDS, Ending, Stale, WithdrawalOver
 from chalicelib.core import due, facts, ledger, table
 from chalicelib.core.errors import Busy, NotFound
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
 from chalicelib.operators import stuck
 from chalicelib.operators.stuck import ByHand, Moved, Trouble
+from chalicelib.withdrawals import payouts, service, tax, terms
+from chalicelib.withdrawals.models import OPEN, UNDER_WAY, Purse, Withdrawal
+from chalicelib.withdrawals.payouts import Standing
+from chalicelib.withdrawals.schemas import TransferOutcome
+from chalicelib.withdrawals.service import JOB, MONEY, ROUNDS, Ending, Stale, WithdrawalOver
 
 DIFFERS_JOB = "pay_out_differs"
 
@@ -53,7 +53,7 @@ def begin(row: Withdrawal, *, now: int) -> Withdrawal | None:
     """
     for _ in range(ROUNDS):
         row, writes = _beginning(row, now=now)
-        if row.net_fen < withdrawal_terms.LEAST_NET_FEN:
+        if row.net_fen < terms.LEAST_NET_FEN:
             _rejected(row, "nothing_left", now=now)
             return None
         try:
@@ -72,14 +72,14 @@ def begin(row: Withdrawal, *, now: int) -> Withdrawal | None:
 
 def _rejected(row: Withdrawal, reason: str, *, now: int) -> None:
     try:
-        withdrawals.end(row, Ending(to="rejected", reason=reason, now=now))
+        service.end(row, Ending(to="rejected", reason=reason, now=now))
     except WithdrawalOver as over:
         logger.info("it went on meanwhile", withdrawal=row.withdrawal_id, state=over.details["state"])
 
 
 def _beginning(row: Withdrawal, *, now: int) -> tuple[Withdrawal, list[Write]]:
     """The row as it will be sent, and the writes that begin: in another month than it was applied, taxed there."""
-    month = withdrawals.today(now)["month"]
+    month = service.today(now)["month"]
     if month == row.month or not tax.adds_up({"rule": row.tax_rule}):
         taxed: list[Write] = []
     else:
@@ -88,7 +88,7 @@ def _beginning(row: Withdrawal, *, now: int) -> tuple[Withdrawal, list[Write]]:
     slot = due.moved(job=JOB, pk=row.pk, at=now)
     sums = (Withdrawal.tax_fen.set(row.tax_fen), Withdrawal.net_fen.set(row.net_fen))
     then = [Withdrawal.sent_at.set(now), Withdrawal.month.set(month), *sums, *slot]
-    sent = withdrawals.moved(row, to="transferring", then=then)
+    sent = service.moved(row, to="transferring", then=then)
     return row, [sent, _no_debt(row), *taxed]
 
 
@@ -96,11 +96,11 @@ def _taxed_in(row: Withdrawal, month: str, *, now: int) -> Write:
     """Take the payment into this month's sum; the month it was applied for in is over, and counts no more."""
     purse = table.get(Purse, Purse.key(row.member_id))
     assert purse is not None
-    tally = withdrawals.tally_of(purse).on(**withdrawals.today(now))
+    tally = service.tally_of(purse).on(**service.today(now))
     rule = {"rule": row.tax_rule}
     row.tax_fen = min(row.amount_fen - row.fee_fen, tax.tax_fen(rule, row.amount_fen, tally))
     row.net_fen = row.amount_fen - row.fee_fen - row.tax_fen
-    return withdrawals.purse_write(
+    return service.purse_write(
         purse,
         row.member_id,
         n=purse.n,
@@ -126,7 +126,7 @@ def _stands(row: Withdrawal, standing: Standing, *, now: int) -> None:
         return
     ending = Ending(to=standing.state, reference=standing.reference, reason=standing.reason, now=now)
     try:
-        withdrawals.end(row, ending)
+        service.end(row, ending)
     except WithdrawalOver as over:
         logger.info("it ended meanwhile", withdrawal=row.withdrawal_id, state=over.details["state"])
 
@@ -137,7 +137,7 @@ def _under_way(row: Withdrawal, standing: Standing) -> None:
     then = due.emptied() if at is None else due.moved(job=JOB, pk=row.pk, at=at)
     if standing.confirm_by is not None:
         then = [*then, Withdrawal.confirm_by.set(standing.confirm_by)]
-    _unless_ended(withdrawals.moved(row, to=standing.state, then=then))
+    _unless_ended(service.moved(row, to=standing.state, then=then))
 
 
 def _unless_ended(write: Write) -> None:
@@ -153,13 +153,13 @@ def confirm_in_sandbox(withdrawal_id: str, *, now: int) -> Withdrawal:
     Raises:
         NotFound: the sandbox does not pay it. WithdrawalOver: it does not wait for anybody.
     """
-    row = withdrawals.show(withdrawal_id)
+    row = service.show(withdrawal_id)
     if row.gateway != "sandbox":
         raise NotFound
     if row.state not in ("awaiting_confirmation", "paid"):
         raise WithdrawalOver(state=row.state)
-    withdrawals.end(row, Ending(to="paid", reference=f"sandbox-{withdrawal_id}", now=now))
-    return withdrawals.show(withdrawal_id)
+    service.end(row, Ending(to="paid", reference=f"sandbox-{withdrawal_id}", now=now))
+    return service.show(withdrawal_id)
 
 
 def told_by_mall(withdrawal_id: str, told: TransferOutcome, *, now: int) -> Withdrawal:
@@ -169,17 +169,17 @@ def told_by_mall(withdrawal_id: str, told: TransferOutcome, *, now: int) -> With
         NotFound: the mall does not pay it. WithdrawalOver: it was not asked for yet, or has ended otherwise, and
         a person looks at it. Invalid: tax that is worked out here, or more of it than there is.
     """
-    row = withdrawals.show(withdrawal_id)
+    row = service.show(withdrawal_id)
     if row.gateway != "mall":
         raise NotFound
     to = told.type.removeprefix("withdrawal.")
     ending = Ending(to=to, reference=told.reference, reason=told.reason, tax_fen=told.tax_fen, now=now)
     try:
-        withdrawals.end(row, ending)
+        service.end(row, ending)
     except WithdrawalOver:
-        _differs(withdrawals.show(withdrawal_id), told, now=now)
+        _differs(service.show(withdrawal_id), told, now=now)
         raise
-    return withdrawals.show(withdrawal_id)
+    return service.show(withdrawal_id)
 
 
 def _differs(row: Withdrawal, told: TransferOutcome, *, now: int) -> None:
@@ -202,9 +202,9 @@ def _settled(to: str) -> stuck.Decide:
     """What was asked about in vain has ended so, as the gateway's own books say."""
 
     def settle(row: Withdrawal, hand: ByHand) -> None:
-        hold_key = ledger.Hold.key(row.member_id, MONEY, withdrawals.cause_of(row))
+        hold_key = ledger.Hold.key(row.member_id, MONEY, service.cause_of(row))
         purse, hold = table.get_many([(Purse, Purse.key(row.member_id)), (ledger.Hold, hold_key)])
-        change, *others = withdrawals.ending_writes(row, purse, hold, Ending(to=to, now=hand.now))
+        change, *others = service.ending_writes(row, purse, hold, Ending(to=to, now=hand.now))
         change = replace(change.also(hand.still), actions=(*change.actions, hand.mark))
         _decided(row, [change, *others, hand.audit])
 
@@ -223,12 +223,12 @@ def _followed(row: Withdrawal, hand: ByHand) -> None:
     purse = table.get(Purse, Purse.key(row.member_id))
     assert purse is not None
     to, sign = ("failed", -1) if row.state == "paid" else ("paid", 1)
-    last = row.paid_as or withdrawals.cause_of(row)
+    last = row.paid_as or service.cause_of(row)
     paid_as = last if to == "failed" else f"{last}#paid_after_all"
-    then = (Withdrawal.paid_as.set(paid_as), *withdrawals.owing(to, row, now=hand.now), hand.mark)
-    change = withdrawals.moved(row, to=to, then=then).also(hand.still)
-    left = withdrawals.purse_ended(row, purse, counts=sign)
-    month = withdrawals.paid_in_month(row, tax_fen=row.tax_fen, sign=sign, now=hand.now)
+    then = (Withdrawal.paid_as.set(paid_as), *service.owing(to, row, now=hand.now), hand.mark)
+    change = service.moved(row, to=to, then=then).also(hand.still)
+    left = service.purse_ended(row, purse, counts=sign)
+    month = service.paid_in_month(row, tax_fen=row.tax_fen, sign=sign, now=hand.now)
     _decided(row, [change, left, *_moved_back(row, to, paid_as, now=hand.now), month, hand.audit])
 
 

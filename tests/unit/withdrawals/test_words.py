@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.commissions import withdrawal_words
-from chalicelib.commissions.withdrawal_schemas import EditWithdrawalTerms
-from chalicelib.commissions.withdrawal_terms import Version
+from chalicelib.withdrawals import words as withdrawal_words
+from chalicelib.withdrawals.schemas import EditWithdrawalTerms
+from chalicelib.withdrawals.terms import Version
 
 METHODS = [{"method": "bank", "gateway": "manual"}, {"method": "phone", "gateway": "sandbox"}]
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.commissions import payees, sealing, tax, withdrawal_terms, withdrawals
-from chalicelib.commissions.tax import Split
-from chalicelib.commissions.withdrawal_models import Payee, Purse, Withdrawal
-from chalicelib.commissions.withdrawal_schemas import Account, AskWithdrawal, Method, Withdraw
-from chalicelib.commissions.withdrawal_terms import Version
-from chalicelib.commissions.withdrawals import JOB, MONEY, ROUNDS, Stale
 from chalicelib.core import due, ids, ledger, table
 from chalicelib.core.errors import AppError, Busy, Conflict, IdempotencyMismatch, Invalid
 from chalicelib.core.table import Write
+from chalicelib.withdrawals import payees, sealing, service, tax
+from chalicelib.withdrawals.models import Payee, Purse, Withdrawal
+from chalicelib.withdrawals.schemas import Account, AskWithdrawal, Method, Withdraw
+from chalicelib.withdrawals.service import JOB, MONEY, ROUNDS, Stale
+from chalicelib.withdrawals.tax import Split
+from chalicelib.withdrawals.terms import LEAST_NET_FEN, Version, in_force
 
 RECENT = 3
 
@@ -131,7 +131,7 @@ def apply(asked: Withdraw, who: Applying) -> tuple[Withdrawal, bool]:
         Invalid: something about it, or a key is needed. IdempotencyMismatch: the key came with another body.
         WithdrawalsClosed, PayeeNeeded, WithdrawalOpen, WithdrawalDayLimit, NotEnoughMoney. Busy.
     """
-    terms = withdrawal_terms.in_force(now=who.now)
+    terms = in_force(now=who.now)
     if who.idempotency_key is None and terms.told.open_at_once > 1:
         raise Invalid(field="Idempotency-Key", reason="needed where several may be open at once")
     for _ in range(ROUNDS):
@@ -157,7 +157,7 @@ def _asked_before(asked: Withdraw, who: Applying, here: Ground) -> Withdrawal | 
     """The withdrawal that this is a repeat of: under its key, or, where one is open at a time, that one."""
     if who.idempotency_key is not None:
         return _first(here.there, asked, now=who.now) if here.there is not None else None
-    rows = withdrawals.those(here.open_ids)
+    rows = service.those(here.open_ids)
     return next((row for row in rows if _same(row, asked, now=who.now)), None)
 
 
@@ -169,7 +169,7 @@ def _first(row: Withdrawal, asked: Withdraw, *, now: int) -> Withdrawal:
 
 def _same(row: Withdrawal, asked: Withdraw, *, now: int) -> bool:
     alike = (row.amount_fen, row.method) == (asked.amount_fen, asked.method)
-    return alike and withdrawals.account_of(row, now=now) == asked.account
+    return alike and service.account_of(row, now=now) == asked.account
 
 
 def _split(asked: AskWithdrawal, terms: Version, here: Ground, *, now: int) -> Split:
@@ -179,7 +179,7 @@ def _split(asked: AskWithdrawal, terms: Version, here: Ground, *, now: int) -> S
         fixed_fen=told.fee_fixed_fen,
         bps=told.fee_bps,
         rule=terms.tax_rule,
-        tally=withdrawals.tally_of(here.purse).on(**withdrawals.today(now)),
+        tally=service.tally_of(here.purse).on(**service.today(now)),
     )
 
 
@@ -194,7 +194,7 @@ def _judge(asked: AskWithdrawal, split: Split, terms: Version, here: Ground, *, 
         raise payees.PayeeNeeded
     if not told.min_fen <= asked.amount_fen <= told.max_fen:
         raise Invalid(field="amount_fen", reason="out of bounds", min_fen=told.min_fen, max_fen=told.max_fen)
-    if split.net_fen < withdrawal_terms.LEAST_NET_FEN:
+    if split.net_fen < LEAST_NET_FEN:
         raise Invalid(
             field="amount_fen", reason="nothing would be left", fee_fen=split.fee_fen, tax_fen=split.tax_fen
         )
@@ -214,9 +214,7 @@ def _judge_limits(asked: AskWithdrawal, terms: Version, here: Ground, *, now: in
 
 def day_left(terms: Version, here: Ground, *, now: int) -> int:
     """What the day's limit leaves."""
-    return max(
-        0, terms.told.day_max_fen - withdrawals.tally_of(here.purse).on(**withdrawals.today(now)).day_fen
-    )
+    return max(0, terms.told.day_max_fen - service.tally_of(here.purse).on(**service.today(now)).day_fen)
 
 
 def _made(asked: Withdraw, who: Applying, terms: Version, here: Ground) -> Withdrawal:
@@ -246,9 +244,9 @@ def _made(asked: Withdraw, who: Applying, terms: Version, here: Ground) -> Withd
         id_kind=here.payee.id_kind if here.payee else None,
         applied_at=who.now,
         score=who.now,
-        board=withdrawals.board_of(state, withdrawal_id),
+        board=service.board_of(state, withdrawal_id),
         **_sealed(asked.account, withdrawal_id, who),
-        **withdrawals.today(who.now),
+        **service.today(who.now),
         **table.listed(f"{who.member_id}#withdrawals", at=who.now, as_=withdrawal_id),
         **(due.slot(job=JOB, pk=pk, at=who.now) if approved else {}),
     )
@@ -263,19 +261,19 @@ def _sealed(account: Account | None, withdrawal_id: str, who: Applying) -> dict[
 
 
 def _applying(row: Withdrawal, here: Ground, terms: Version) -> list[Write]:
-    tally = withdrawals.tally_of(here.purse).on(day=row.day, month=row.month)
+    tally = service.tally_of(here.purse).on(day=row.day, month=row.month)
     taxed = {"base_fen": row.amount_fen, "tax_fen": row.tax_fen} if row.tax_rule == "monthly" else None
     frozen = ledger.frozen(
         owner=row.member_id,
         book=MONEY,
         amount=row.amount_fen,
-        cause=withdrawals.cause_of(row),
+        cause=service.cause_of(row),
         reason="withdrawal",
         now=row.applied_at,
         short=lambda account: NotEnoughMoney(balance_fen=(account.balance or 0) if account else 0),
     )
     recent = [row.withdrawal_id, *(here.purse.recent if here.purse else ())][:RECENT]
-    purse = withdrawals.purse_write(
+    purse = service.purse_write(
         here.purse,
         row.member_id,
         n=here.n + 1,

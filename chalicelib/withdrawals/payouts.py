@@ -12,11 +12,11 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from chalicelib.commissions import payees, withdrawal_terms, withdrawals
-from chalicelib.commissions.withdrawal_models import Withdrawal
 from chalicelib.core import deliveries
 from chalicelib.core.clock import DAY
 from chalicelib.members import service as members
+from chalicelib.withdrawals import payees, service, terms
+from chalicelib.withdrawals.models import Withdrawal
 
 TOLD_WITHIN_S = DAY
 TOLD_AT_LATEST_S = 7 * DAY
@@ -61,7 +61,7 @@ class Sandbox:
         """It waits for the page, which pays by the row's own state: said to be expired, it never will."""
         if row.state == "awaiting_confirmation" and now >= (row.confirm_by or 0):
             return Standing(state="expired", reason="not confirmed in time")
-        by = row.confirm_by or now + withdrawal_terms.of(row.terms, now=now).told.confirm_s
+        by = row.confirm_by or now + terms.of(row.terms, now=now).told.confirm_s
         return Standing(state="awaiting_confirmation", confirm_by=by, ask_at=by)
 
 
@@ -104,7 +104,7 @@ def _told(row: Withdrawal, *, now: int) -> dict[str, Any]:
         "net_fen",
         "tax_rule",
     )
-    account = withdrawals.account_of(row, now=now)
+    account = service.account_of(row, now=now)
     payee = payees.of(row, now=now)
     return {
         **{name: getattr(row, name) for name in names},
