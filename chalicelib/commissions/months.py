@@ -18,7 +18,6 @@ from chalicelib.core import clock, config, due, facts, ledger, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Busy
 from chalicelib.core.money import part_fen
-from chalicelib.core.shards import shard_for
 from chalicelib.core.table import Refusal, Row, Write
 from chalicelib.operators import stuck
 
@@ -159,12 +158,11 @@ def name_of(at: int) -> str:
 
 
 def _board(month: str, member_id: str) -> str:
-    boards = _boards(month)
-    return boards[shard_for(member_id, len(boards))]
+    return table.board_for(member_id, _boards(month))
 
 
 def _boards(month: str) -> list[str]:
-    return [f"EARNED#{month}#{k}" for k in range(config.settings().due_shards)]
+    return table.boards(f"EARNED#{month}")
 
 
 def ranking(month: str, *, limit: int) -> list[Earned]:

@@ -383,8 +383,7 @@ attributions.promoters(lambda member_id, at: promoters.active(member_id, at=at) 
 
 def _blocked(promoter_id: str, *, now: int) -> list[dict[str, Any]]:
     """A blocked member may be back, so what they would earn is held, not lost."""
-    profile = members.profile(promoter_id, now=now)
-    return [] if profile is not None and profile.active else [{"kind": "blocked"}]
+    return [] if members.is_active(promoter_id, now=now) else [{"kind": "blocked"}]
 
 
 # --- facts --------------------------------------------------------------------------------------------------

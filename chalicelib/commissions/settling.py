@@ -116,14 +116,12 @@ def _settling(rows: Sequence[Commission], *, now: int) -> list[Write]:
 
 def _settled(row: Commission, cause: str, *, now: int) -> Write:
     told = Change(at=now, what="settled", cause=cause, fen=row.amount_fen)
-    fact = "commission.settled"
-    rest = facts.owing(fact, pk=row.pk, now=now) if facts.wanted(fact) else due.emptied()
     actions = (
         Commission.state.set("settled"),
         Commission.settled_at.set(now),
         Commission.settled_fen.set(row.amount_fen),
         Commission.settled_cause.set(cause),
-        *rest,
+        *facts.owed_or_emptied("commission.settled", pk=row.pk, now=now),
     )
     return service.updated(row, *actions, told=[told])
 

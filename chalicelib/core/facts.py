@@ -154,6 +154,11 @@ def owing_if_wanted(fact: str, *, pk: str, now: int) -> list[Action]:
     return owing(fact, pk=pk, now=now) if wanted(fact) else []
 
 
+def owed_or_emptied(fact: str, *, pk: str, now: int) -> list[Action]:
+    """The actions that owe a fact where somebody reacts to it; else nothing is due on the row any more."""
+    return owing(fact, pk=pk, now=now) if wanted(fact) else due.emptied()
+
+
 def moves_money(fact: str) -> bool:
     """Whether a reaction to this fact owes somebody money."""
     return any(one.money for one in _reactions.get(fact, ()))

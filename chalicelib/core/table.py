@@ -28,6 +28,7 @@ from pynamodb.models import Model
 
 from chalicelib.core import cache, config
 from chalicelib.core.errors import AppError, Busy
+from chalicelib.core.shards import shard_for
 
 TRIES = 14
 FIRST_WAIT_S = 0.02
@@ -341,6 +342,16 @@ def merged(owners: Sequence[str], *, limit: int, before: str | None) -> tuple[li
     rows = get_many([(Row, (entry["pk"], entry["sk"])) for entry in page]) if page else []
     more = page[-1]["listed_at"] if len(entries) > limit else None
     return [row for row in rows if row is not None and row.owner in owners], more
+
+
+def boards(name: str) -> list[str]:
+    """The partitions of the rank index that hold the list of this name: as many as a job has."""
+    return [f"{name}#{k}" for k in range(config.settings().due_shards)]
+
+
+def board_for(key: str, boards: Sequence[str]) -> str:
+    """Which of its partitions holds the entry of this key."""
+    return boards[shard_for(key, len(boards))]
 
 
 def listed(owner: str, *, at: int, as_: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from chalicelib.core import deliveries, due, facts, table
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
-from chalicelib.coupons import service, using
+from chalicelib.coupons import using
 from chalicelib.coupons.models import Coupon, Reminder
 from chalicelib.coupons.service import JOB
 from chalicelib.coupons.using import WrongLockState
@@ -52,7 +52,7 @@ def _remind(entry: due.Entry, now: int) -> None:
 
 def _expire(entry: due.Entry, now: int) -> None:
     """An unused coupon whose time is over is expired."""
-    owed = service.owed_or_emptied("coupon.expired", pk=entry.pk, now=now)
+    owed = facts.owed_or_emptied("coupon.expired", pk=entry.pk, now=now)
     actions = (Coupon.state.set("expired"), *owed)
     over = (Coupon.state == "unused") & (Coupon.ends_at <= now)
     table.apply(table.update(Coupon, (entry.pk, entry.sk), *actions, when=over, refuse=lambda _: _Moved()))

@@ -8,7 +8,7 @@ from typing import Any
 
 from pynamodb.expressions.update import Action
 
-from chalicelib.core import clock, config, due, facts, ids, shards, table
+from chalicelib.core import clock, config, due, ids, shards, table
 from chalicelib.core.errors import AppError, Busy, Conflict, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.coupons import rules, templates
@@ -128,11 +128,6 @@ def at_rest(coupon: Coupon, *, now: int) -> list[Action]:
         return [Coupon.state.set("expired"), *let_go, *due.emptied()]
     at, ref = _resting_slot(coupon, now=now)
     return [Coupon.state.set("unused"), *let_go, *due.moved(job=JOB, pk=coupon.pk, at=at, ref=ref)]
-
-
-def owed_or_emptied(fact: str, *, pk: str, now: int) -> list[Action]:
-    """The actions that owe a fact where somebody reacts to it; else nothing is due on the row."""
-    return facts.owing(fact, pk=pk, now=now) if facts.wanted(fact) else due.emptied()
 
 
 # --- claiming -----------------------------------------------------------------------------------------------

@@ -213,7 +213,7 @@ def redeem(order_ref: str, *, now: int) -> Lock:
     """
 
     def used(coupon: Coupon) -> list[Action]:
-        owed = service.owed_or_emptied("coupon.redeemed", pk=coupon.pk, now=now)
+        owed = facts.owed_or_emptied("coupon.redeemed", pk=coupon.pk, now=now)
         return [Coupon.state.set("redeemed"), Coupon.used_at.set(now), Coupon.locked_until.remove(), *owed]
 
     return _step(order_ref, before="locked", after="redeemed", actions=used, read=False, now=now)
@@ -356,7 +356,7 @@ def verify(code: str, *, by: Operator, now: int) -> Coupon:
         Coupon.state.set("redeemed"),
         Coupon.order_ref.set(ref),
         Coupon.used_at.set(now),
-        *service.owed_or_emptied("coupon.redeemed", pk=key[0], now=now),
+        *facts.owed_or_emptied("coupon.redeemed", pk=key[0], now=now),
     )
     free = (Coupon.state == "unused") & (Coupon.starts_at <= now) & (Coupon.ends_at > now)
     used = table.update(Coupon, key, *actions, when=free, refuse=lambda row: _not_used(row, ref, now=now))

@@ -230,6 +230,12 @@ def show(member_id: str) -> Member:
     return member
 
 
+def is_active(member_id: str, *, now: int) -> bool:
+    """Whether there is such a member and they are not blocked, as of the last 30 seconds."""
+    found = profile(member_id, now=now)
+    return found is not None and found.active
+
+
 def profile(member_id: str, *, now: int) -> Profile | None:
     """What may be shown of a member, at most 30 seconds old; None when there is none."""
 

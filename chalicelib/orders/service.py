@@ -1,6 +1,5 @@
 """The rules of orders: the writes that other rooms build their transactions from, payments, and refunds."""
 
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -403,14 +402,13 @@ def listed(member_id: str, order_id: str, *, now: int) -> dict[str, Any]:
 
 def boards_of(campaign_id: str) -> list[str]:
     """The partitions of the rank index that hold the orders of a campaign that were paid."""
-    return [f"ORDERS#{campaign_id}#{k}" for k in range(config.settings().due_shards)]
+    return table.boards(f"ORDERS#{campaign_id}")
 
 
 def _on_the_books(order: Order, *, now: int) -> list[Action]:
     if not order.campaign_id:
         return []
-    boards = boards_of(order.campaign_id)
-    board = boards[zlib.crc32(order.order_id.encode()) % len(boards)]
+    board = table.board_for(order.order_id, boards_of(order.campaign_id))
     return [Order.board.set(board), Order.score.set(now)]
 
 

@@ -204,7 +204,7 @@ def _award(award: _Award, *, now: int) -> None:
     if not terms.tiers and not award.pieces(terms.give):
         return
     attempt = _Attempt(shard=award.own_shard, progress=_progress(award))
-    if award.role == "sharer" and not _may_earn(award.member_id, now=now):
+    if award.role == "sharer" and not members.is_active(award.member_id, now=now):
         attempt.limited = "blocked"
     for _ in range(ROUNDS):
         try:
@@ -215,11 +215,6 @@ def _award(award: _Award, *, now: int) -> None:
         except (_Limited, _PurseEmpty, _GiftRefused, _Counted, _GiftMoved) as refused:
             _learn(award, attempt, refused)
     raise Busy
-
-
-def _may_earn(member_id: str, *, now: int) -> bool:
-    profile = members.profile(member_id, now=now)
-    return profile is not None and profile.active
 
 
 def _learn(award: _Award, attempt: _Attempt, refused: Exception) -> None:

@@ -227,8 +227,7 @@ def _is_new(member_id: str, held: Binding | None, *, now: int) -> bool:
 
 
 def _promoter_there(by: By, *, now: int) -> None:
-    sharer = members.profile(by.promoter_id, now=now)
-    if sharer is None or not sharer.active:
+    if not members.is_active(by.promoter_id, now=now):
         raise PromoterGone
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from chalicelib.core import clock, config, facts, table
 from chalicelib.core.errors import NotFound
-from chalicelib.core.shards import shard_for
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.sharing import policies, service, signals, stories
@@ -104,13 +103,12 @@ def attribute(order: Order, now: int) -> None:
 
 def boards_of(days: list[date]) -> list[str]:
     """The partitions of the rank index that hold the snapshots of orders that were made on these days."""
-    shards = config.settings().due_shards
-    return [f"ATTRIBUTIONS#{day.isoformat()}#{k}" for day in days for k in range(shards)]
+    return [board for day in days for board in table.boards(f"ATTRIBUTIONS#{day.isoformat()}")]
 
 
 def _board(order: Order) -> str:
     day = clock.local_day(order.created_at, zone=config.settings().zone)
-    return boards_of([date.fromisoformat(day)])[shard_for(order.order_id, config.settings().due_shards)]
+    return table.board_for(order.order_id, boards_of([date.fromisoformat(day)]))
 
 
 def as_if(order: Order, *, now: int) -> OrderAttribution:

@@ -6,7 +6,6 @@ account. A withdrawal's id is the number of its transfer for good: an outcome th
 under it, by `sending`, and a new number is only ever another withdrawal, out of what is left.
 """
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,7 +109,7 @@ def those(withdrawal_ids: Sequence[str]) -> list[Withdrawal]:
 
 def boards_of(state: str) -> list[str]:
     """The partitions of the rank index that hold the withdrawals in a state."""
-    return [f"WITHDRAWALS#{state}#{k}" for k in range(config.settings().due_shards)]
+    return table.boards(f"WITHDRAWALS#{state}")
 
 
 def of_state(state: str, *, limit: int, after: table.Raw | None) -> table.Page:
@@ -146,8 +145,7 @@ def today(now: int) -> dict[str, Any]:
 
 def board_of(state: str, withdrawal_id: str) -> str:
     """Which of them holds this withdrawal."""
-    boards = boards_of(state)
-    return boards[zlib.crc32(withdrawal_id.encode()) % len(boards)]
+    return table.board_for(withdrawal_id, boards_of(state))
 
 
 def tally_of(purse: Purse | None) -> Tally:
@@ -250,8 +248,7 @@ def _tax_told(row: Withdrawal, ending: Ending) -> int:
 
 def owing(to: str, row: Withdrawal, *, now: int) -> list[Action]:
     """It is due no more but for what follows from its end, if anything does."""
-    fact = f"withdrawal.{to}"
-    return facts.owing(fact, pk=row.pk, now=now) if facts.wanted(fact) else due.emptied()
+    return facts.owed_or_emptied(f"withdrawal.{to}", pk=row.pk, now=now)
 
 
 def purse_ended(row: Withdrawal, purse: Purse, *, counts: int) -> Write:
@@ -268,8 +265,7 @@ def purse_ended(row: Withdrawal, purse: Purse, *, counts: int) -> Write:
 
 def paid_in_month(row: Withdrawal, *, tax_fen: int, sign: int, now: int) -> Write:
     """The write that adds a payment to its month, or takes it out; counted once by the state that it comes with."""
-    boards = pay_sheets(row.month)
-    board = boards[zlib.crc32(row.member_id.encode()) % len(boards)]
+    board = table.board_for(row.member_id, pay_sheets(row.month))
     net_fen = row.amount_fen - row.fee_fen - tax_fen
     counts = {
         "n": 1,
@@ -292,7 +288,7 @@ def paid_in_month(row: Withdrawal, *, tax_fen: int, sign: int, now: int) -> Writ
 
 def pay_sheets(month: str) -> list[str]:
     """The partitions of the rank index that hold a month's statements."""
-    return [f"PAYSHEET#{month}#{k}" for k in range(config.settings().due_shards)]
+    return table.boards(f"PAYSHEET#{month}")
 
 
 # --- for operators ------------------------------------------------------------------------------------------

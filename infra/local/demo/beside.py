@@ -1,19 +1,14 @@
 """Chapter three: a mall that takes the money, and both orders of play."""
 
-import urllib3
-
-from infra.local.demo.telling import Phone, named, say, title, wait_for, yuan
+from infra.local.demo.telling import Phone, mall_at, named, say, title, wait_for, yuan
 from infra.local.demo.together import campaign, close
 
 
 def play(url: str, mall_url: str, *, night: str) -> None:
     """Beside a mall that takes the money: both orders of play, and a refund that it is asked for."""
     title("3. Beside a mall")
-    mall = Phone(url=mall_url)
-    try:
-        mall.call("GET", "/orders")
-    except urllib3.exceptions.NewConnectionError:
-        say(f"No mall answers at {mall_url}, so this chapter is left out. Say where it is with --mall.")
+    mall = mall_at(mall_url)
+    if mall is None:
         return
     long, brief = campaign(url, night=night), campaign(url, night=night, group_lifetime_s=2)
     _both_plays(url, mall, long, night=night)

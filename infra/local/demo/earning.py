@@ -11,7 +11,7 @@ from typing import Any
 
 import urllib3
 
-from infra.local.demo.telling import WAIT_S, Phone, Refused, named, say, title, wait_for, yuan
+from infra.local.demo.telling import WAIT_S, Phone, Refused, mall_at, named, say, title, wait_for, yuan
 
 MALL_SECRET = b"demo-mall-secret"
 TEA_FEN, TIN_FEN = 8900, 3333
@@ -20,11 +20,8 @@ TEA_FEN, TIN_FEN = 8900, 3333
 def play(url: str, mall_url: str, *, night: str) -> None:
     """Alice becomes a promoter; Bob buys, gives a part back, and keeps the rest; it settles, and says why."""
     title("5. A promoter's month")
-    mall = Phone(url=mall_url)
-    try:
-        mall.call("GET", "/orders")
-    except urllib3.exceptions.NewConnectionError:
-        say(f"No mall answers at {mall_url}, so this chapter is left out. Say where it is with --mall.")
+    mall = mall_at(mall_url)
+    if mall is None:
         return
     alice = named(url, "Alice", night=night)
     link = _agrees(alice)
