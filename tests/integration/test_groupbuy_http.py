@@ -3,14 +3,12 @@ and the same answer to whoever says the same again because the first reply was l
 
 import http.client
 import json
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-import app
 from chalicelib.core import cache, clock, config, webhooks
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import NotFound
@@ -19,7 +17,6 @@ from chalicelib.groupbuys.models import Campaign
 from chalicelib.members import service as members
 from chalicelib.operators import service as operators
 from chalicelib.orders import service as orders
-from infra.local import server
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_word, books
 from tests.groupbuys import (
@@ -34,6 +31,7 @@ from tests.groupbuys import (
     take,
 )
 from tests.harness.rows import rows
+from tests.harness.serving import served
 from tests.orders import CUP, TEA
 
 PRICE = 8900
@@ -44,13 +42,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publis
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Where the application is served."""
-    serving = server.make(app.app, host="127.0.0.1", port=0)
-    thread = threading.Thread(target=serving.server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield serving.server.server_address[1]
-    serving.shutdown()
-    serving.server.server_close()
-    thread.join()
+    with served() as there:
+        yield there
 
 
 @dataclass

@@ -28,7 +28,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto.dynamodb.models import dynamodb_backends
 
-import app
 from chalicelib.checkins import campaigns as checkins
 from chalicelib.checkins import teams
 from chalicelib.checkins.models import Note
@@ -77,6 +76,7 @@ from chalicelib.withdrawals.schemas import EditWithdrawalTerms, TellPayee, Withd
 from infra import docs
 from infra.local import embedded, server, wechat
 from infra.local.clients import Store
+from tests.harness.serving import served
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 Body = dict[str, Any]
@@ -736,13 +736,8 @@ def weixin() -> Iterator[wechat.Simulator]:
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Where the application is served."""
-    serving = server.make(app.app, host="127.0.0.1", port=0)
-    thread = threading.Thread(target=serving.server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield serving.server.server_address[1]
-    serving.shutdown()
-    serving.server.server_close()
-    thread.join()
+    with served() as there:
+        yield there
 
 
 @dataclass(frozen=True, kw_only=True)

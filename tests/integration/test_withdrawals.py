@@ -1,17 +1,14 @@
 """Withdrawals from the phone to the bank: frozen once, sent under one number, and back once unless paid."""
 
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 import pytest
 
-import app
 from chalicelib.core import clock, config, deliveries, facts, ledger, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
@@ -37,11 +34,12 @@ from chalicelib.withdrawals.schemas import (
     TransferOutcome,
     Withdraw,
 )
-from infra.local import mall, server
+from infra.local import mall
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_call, a_member, books, called, caught_up, reacted
 from tests.harness.counter import Spent, counting
 from tests.harness.direct import Direct
+from tests.harness.serving import served
 from tests.withdrawals import (
     ACCOUNT,
     ALICE,
@@ -975,18 +973,6 @@ def test_the_demo_mall_pays_once_over_the_wire(store: Store, monkeypatch: pytest
 
     assert (shop.shop.payouts, shop.shop.outbox.given_up) == ({row.withdrawal_id: 200_00}, [])
     assert (again(row).reference, balance()) == (f"B-{row.withdrawal_id[-6:]}", (100_00, 0))
-
-
-@contextmanager
-def served() -> Iterator[int]:
-    """The port at which the application is."""
-    serving = server.make(app.app, host="127.0.0.1", port=0)
-    thread = threading.Thread(target=serving.server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield serving.server.server_address[1]
-    serving.shutdown()
-    serving.server.server_close()
-    thread.join()
 
 
 def until(holds: Callable[[], bool]) -> None:
