@@ -2,6 +2,7 @@
 
 import uuid
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -20,8 +21,8 @@ from chalicelib.sharing.schemas import MintLink, TargetRef
 from chalicelib.sharing.visits import Visit
 from tests.harness.rows import rows, stream_records
 from tests.harness.streams import event
+from tests.harness.wire import READS, WRITES, Params, wrapped
 from tests.harness.wire import Call as StoreCall
-from tests.harness.wire import Params, wrapped
 
 NOW = 1_767_232_800
 """10:00 on 1 January 2026 in Shanghai; nothing in the tests reads the clock."""
@@ -199,14 +200,14 @@ def caught_up(*, now: int) -> None:
     assert not ran.failed
 
 
-def dying_at(call: int) -> Any:
-    """While it is worn, the process dies at the store's ``call``-th call."""
+def dying_at(call: int, *, among: Collection[str] = READS | WRITES) -> Any:
+    """While it is worn, the process dies at the store's ``call``-th call ``among`` these operations."""
     made = 0
 
     def layer(below: StoreCall, asked: str, params: Params) -> Params:
         nonlocal made
-        made += 1
-        if made == call:
+        made += asked in among
+        if made >= call:  # and whatever else was under way in it
             raise KeyboardInterrupt
         return below(asked, params)
 
