@@ -39,7 +39,7 @@ from chalicelib.groupbuys import (
 )
 from chalicelib.groupbuys.models import SCORE, Campaign, Group
 from chalicelib.groupbuys.schemas import EditCampaign, Price, Product, Sku
-from chalicelib.groupbuys.service import Buying, Seated
+from chalicelib.groupbuys.service import Buying, Seated, Shown
 from chalicelib.members.models import Member
 from chalicelib.orders import byhand
 from chalicelib.orders import service as orders
@@ -124,9 +124,15 @@ def opened(
     return service.open_group(campaign_id=campaign.campaign_id, buying=wants, size=size, now=now)
 
 
-def take(group: Group, wants: Buying | None = None, *, now: int = NOW) -> Order:
+def take(group: Group, wants: Buying | None = None, *, shown: Shown | None = None, now: int = NOW) -> Order:
     """The order of somebody who takes a seat."""
-    return service.join(group_id=group.group_id, buying=wants or buying(), now=now).order
+    return service.join(group_id=group.group_id, buying=wants or buying(), shown=shown, now=now).order
+
+
+def shown_of(group: Group) -> Shown:
+    """What a page shows of a group whose SKUs cost the same."""
+    [price_fen] = set(group.prices.values())
+    return Shown(campaign_id=group.campaign_id, size=group.size, price_fen=price_fen)
 
 
 def pay(
@@ -163,9 +169,9 @@ def orders_of(group: Group) -> list[Order]:
 # --- calls for races ----------------------------------------------------------------------------------------
 
 
-def joining(group: Group, wants: Buying) -> Callable[[], Order]:
-    """Somebody takes a seat."""
-    return lambda: take(group, wants)
+def joining(group: Group, wants: Buying, *, as_shown: bool = False) -> Callable[[], Order]:
+    """Somebody takes a seat; ``as_shown``: in one call, from a page that was right."""
+    return lambda: take(group, wants, shown=shown_of(group) if as_shown else None)
 
 
 def joining_to_pay(group: Group, wants: Buying) -> Callable[[], Order]:

@@ -40,8 +40,8 @@ class _Moved(Exception):
 # --- unpaid -------------------------------------------------------------------------------------------------
 
 
-def leave(*, group_id: str, member_id: str, now: int) -> Order:
-    """Give an unpaid seat back; given back already, nothing changes.
+def leave(*, group_id: str, member_id: str, now: int) -> str:
+    """Give an unpaid seat back: the number of its order, which is cancelled; given back already, nothing changes.
 
     Raises:
         NotFound: the member has no seat there. orders.OrderOver: it is paid.
@@ -49,15 +49,17 @@ def leave(*, group_id: str, member_id: str, now: int) -> Order:
     seat = table.get(Seat, Seat.key(group_id, member_id))
     if seat is None:
         return _left_before(group_id, member_id)
-    return orders.cancel(orders.show(seat.order_id), now=now)
+    if not let_go(holding.held_in(seat), now=now):
+        orders.cancel(orders.show(seat.order_id), now=now)
+    return seat.order_id
 
 
-def _left_before(group_id: str, member_id: str) -> Order:
+def _left_before(group_id: str, member_id: str) -> str:
     part = table.get(Part, Part.key(reading.find(group_id).campaign_id, member_id))
     order = orders.find(part.let_go) if part is not None and part.let_go else None
     if order is None or (order.group_id, order.state) != (group_id, "cancelled"):
         raise NotFound
-    return order
+    return order.order_id
 
 
 def release(order: Order, now: int) -> None:
@@ -71,20 +73,20 @@ def release_hold(entry: due.Entry, now: int) -> None:
     let_go(holding.held_from(entry.due_ref, group_id=entry.pk.removeprefix("GROUP#")), now=now)
 
 
-def let_go(held: Held, *, now: int) -> None:
-    """Let what an unpaid order holds go, all of it or, when it was paid or let go meanwhile, nothing.
+def let_go(held: Held, *, now: int) -> bool:
+    """Let what an unpaid order holds go, all of it or, when it was paid or let go meanwhile, nothing (false).
 
     What a phone may still pay of it is closed at the gateway first; paid there by now, the payment is taken.
     """
     try:
-        if_unpayable(held, closed=None, now=now)
+        return if_unpayable(held, closed=None, now=now)
     except orders.PrepayOpen as begun:
-        if orders.close(begun.row, now=now):
-            if_unpayable(held, closed=begun.row.prepay_id, now=now)
+        closed = orders.close(begun.row, now=now)
+        return closed and if_unpayable(held, closed=begun.row.prepay_id, now=now)
 
 
-def if_unpayable(held: Held, *, closed: str | None, now: int) -> None:
-    """Let it go, if nothing was begun of it but what is ``closed``, or paid.
+def if_unpayable(held: Held, *, closed: str | None, now: int) -> bool:
+    """Let it go, if nothing was begun of it but what is ``closed``, or paid; false: it is no more what it was.
 
     Raises:
         orders.PrepayOpen: something else was.
@@ -92,7 +94,8 @@ def if_unpayable(held: Held, *, closed: str | None, now: int) -> None:
     try:
         table.transact(_letting_go(held, closed=closed, now=now))
     except _Moved:
-        return
+        return False
+    return True
 
 
 def _letting_go(held: Held, *, closed: str | None, now: int) -> list[Write]:

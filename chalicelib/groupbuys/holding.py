@@ -66,6 +66,19 @@ def held_by(order: Order) -> Held:
     return held_from(held_ref(order), group_id=order.group_id)
 
 
+def held_in(seat: Seat) -> Held:
+    """What the order of a seat holds while it is unpaid."""
+    return Held(
+        order_id=seat.order_id,
+        campaign_id=seat.campaign_id,
+        group_id=seat.group_id,
+        member_id=seat.member_id,
+        quantity=seat.quantity,
+        head=seat.head,
+        taken=seat.taken,
+    )
+
+
 def held_from(ref: str, *, group_id: str) -> Held:
     """What `held_ref` said."""
     order_id, campaign_id, member_id, quantity, head, taken = json.loads(ref)

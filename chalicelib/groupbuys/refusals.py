@@ -57,6 +57,15 @@ class LimitReached(Conflict):
     advice = "Show the limit and `details.mine`; who may open no more may join `details.joinable`."
 
 
+class PriceNotAsShown(Conflict):
+    """A seat in this group costs other than the page showed; ``details.price_fen`` is what it costs."""
+
+    code = "price_not_as_shown"
+    en = "The price is not the one that was shown."
+    zh = "价格与页面显示不一致，请刷新后重试。"
+    advice = "Show `details.price_fen` and ask again."
+
+
 class OrderInTheWay(Conflict):
     """The member has another unpaid order in the campaign, or a seat in the group by another order."""
 

@@ -1,5 +1,7 @@
 """HTTP for the mini-program: campaigns, groups, seats."""
 
+import msgspec
+
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Reply
@@ -96,20 +98,22 @@ def show_group(call: Call, group_id: str) -> GroupAnswer:
         refusals.NotNewMember,
         refusals.LimitReached,
         refusals.SkuSoldOut,
+        refusals.PriceNotAsShown,
     ],
 )
 def join(call: Call, group_id: str, body: JoinGroup) -> Reply[Seated]:
     """Take a seat; seated already, the seat that is."""
     buying = _buying(call, body)
-    seated = service.join(group_id=group_id, buying=buying, now=call.now)
+    shown = service.Shown(**msgspec.structs.asdict(body.shown)) if body.shown else None
+    seated = service.join(group_id=group_id, buying=buying, shown=shown, now=call.now)
     return _seated(seated, call)
 
 
 @api.delete("/v1/groups/{group_id}/seats/me", door=doors.MEMBER, refuses=[NotFound, OrderOver, Busy])
 def leave(call: Call, group_id: str) -> Left:
     """Give an unpaid seat back."""
-    order = ending.leave(group_id=group_id, member_id=call.member_id, now=call.now)
-    return Left(group_id=group_id, order_id=order.order_id, state=order.state or "", now=call.now)
+    order_id = ending.leave(group_id=group_id, member_id=call.member_id, now=call.now)
+    return Left(group_id=group_id, order_id=order_id, state="cancelled", now=call.now)
 
 
 @api.get("/v1/me/groups", door=doors.MEMBER, refuses=[cursors.CursorInvalid])

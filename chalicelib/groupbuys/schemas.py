@@ -135,12 +135,24 @@ class OpenGroup(msgspec.Struct, frozen=True, kw_only=True):
     link: LinkCode | None = None
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page showed of the group, its price for the SKU that is bought."""
+
+    campaign_id: Id
+    size: int
+    price_fen: Fen
+
+
 class JoinGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """What the joiner buys; ``link`` is the link that led here, if one did."""
+    """What the joiner buys; ``link`` is the link that led here, if one did.
+
+    With what was ``shown`` the join is quicker, and nothing is bought at another price.
+    """
 
     sku_id: Id | None = None
     quantity: Units = 1
     link: LinkCode | None = None
+    shown: Shown | None = None
 
 
 class SeatAnswer(msgspec.Struct, frozen=True, kw_only=True):

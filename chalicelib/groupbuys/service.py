@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pynamodb.expressions.condition import Condition
+
 from chalicelib.core import due, ids, table
 from chalicelib.core.config import settings
-from chalicelib.core.errors import Busy, Conflict, Gone, Invalid
+from chalicelib.core.errors import AppError, Busy, Conflict, Gone, Invalid
 from chalicelib.core.table import Write
 from chalicelib.groupbuys import campaigns, holding, reading, rules
 from chalicelib.groupbuys.campaigns import CampaignNotStarted, CampaignOver, CampaignPaused
@@ -20,10 +22,15 @@ from chalicelib.groupbuys.refusals import (
     NotNewMember,
     OnlyJoining,
     OrderInTheWay,
+    PriceNotAsShown,
     SkuSoldOut,
 )
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
+
+
+class _NotAsShown(Exception):
+    """The group is another than the page showed."""
 
 
 class _OrderTaken(Exception):
@@ -52,6 +59,15 @@ class Buying:
     quantity: int
     mall_order_id: str | None = None
     link: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What the page showed of a group: enough to join it without reading it first."""
+
+    campaign_id: str
+    size: int
+    price_fen: int
 
 
 # --- opening ------------------------------------------------------------------------------------------------
@@ -201,26 +217,70 @@ def _opening(
 # --- joining ------------------------------------------------------------------------------------------------
 
 
-def join(*, group_id: str, buying: Buying, now: int) -> Seated:
+def join(*, group_id: str, buying: Buying, shown: Shown | None = None, now: int) -> Seated:
     """Take a seat, held until it is paid; seated already, the seat that is.
+
+    With what the page ``shown``, and if the group is so, it is one call; no other price than that is taken.
 
     Raises:
         NotFound, GroupFull, GroupExpired, GroupNotOpen, NotNewMember, LimitReached, SkuSoldOut, Invalid,
-        OrderInTheWay.
+        OrderInTheWay, PriceNotAsShown.
     """
+    at_once = _join_at_once(group_id, buying, shown, now=now) if shown is not None else None
+    if at_once is not None:
+        return at_once
     group = reading.find(group_id)
     campaign = campaigns.find(group.campaign_id, now=now)
     try:
-        return _join(group, campaign, buying, now=now)
-    except (GroupFull, GroupExpired, GroupNotOpen, NotNewMember, LimitReached) as refused:
+        return _join(group, campaign, buying, shown=shown, now=now)
+    except (GroupFull, GroupExpired, GroupNotOpen, NotNewMember, LimitReached, PriceNotAsShown) as refused:
         return _of(buying, _seated_already(group, buying, refused, campaign=campaign, now=now))
 
 
-def _join(group: Group, campaign: Campaign, buying: Buying, *, now: int) -> Seated:
+def _join_at_once(group_id: str, buying: Buying, shown: Shown, *, now: int) -> Seated | None:
+    """A join in one call, if all is as the page showed it; None: the longer way tells what is not."""
+    try:
+        campaign = campaigns.find(shown.campaign_id, now=now)
+        group = _as_shown(group_id, campaign, shown, now=now)
+        order = _joiner_s_order(group, campaign, buying, shown=shown, now=now)
+        taken = holding.first_shard(campaign, group, order)
+        writes = _joining(campaign, group, order, taken, seen=None, as_shown=True, now=now)
+        table.transact(writes, peek=lambda: _may_still_join(group_id, now=now))
+    except (AppError, _NotAsShown, PartRefused, SeatTaken, _OrderTaken, StockShort):
+        return None
+    return Seated(group=group, order=order, new=True)
+
+
+def _as_shown(group_id: str, campaign: Campaign, shown: Shown, *, now: int) -> Group:
+    """The group as its campaign would open it today with the size that was shown; the write asks if it is so."""
+    if campaign.new_members_only:
+        raise _NotAsShown  # who is new has to be read
+    size = rules.size_of(campaign.sizes, shown.size, mode=campaign.mode)
+    return Group(
+        *Group.key(group_id),
+        state="open",
+        group_id=group_id,
+        campaign_id=campaign.campaign_id,
+        size=size,
+        prices=rules.promised(campaign.product, size=size, mode=campaign.mode),
+        reserve=campaign.reserve,
+        new_members_only=False,
+    )
+
+
+def _joiner_s_order(
+    group: Group, campaign: Campaign, buying: Buying, *, shown: Shown | None, now: int
+) -> Order:
     sku = rules.sku_of(campaign.product, buying.sku_id)
     _may_buy(campaign, buying.quantity)
     price_fen = group.prices[sku["sku_id"]]
-    order = _new_order(campaign, group, sku, buying, price_fen=price_fen, head=False, now=now)
+    if shown is not None and shown.price_fen != price_fen:
+        raise PriceNotAsShown(price_fen=price_fen)
+    return _new_order(campaign, group, sku, buying, price_fen=price_fen, head=False, now=now)
+
+
+def _join(group: Group, campaign: Campaign, buying: Buying, *, shown: Shown | None, now: int) -> Seated:
+    order = _joiner_s_order(group, campaign, buying, shown=shown, now=now)
     seen: str | None = None
     taken = holding.first_shard(campaign, group, order)
     for _ in range(ROUNDS):
@@ -239,7 +299,7 @@ def _join(group: Group, campaign: Campaign, buying: Buying, *, now: int) -> Seat
         except SeatTaken as first:
             return _of(buying, Seated(group=group, order=orders.show(first.row.order_id), new=False))
         except StockShort:
-            taken = _elsewhere(campaign, sku["sku_id"], buying.quantity, head=False, now=now)
+            taken = _elsewhere(campaign, order.sku_id, buying.quantity, head=False, now=now)
     raise Busy
 
 
@@ -288,19 +348,27 @@ def _seated_already(
         "joinable": reading.offered(campaign.campaign_id, anybody=anybody, now=now),
         "can_open": campaigns.can_open(campaign, now=now),
     }
-    raise type(refused)(**offer) from refused
+    raise type(refused)(**refused.details, **offer) from refused
 
 
 def _joining(
-    campaign: Campaign, group: Group, order: Order, taken: rules.Taken, *, seen: str | None, now: int
+    campaign: Campaign,
+    group: Group,
+    order: Order,
+    taken: rules.Taken,
+    *,
+    seen: str | None,
+    as_shown: bool = False,
+    now: int,
 ) -> list[Write]:
     order.taken = taken
+    joinable = (Group.free >= 1) & (Group.state == "open") & (Group.expires_at > now)
     seat = table.update(
         Group,
         Group.key(group.group_id),
         Group.free.add(-1),
-        when=(Group.free >= 1) & (Group.state == "open") & (Group.expires_at > now),
-        refuse=lambda row: reading.why_not(row, now=now) or Busy(),
+        when=joinable & _promise_of(group) if as_shown else joinable,
+        refuse=lambda row: reading.why_not(row, now=now) or _NotAsShown(),
     )
     return [
         holding.part_taken(campaign, order, head=False, seen=seen),
@@ -309,6 +377,14 @@ def _joining(
         seat,
         *holding.stock_taken(taken, campaign_id=campaign.campaign_id, now=now, window=False),
     ]
+
+
+def _promise_of(group: Group) -> Condition:
+    """What a seat hangs on of what the group was opened with; the rest no edit of a campaign changes."""
+    promise: Condition = (
+        (Group.campaign_id == group.campaign_id) & (Group.size == group.size) & (Group.prices == group.prices)
+    )
+    return promise
 
 
 # --- what opening and joining share -------------------------------------------------------------------------

@@ -44,6 +44,7 @@ from tests.groupbuys import (
     pay,
     react,
     run_jobs,
+    shown_of,
     take,
 )
 from tests.harness.faults import Fault, Killed, each_fault, fault_cases
@@ -233,6 +234,11 @@ def joins(scene: Scene) -> None:
     service.join(group_id=scene.group_id, buying=buying(scene.member_id), now=NOW)
 
 
+def joins_as_shown(scene: Scene) -> None:
+    shown = shown_of(reading.find(scene.group_id))
+    service.join(group_id=scene.group_id, buying=buying(scene.member_id), shown=shown, now=NOW)
+
+
 def pays(scene: Scene) -> None:
     orders.pay(scene.order_id, Paid(payment_id="pay_x", amount_fen=PRICE), now=NOW)
 
@@ -304,8 +310,9 @@ def test_a_group_is_opened_once_from_another_shard(theatre: Theatre, monkeypatch
     )
 
 
-def test_a_seat_is_taken_once(theatre: Theatre) -> None:
-    theatre.proves(joins, scene=an_open_group, effect=there_is(seats={"confirmed": 1, "held": 1}, left=97))
+@pytest.mark.parametrize("play", [joins, joins_as_shown])
+def test_a_seat_is_taken_once(theatre: Theatre, play: Callable[[Scene], None]) -> None:
+    theatre.proves(play, scene=an_open_group, effect=there_is(seats={"confirmed": 1, "held": 1}, left=97))
 
 
 def test_a_seat_with_its_own_units_is_taken_once(theatre: Theatre) -> None:

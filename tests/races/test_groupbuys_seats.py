@@ -30,7 +30,7 @@ from tests.groupbuys import (
     paying,
     take,
 )
-from tests.races.arena import CROWD, ROUGH, STORM, Arena, rounds
+from tests.races.arena import CROWD, ROUGH, STORM, Arena, rounds, rounds_of
 
 pytestmark = pytest.mark.engine
 
@@ -52,12 +52,13 @@ def test_the_harness_sees_seats_taken_twice_when_the_rule_is_a_read(
     assert "(free, missing, size) = (-1, 2, 3)" in str(broken_images(arena, campaign.campaign_id))
 
 
-@rounds(ROUGH, STORM)
-def test_64_joiners_for_4_seats(arena: Arena) -> None:
+@rounds_of("as_shown", (False, ROUGH), (True, STORM))
+def test_64_joiners_for_4_seats(arena: Arena, as_shown: bool) -> None:
     campaign = a_campaign(sizes={5: 8900})
     group = open_paid_group(campaign)
+    crowd = [joining(group, buying(member_id), as_shown=as_shown) for member_id in buyers(CROWD)]
 
-    outcomes = arena.race(*[joining(group, buying(member_id)) for member_id in buyers(CROWD)])
+    outcomes = arena.race(*crowd)
 
     outcomes.expect(won=4, group_full=CROWD - 4)
     for order in outcomes.winners[:3]:
@@ -133,7 +134,9 @@ def test_one_member_who_joins_64_times_has_one_seat(arena: Arena) -> None:
     group = open_paid_group(campaign)
     wants = buying(quantity=2)
 
-    outcomes = arena.race(*[joining(group, wants)] * CROWD)
+    both = [joining(group, wants, as_shown=as_shown) for as_shown in (True, False)]
+
+    outcomes = arena.race(*both * (CROWD // 2))
 
     outcomes.expect(won=CROWD)
     check_one_order(arena, outcomes.winners)

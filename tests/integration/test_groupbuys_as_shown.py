@@ -1,0 +1,187 @@
+"""Joining from what a page showed: one call if it is so, and never another price, campaign or size."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from chalicelib.groupbuys import campaigns, editing, ending
+from chalicelib.groupbuys.models import Campaign, Group
+from chalicelib.groupbuys.refusals import (
+    GroupExpired,
+    GroupFull,
+    GroupNotOpen,
+    LimitReached,
+    NotNewMember,
+    PriceNotAsShown,
+)
+from infra.local.clients import Store
+from tests.factories import NOW, OWNER
+from tests.groupbuys import (
+    AFTERWARDS,
+    a_buyer,
+    a_campaign,
+    broken,
+    buying,
+    open_paid_group,
+    opened,
+    pay,
+    shown_of,
+    take,
+)
+from tests.harness.rows import rows
+
+PRICE = 8900
+
+
+@pytest.fixture(autouse=True)
+def the_books(store: Store) -> Iterator[None]:
+    """Whatever a test does, no rule is broken at its end."""
+    yield
+    for row in rows(store.client, "truth", kind="groupbuy"):
+        assert broken(store, row["campaign_id"]) == []
+
+
+def priced_anew(campaign: Campaign, price_fen: int) -> None:
+    """From now on its groups are opened at this price."""
+    given = editing.terms(campaign)
+    skus = [
+        msgspec.structs.replace(
+            sku, prices=[msgspec.structs.replace(one, price_fen=price_fen) for one in sku.prices]
+        )
+        for sku in given.product.skus
+    ]
+    product = msgspec.structs.replace(given.product, skus=skus)
+    making = campaigns.Making(by=OWNER, now=NOW, idempotency_key=None)
+    editing.edit(campaign.campaign_id, msgspec.structs.replace(given, product=product), making)
+
+
+def test_a_seat_is_taken_at_the_price_that_was_shown_and_once() -> None:
+    group, wants = open_paid_group(a_campaign(sizes={3: PRICE})), buying()
+
+    first, again = (take(group, wants, shown=shown_of(group)) for _ in range(2))
+
+    assert (first.amount_fen, first.size, first.state) == (PRICE, 3, "pending")
+    assert again.order_id == first.order_id
+
+
+def test_who_has_bought_before_joins_another_group_as_shown() -> None:
+    campaign = a_campaign()
+    wants = buying()
+    pay(take(open_paid_group(campaign), wants))
+    group = open_paid_group(campaign)
+
+    assert take(group, wants, shown=shown_of(group)).group_id == group.group_id
+
+
+def test_a_group_keeps_its_promise_whatever_its_campaign_asks_by_now() -> None:
+    campaign = a_campaign(sizes={3: PRICE})
+    group = open_paid_group(campaign)
+    priced_anew(campaign, PRICE + 1000)
+    today = replace(shown_of(group), price_fen=PRICE + 1000)
+
+    assert take(group, shown=shown_of(group)).amount_fen == PRICE
+    with pytest.raises(PriceNotAsShown) as refused:
+        take(group, shown=today)
+
+    assert refused.value.details["price_fen"] == PRICE
+
+
+def test_a_seat_that_one_has_is_answered_whatever_price_is_shown_now() -> None:
+    group, wants = open_paid_group(a_campaign()), buying()
+    first = take(group, wants)
+
+    shown = replace(shown_of(group), price_fen=1)
+
+    assert take(group, wants, shown=shown).order_id == first.order_id
+
+
+@pytest.mark.parametrize("size", [5, 7])
+def test_another_size_than_the_group_has_is_set_right_by_the_group(size: int) -> None:
+    group = open_paid_group(a_campaign(sizes={3: PRICE, 5: PRICE}), size=3)
+
+    order = take(group, shown=replace(shown_of(group), size=size))
+
+    assert (order.size, order.group_id) == (3, group.group_id)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_another_campaign_than_the_group_s_is_set_right_by_the_group(exists: bool) -> None:
+    group = open_paid_group(a_campaign())
+    other = a_campaign().campaign_id if exists else "cmp_none"
+
+    order = take(group, shown=replace(shown_of(group), campaign_id=other))
+
+    assert order.campaign_id == group.campaign_id
+
+
+def test_an_order_that_waits_in_the_campaign_that_was_shown_by_mistake_is_no_answer() -> None:
+    group, other = open_paid_group(a_campaign()), a_campaign()
+    wants = buying()
+    waiting = opened(other, wants).order
+
+    order = take(group, wants, shown=replace(shown_of(group), campaign_id=other.campaign_id))
+
+    assert (order.group_id, order.order_id == waiting.order_id) == (group.group_id, False)
+
+
+def a_full_group() -> Group:
+    return open_paid_group(a_campaign(sizes={2: PRICE}), payers=2)
+
+
+def an_unpaid_group() -> Group:
+    return opened(a_campaign()).group
+
+
+def an_ended_group() -> Group:
+    group = open_paid_group(a_campaign())
+    ending.end(group.group_id, back=ending.EXPIRED, now=AFTERWARDS)
+    return group
+
+
+def a_group_for_newcomers() -> Group:
+    return open_paid_group(a_campaign(starts_at=NOW, new_members_only=True))
+
+
+REFUSED: dict[Any, type[Exception]] = {
+    a_full_group: GroupFull,
+    an_unpaid_group: GroupNotOpen,
+    an_ended_group: GroupExpired,
+    a_group_for_newcomers: NotNewMember,
+}
+
+
+@pytest.mark.parametrize("there", REFUSED)
+def test_who_cannot_join_is_refused_as_without_it(there: Any) -> None:
+    group, wants = there(), buying(a_buyer(now=NOW - 9))
+
+    for shown in (None, shown_of(group)):
+        with pytest.raises(REFUSED[there]):
+            take(group, wants, shown=shown)
+
+
+def test_a_newcomer_joins_as_shown() -> None:
+    group = a_group_for_newcomers()
+
+    assert take(group, shown=shown_of(group)).amount_fen == PRICE
+
+
+def test_limits_hold() -> None:
+    campaign = a_campaign(per_member_units=1)
+    wants = buying()
+    pay(take(open_paid_group(campaign), wants))
+    group = open_paid_group(campaign)
+
+    with pytest.raises(LimitReached):
+        take(group, wants, shown=shown_of(group))
+
+
+def test_units_come_from_another_shard_when_the_first_is_empty() -> None:
+    campaign = a_campaign(reserve="seat", stock=4, shards=4)
+    group = open_paid_group(campaign)
+
+    orders = [take(group, shown=shown_of(group)) for _ in range(2)]
+
+    assert {order.taken[0][2] for order in orders} == {1}
