@@ -40,6 +40,8 @@ os.environ.update(
 pytest.register_assert_rewrite("tests.store_contract", "tests.pump_contract")
 
 import app  # noqa: E402, F401 - every test stands in the whole house: who reacts does not hang on what ran before
+from tests.factories import alone  # noqa: E402 - it wants the environment, too
+from tests.harness.direct import Direct  # noqa: E402
 
 _NO_ENGINE = "no engine: "
 
@@ -81,6 +83,24 @@ def store(embedded_store: Store) -> Iterator[Store]:
     embedded.empty()
     with _app_at(""):
         yield embedded_store
+
+
+@pytest.fixture
+def direct(store: Store, monkeypatch: pytest.MonkeyPatch) -> Direct:
+    """The embedded store without HTTP between, for tests that make very many calls."""
+    from chalicelib.core import table
+
+    there = Direct(store.client)
+    monkeypatch.setattr(table, "_client", there)
+    return there
+
+
+@pytest.fixture(autouse=True)
+def _alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test or its file is marked ``alone("a", "b")``, nobody but these rooms reacts to facts."""
+    marker = request.node.get_closest_marker("alone")
+    if marker is not None:
+        alone(monkeypatch, *marker.args)
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,8 @@ from tests.harness.faults import Fault, Killed, each_fault, fault_cases
 from tests.harness.rows import rows
 from tests.harness.wire import Item, plain
 
+pytestmark = [pytest.mark.alone("groupbuys", "orders"), pytest.mark.usefixtures("direct")]
+
 PRICE = 8900
 LATER = NOW + DAY
 BACK = Back(reason="operator")

@@ -31,6 +31,8 @@ from tests.groupbuys import (
 from tests.harness.rows import rows
 from tests.harness.wire import Call, Params, wrapped
 
+pytestmark = [pytest.mark.alone("groupbuys", "orders"), pytest.mark.usefixtures("direct")]
+
 PRICE = 8900
 HOOK = "https://mall.example/hooks"
 

@@ -20,6 +20,8 @@ from tests.harness.counter import counting
 from tests.harness.rows import rows
 from tests.harness.wire import Call, Params, wrapped
 
+pytestmark = [pytest.mark.alone("groupbuys", "orders"), pytest.mark.usefixtures("direct")]
+
 PRICE = 8900
 
 

@@ -99,6 +99,8 @@ from tests.harness.hostile import Hostile
 from tests.harness.rows import rows
 from tests.harness.wire import Call, Params, wrapped
 
+pytestmark = [pytest.mark.alone("groupbuys", "orders"), pytest.mark.usefixtures("direct")]
+
 PRICE = 8900
 LADDER = {2: 8900, 3: 8500, 5: 7900}
 BACK = Back(reason="operator")

@@ -33,6 +33,8 @@ from tests.groupbuys import (
 )
 from tests.harness.rows import rows
 
+pytestmark = [pytest.mark.alone("groupbuys", "orders"), pytest.mark.usefixtures("direct")]
+
 PRICE = 8900
 
 

@@ -39,6 +39,8 @@ from tests.harness.wire import WRITES, Call, Params, wrapped
 from tests.integration.test_stuck import only, settle
 from tests.model.test_groupbuys import at_first_hand
 
+pytestmark = [pytest.mark.alone("groupbuys", "orders"), pytest.mark.usefixtures("direct")]
+
 LATER = NOW + DAY
 SHOP = Back(reason="shop")
 

@@ -38,7 +38,7 @@ from tests.groupbuys import (
 from tests.harness.races import race
 from tests.races.arena import ROUGH, STORM, Arena, careless, dawdling, rounds
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.alone("groupbuys", "orders")]
 
 # --- one window in every shard ------------------------------------------------------------------------------
 

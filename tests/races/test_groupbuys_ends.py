@@ -36,7 +36,7 @@ from tests.groupbuys import (
 )
 from tests.races.arena import CROWD, ROUGH, STORM, Arena, overtaken, rounds, rounds_of
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.alone("groupbuys", "orders")]
 
 
 def left(campaign: Campaign) -> int:

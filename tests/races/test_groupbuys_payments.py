@@ -37,7 +37,7 @@ from tests.groupbuys import (
 )
 from tests.races.arena import CROWD, ROUGH, STORM, Arena, rounds
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.alone("groupbuys", "orders")]
 
 
 def states(arena: Arena, campaign: Campaign) -> set[str]:

@@ -32,7 +32,7 @@ from tests.groupbuys import (
 )
 from tests.races.arena import CROWD, ROUGH, STORM, Arena, rounds, rounds_of
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.alone("groupbuys", "orders")]
 
 
 # --- the last seats -----------------------------------------------------------------------------------------
