@@ -71,8 +71,11 @@ def _fills(url: str, alice: Phone, campaign: str, *, night: str) -> None:
     link = alice.call("POST", "/v1/links", target={"kind": "group", "id": group_id}, channel="wechat")
     say(f"She shares it: “{link['card']['title']}”.")
     bob = _comes_by(url, link["code"], night=night)
-    joined = bob.call("POST", f"/v1/groups/{group_id}/seats", link=link["code"])
-    say(f"Bob joins by her link; his seat is held while he pays {yuan(joined['order']['amount_fen'])}.")
+    page = bob.call("GET", f"/v1/groups/{group_id}")
+    shown = {"campaign_id": campaign, "size": page["size"], "price_fen": page["prices_fen"][sku["sku_id"]]}
+    joined = bob.call("POST", f"/v1/groups/{group_id}/seats", link=link["code"], shown=shown)
+    asked = yuan(joined["order"]["amount_fen"])
+    say(f"Bob joins by her link, at the price that its page shows; his seat is held while he pays {asked}.")
     _pay(bob, joined["order"])
     say(f"He pays: the group is {bob.call('GET', f'/v1/groups/{group_id}')['state']}.")
     _funnel(alice, link["code"])
