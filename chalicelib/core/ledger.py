@@ -25,7 +25,7 @@ The index lags, so the account also remembers the causes of its last three posti
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
@@ -148,7 +148,7 @@ def posted(
     now: int,
     lines: Sequence[Line] = (),
     lasts_months: int | None = None,
-    settlement: dict[str, int] | None = None,
+    settlement: dict[str, Any] | None = None,
     refuse: Refusal = Posted,
     short: Refusal | None = None,
 ) -> list[Write]:

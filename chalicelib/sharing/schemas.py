@@ -114,7 +114,10 @@ class FunnelQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FunnelDay(msgspec.Struct, frozen=True, kw_only=True):
-    """One day of a link: opened → became new members → bound to the sharer → ordered → paid."""
+    """One day of a link: opened → became new members → bound to the sharer → ordered → paid → settled.
+
+    ``settled`` are orders that earned the sharer something which is theirs by now, of members whom this link bound.
+    """
 
     day: str
     opened: int
@@ -123,6 +126,7 @@ class FunnelDay(msgspec.Struct, frozen=True, kw_only=True):
     bound: int
     joined: int
     paid: int
+    settled: int
 
 
 class FunnelTotal(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +137,7 @@ class FunnelTotal(msgspec.Struct, frozen=True, kw_only=True):
     bound: int
     joined: int
     paid: int
+    settled: int
 
 
 class Funnel(msgspec.Struct, frozen=True, kw_only=True):

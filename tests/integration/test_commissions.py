@@ -53,7 +53,7 @@ from tests.commissions import (
     some_terms,
     told_again,
 )
-from tests.factories import NOW, OWNER, PROGRAM, a_call, a_member, emptied
+from tests.factories import NOW, OWNER, PROGRAM, a_call, a_link, a_member, a_visit, emptied
 from tests.groupbuys import a_campaign, buying, open_paid_group, orders_of, pay, take
 from tests.harness.direct import Direct
 
@@ -646,6 +646,35 @@ def test_what_went_back_was_not_spent(books: None, in_order: bool) -> None:
     completed(paid(bought(member)))
 
     assert (promoters.counts_of(member)["spend_fen"], promoters.find(member)) == (9_900, None)
+
+
+def test_a_link_counts_the_settled_orders_of_whom_it_bound(alice: str) -> None:
+    link, friend = a_link(sharer_id=alice, now=LONG_AGO), a_member(now=LONG_AGO)
+    attribution.bind(friend, visit=a_visit(link=link, now=LONG_AGO), now=LONG_AGO)
+    for order in [completed(paid(bought(friend))) for _ in range(2)]:
+        assert commission(order).link == link.code
+    completed(paid(bought(a_friend_of(alice))))
+    bought(friend)
+
+    settled()
+    settled(now=LATER + DAY)
+
+    told = sharing_routes.show_funnel(as_member(alice), link.code, FunnelQuery(days=30))
+    assert [(day.day, day.settled) for day in told.items] == [(runs.day_of(LATER), 2)]
+    assert told.total.settled == 2
+
+
+def test_one_s_own_order_counts_for_nobody_s_link(alice: str) -> None:
+    policies.make(EditPolicy(mode="first", self_purchase=True), by=OWNER, now=LONG_AGO)
+    link = a_link(sharer_id=a_promoter(), now=LONG_AGO)
+    attribution.bind(alice, visit=a_visit(link=link, now=LONG_AGO), now=LONG_AGO)
+    order = completed(paid(bought(alice)))
+
+    settled()
+
+    assert (commission(order).promoter_id, commission(order).link) == (alice, link.code)
+    [entry] = ledger.entries(owner=alice, book="money", limit=10).rows
+    assert "links" not in entry.about
 
 
 def test_what_is_clawed_back_counts_for_no_tier(alice: str) -> None:
