@@ -32,6 +32,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import clock, config, due, facts, table
+from chalicelib.core.books import Unsure
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import IntAttribute, Key, Page, Refusal, Row, Write
 
@@ -567,7 +568,7 @@ def drift(*, owner: str, book: str) -> Drift:
     """What the account says beside what its entries add up to, both read while nothing was posted.
 
     Raises:
-        Busy: it kept being posted to.
+        Unsure: it kept being posted to.
     """
     for _ in range(ROUNDS):
         before = table.get(Account, Account.key(owner, book))
@@ -581,4 +582,4 @@ def drift(*, owner: str, book: str) -> Drift:
                 frozen=(after.frozen or 0) if after is not None else 0,
                 held=-sum(hold.amount for hold in holds),
             )
-    raise Busy
+    raise Unsure(f"{owner}#{book}")
