@@ -25,7 +25,7 @@ from chalicelib.sharing import admin as sharing_admin
 from chalicelib.sharing import attribution, policies
 from chalicelib.sharing import orders as attributions
 from chalicelib.sharing import routes as sharing_routes
-from chalicelib.sharing.models import Binding
+from chalicelib.sharing.models import Binding, LinkDay
 from chalicelib.sharing.refusals import NotBound
 from chalicelib.sharing.schemas import DryRun, DryRunPage, EditPolicy, FunnelQuery
 from chalicelib.support import service as support
@@ -662,6 +662,26 @@ def test_a_link_counts_the_settled_orders_of_whom_it_bound(alice: str) -> None:
     told = sharing_routes.show_funnel(as_member(alice), link.code, FunnelQuery(days=30))
     assert [(day.day, day.settled) for day in told.items] == [(runs.day_of(LATER), 2)]
     assert told.total.settled == 2
+
+
+def test_a_batch_whose_every_order_came_by_another_link_is_counted_in_one_transaction(alice: str) -> None:
+    links = {f"link{n}": 1 for n in range(settling.MOST)}
+    about = {"commissions": len(links), "orders": len(links), "base_fen": 1, "links": links}
+    cause = "settle#full"
+    posting = ledger.posted(
+        owner=alice, book="money", amount=1, cause=cause, reason="settled", now=NOW, settlement=about
+    )
+    table.transact(posting)
+    entry = ledger.find(owner=alice, book="money", cause=cause)
+    assert entry is not None
+
+    for _ in range(2):
+        happens("settlement.posted", entry)
+
+    day = runs.day_of(NOW)
+    counted = [table.query_all(LinkDay, LinkDay.key(link, day)[0]) for link in links]
+    assert [[row.settled for row in rows] for rows in counted] == [[1]] * settling.MOST
+    table.transact(ledger.reversal(owner=alice, book="money", cause=cause, reason="test", now=NOW))
 
 
 def test_one_s_own_order_counts_for_nobody_s_link(alice: str) -> None:
