@@ -89,6 +89,11 @@ class Ground:
         """Those that are not ended."""
         return list(self.purse.open_ids) if self.purse else []
 
+    @property
+    def person(self) -> str | None:
+        """Who would be paid, if the member has said it."""
+        return self.payee.person if self.payee else None
+
 
 # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -114,9 +119,9 @@ def ground(member_id: str, *, withdrawal_id: str | None = None) -> Ground:
 
 def with_month(here: Ground, terms: Version, *, now: int) -> Ground:
     """With what the person who would be paid had in this month, where tax is of all of it."""
-    if here.payee is None or not tax.adds_up(terms.tax_rule):
+    if here.person is None or not tax.adds_up(terms.tax_rule):
         return here
-    key = Taxed.key(here.payee.person, service.today(now)["month"])
+    key = Taxed.key(here.person, service.today(now)["month"])
     return replace(here, taxed=table.get(Taxed, key))
 
 
@@ -201,7 +206,7 @@ def _judge(asked: AskWithdrawal, split: Split, terms: Version, here: Ground, *, 
         raise WithdrawalsClosed
     if method is None:
         raise Invalid(field="method", reason="one of these", known=terms.offered)
-    if tax.needs_identity(terms.tax_rule) and here.payee is None:
+    if tax.needs_identity(terms.tax_rule) and here.person is None:
         raise payees.PayeeNeeded
     if not told.min_fen <= asked.amount_fen <= told.max_fen:
         raise Invalid(field="amount_fen", reason="out of bounds", min_fen=told.min_fen, max_fen=told.max_fen)
@@ -252,7 +257,7 @@ def _made(asked: Withdraw, who: Applying, terms: Version, here: Ground) -> Withd
         terms=terms.n,
         tax_rule=terms.told.tax.rule,
         payee=here.payee.sealed if here.payee else None,
-        person=here.payee.person if here.payee else None,
+        person=here.person,
         id_kind=here.payee.id_kind if here.payee else None,
         applied_at=who.now,
         score=who.now,
@@ -273,7 +278,8 @@ def _sealed(account: Account | None, withdrawal_id: str, who: Applying) -> dict[
 
 
 def _applying(row: Withdrawal, here: Ground) -> list[Write]:
-    taxed = [service.taxed_write(row, here.taxed)] if row.tax_rule == "monthly" else []
+    adds_up = row.tax_rule == "monthly" and row.person is not None
+    taxed = [service.taxed_write(row, row.person, here.taxed)] if adds_up else []
     frozen = ledger.frozen(
         owner=row.member_id,
         book=MONEY,

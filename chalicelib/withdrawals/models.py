@@ -160,11 +160,11 @@ class Month(Row, discriminator="withdrawal_month"):
 class Payee(Row, discriminator="payee"):
     """Who a member is to the tax office: ``sealed`` has name and number, ``person`` is the number's hash.
 
-    The others are masked.
+    The others are masked. A row from before there was a hash is told anew by the member.
     """
 
     sealed = UnicodeAttribute()
-    person = UnicodeAttribute()
+    person = UnicodeAttribute(null=True)
     id_kind = UnicodeAttribute()
     name_shown = UnicodeAttribute()
     number_shown = UnicodeAttribute()

@@ -67,7 +67,7 @@ def tell(given: TellPayee, *, member_id: str, nonce: bytes, now: int) -> Payee:
     if not sealing.ready(now=now):
         raise Invalid(field="id_number", reason="this shop keeps no id numbers")
     before = find(member_id)
-    if before is not None and _is(before, given.real_name, number, given.id_kind, now=now):
+    if before is not None and before.person and _is(before, given.real_name, number, given.id_kind, now=now):
         return before
     text = msgspec.json.encode({"real_name": given.real_name, "id_number": number}).decode()
     row = Payee(

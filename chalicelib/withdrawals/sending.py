@@ -81,7 +81,7 @@ def _beginning(row: Withdrawal, *, now: int) -> tuple[Withdrawal, list[Write]]:
     """The row as it will be sent, and the writes that begin: in another month than it was applied, taxed there."""
     month = service.today(now)["month"]
     elsewhere = month != row.month and tax.adds_up({"rule": row.tax_rule})
-    taxed = _taxed_in(row, month) if elsewhere else []
+    taxed = _taxed_in(row, row.person, month) if elsewhere and row.person else []
     # Still due: asked about by the next run, should this one die before it has heard anything.
     slot = due.moved(job=JOB, pk=row.pk, at=now)
     sums = (Withdrawal.tax_fen.set(row.tax_fen), Withdrawal.net_fen.set(row.net_fen))
@@ -90,16 +90,16 @@ def _beginning(row: Withdrawal, *, now: int) -> tuple[Withdrawal, list[Write]]:
     return row, [sent, _no_debt(row), *taxed]
 
 
-def _taxed_in(row: Withdrawal, month: str) -> list[Write]:
+def _taxed_in(row: Withdrawal, person: str, month: str) -> list[Write]:
     """Take the payment out of the month it was applied for in, and into this one's sum, which says its tax."""
     out = service.retaxed(row, sign=-1)
-    before = table.get(Taxed, Taxed.key(row.person or "", month))
+    before = table.get(Taxed, Taxed.key(person, month))
     row.tax_fen = min(
         row.amount_fen - row.fee_fen,
         tax.tax_fen({"rule": row.tax_rule}, row.amount_fen, service.tally_of(before)),
     )
     row.net_fen, row.month = row.amount_fen - row.fee_fen - row.tax_fen, month
-    return [*out, service.taxed_write(row, before)]
+    return [*out, service.taxed_write(row, person, before)]
 
 
 def _no_debt(row: Withdrawal) -> Write:

@@ -159,15 +159,15 @@ def tally_of(taxed: Taxed | None) -> Tally:
     return Tally() if taxed is None else Tally(base_fen=taxed.base_fen, tax_fen=taxed.tax_fen)
 
 
-def taxed_write(row: Withdrawal, before: Taxed | None) -> Write:
-    """The write that adds a payment to its person's month, if nobody wrote that since its tax was worked out.
+def taxed_write(row: Withdrawal, person: str, before: Taxed | None) -> Write:
+    """The write that adds a payment to a person's month, if nobody wrote that since its tax was worked out.
 
     Raises (when sent):
         Stale: somebody did.
     """
     unread = Taxed.pk.does_not_exist() if before is None else Taxed.rev == before.rev
     actions = (Taxed.base_fen.add(row.amount_fen), Taxed.tax_fen.add(row.tax_fen))
-    key = Taxed.key(row.person or "", row.month)
+    key = Taxed.key(person, row.month)
     return table.upsert(Taxed, key, *actions, when=unread, refuse=lambda _: Stale())
 
 

@@ -21,7 +21,7 @@ from chalicelib.withdrawals import mall as withdrawal_mall
 from chalicelib.withdrawals import routes as withdrawal_routes
 from chalicelib.withdrawals import service as withdrawals
 from chalicelib.withdrawals import terms as withdrawal_terms
-from chalicelib.withdrawals.models import Withdrawal
+from chalicelib.withdrawals.models import Payee, Withdrawal
 from chalicelib.withdrawals.schemas import (
     AskWithdrawal,
     EditWithdrawalTerms,
@@ -643,6 +643,18 @@ def test_a_person_has_one_allowance_a_month_whichever_member_they_are() -> None:
     (month,) = books(table.client()).of("payee_month")
     assert (month["base_fen"], month["tax_fen"]) == (1_600_00, 160_00)
     assert ID_CARD not in str(books(table.client()).rows)
+
+
+def test_a_payee_who_was_told_before_there_were_persons_is_asked_once_more() -> None:
+    terms(tax=MONTHLY)
+    earn(9_000_00)
+    known()
+    table.apply(table.update(Payee, Payee.key(ALICE), Payee.person.remove(), refuse=KeyError))
+
+    refused(800_00, "payee_needed")
+    payees.tell(TellPayee(real_name="王小明", id_number=ID_CARD), member_id=ALICE, nonce=b"m" * 12, now=NOW)
+
+    assert withdraw(800_00).tax_fen == 0
 
 
 def test_a_member_who_is_another_person_by_now_has_that_persons_allowance() -> None:
