@@ -152,7 +152,7 @@ class Bank:
 
 
 def broken(rows: list[dict[str, Any]]) -> list[str]:
-    """What is wrong with the books of money and withdrawals: M2, L1, one hold a withdrawal, purses as they say."""
+    """What is wrong with the books of money and withdrawals: M2, L1, one hold a withdrawal, purses, months."""
     accounts = [row for row in rows if row["kind"] == "account" and row["pk"].endswith("#money")]
     made = [row for row in rows if row["kind"] == "withdrawal"]
     purses = [row for row in rows if row["kind"] == "withdrawal_purse"]
@@ -160,7 +160,26 @@ def broken(rows: list[dict[str, Any]]) -> list[str]:
         *(wrong for account in accounts for wrong in _wrong_account(account, rows)),
         *(wrong for row in made for wrong in _wrong_withdrawal(row, rows)),
         *(wrong for purse in purses for wrong in _wrong_purse(purse, made)),
+        *_wrong_months([row for row in rows if row["kind"] == "payee_month"], made),
     ]
+
+
+def _wrong_months(months: list[dict[str, Any]], made: list[dict[str, Any]]) -> list[str]:
+    """Each person's month is what they were paid or applied for in it, as whichever member."""
+    counted: Counter[tuple[str, str, str]] = Counter()
+    for row in made:
+        if row["tax_rule"] == "monthly" and row["state"] in (*OPEN, "paid"):
+            for name, fen in (("base_fen", row["amount_fen"]), ("tax_fen", row["tax_fen"])):
+                counted[row["person"], row["month"], name] += fen
+    told = Counter(
+        {
+            (row["pk"].removeprefix("PAYEEID#"), row["sk"].removeprefix("MONTH#"), name): row[name]
+            for row in months
+            for name in ("base_fen", "tax_fen")
+        }
+    )
+    keys = sorted({*counted, *told})
+    return [f"{key} says {told[key]}, not {counted[key]}" for key in keys if told[key] != counted[key]]
 
 
 def _wrong_withdrawal(row: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:

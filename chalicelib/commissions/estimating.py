@@ -1,9 +1,16 @@
-"""What somebody would earn by lines that are not sold yet: the label beside a product."""
+"""What somebody would earn by lines that are not sold yet, the label beside a product; and by past orders, if they
+had been theirs."""
 
-from chalicelib.commissions import promoters, rates, rules
+from collections.abc import Sequence
+
+from chalicelib.commissions import promoters, rates, rules, service
 from chalicelib.commissions.rules import Rate, Sold
 from chalicelib.commissions.schemas import Estimate, Estimated, EstimatedLine, EstimateLine
 from chalicelib.core.money import yuan
+from chalicelib.orders.service import Order
+from chalicelib.sharing import dryruns
+
+_LEVELS = ("L1", "L2")
 
 
 def estimate(given: Estimate, *, member_id: str, now: int) -> Estimated:
@@ -52,3 +59,19 @@ def _earned(line: EstimateLine, rate: Rate | None) -> int:
         paid_fen=line.paid_fen,
         base_fen=line.paid_fen,
     )
+
+
+def of_order(order: Order, whose: Sequence[str | None], now: int) -> list[int]:
+    """What an order as it is now earns those whose it is, on the first level and the second.
+
+    By the rates, the tiers and the promoters of when it was made, as its commissions are; what its group's head has
+    of it depends on no policy.
+    """
+    if not service.earns(order):
+        return [0] * len(whose)
+    levels = zip(_LEVELS, whose, strict=True)
+    lines = [service.lines_for(who, order, level, now=now) if who else [] for level, who in levels]
+    return [rules.total_fen(some) for some in lines]
+
+
+dryruns.earning(of_order)

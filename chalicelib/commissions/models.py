@@ -22,7 +22,8 @@
     Promoter: applied → active | refused → applied · active ↔ suspended. Facts: commission.settled.
 
 What a promoter has settled in one batch is one entry of the ledger, whose fact (settlement.posted) makes the
-counts, the month and the run's line; so settling itself writes nothing but commissions, entry and account.
+counts, the month, the run's line and what its links count; so settling itself writes nothing but commissions, entry
+and account.
 """
 
 from pynamodb.attributes import BooleanAttribute, JSONAttribute, UnicodeAttribute

@@ -20,6 +20,7 @@ from chalicelib.core.errors import Busy
 from chalicelib.core.money import part_fen
 from chalicelib.core.table import Refusal, Row, Write
 from chalicelib.operators import stuck
+from chalicelib.sharing import visits
 
 JOB = "volume"
 MONEY = "money"
@@ -33,7 +34,7 @@ CLOSES_AFTER_S = DAY
 def count_settlement(entry: ledger.Entry, now: int) -> Sequence[Write]:
     """What was settled counts: for the tier, for the month, for the day's run."""
     member_id, _ = ledger.owner_of(entry)
-    about: dict[str, int] = entry.about
+    about: dict[str, Any] = entry.about
     month = _open_month(member_id, at=entry.at, now=now)
     given = {"orders": about["orders"], "base_fen": about["base_fen"]}
     return [
@@ -41,6 +42,12 @@ def count_settlement(entry: ledger.Entry, now: int) -> Sequence[Write]:
         _added(member_id, month, amount_fen=entry.amount, refuse=Busy, **given),
         runs.settled(entry, commissions=about["commissions"]),
     ]
+
+
+@facts.reaction("settlement.posted", name="commissions.count_links")
+def count_links(entry: ledger.Entry, now: int) -> Sequence[Write]:
+    """The links that brought the buyers of what was settled: as many as a batch has orders at most."""
+    return visits.settled(entry.about.get("links", {}), cause=entry.cause, at=entry.at)
 
 
 @facts.errand("settlement.posted", name="commissions.promote_by_settlement")

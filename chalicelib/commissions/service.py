@@ -285,8 +285,8 @@ def _made(look: _Look) -> list[Commission]:
     order = look.order
     if order.state not in EARNS:
         return []
-    group = groups.find(order.group_id) if order.purpose == "group" else None
-    if group is not None and group.state != "filled":
+    group = _group_of(order)
+    if not _filled(group):
         return []
     found = attributions.of_order(order, now=look.now)
     earners = {"L1": found.promoter_id, "L2": found.level_two_id}
@@ -294,6 +294,19 @@ def _made(look: _Look) -> list[Commission]:
         earners["H"] = group.head_id
     rows = [_earned(look, found, level, who) for level, who in earners.items() if who]
     return [row for row in rows if row is not None]
+
+
+def earns(order: Order) -> bool:
+    """Whether an order earns somebody something: it is paid, and its group, if it is of one, is filled."""
+    return order.state in EARNS and _filled(_group_of(order))
+
+
+def _group_of(order: Order) -> Any:
+    return groups.find(order.group_id) if order.purpose == "group" else None
+
+
+def _filled(group: Any) -> bool:
+    return group is None or group.state == "filled"
 
 
 def _put(row: Commission) -> list[Write]:
@@ -309,14 +322,17 @@ def _put(row: Commission) -> list[Write]:
 
 def _earned(look: _Look, found: Any, level: str, promoter_id: str) -> Commission | None:
     """The commission of one promoter; None when they could not earn, or by no rate."""
-    order = look.order
+    lines = lines_for(promoter_id, look.order, level, now=look.now)
+    return _row(look, found, level, promoter_id, lines) if rules.total_fen(lines) else None
+
+
+def lines_for(promoter_id: str, order: Order, level: str, *, now: int) -> list[Line]:
+    """What each line of an order earns a promoter on a level; none, if they could not earn when it was made."""
     promoter = promoters.active(promoter_id, at=order.created_at)
     if promoter is None:
-        return None
+        return []
     tier = promoters.tier_at(promoter, order.created_at)
-    lines = list(_rated(order, level, tier=tier, now=look.now))
-    amount_fen = rules.total_fen(lines)
-    return _row(look, found, level, promoter_id, lines) if amount_fen else None
+    return list(_rated(order, level, tier=tier, now=now))
 
 
 def _rated(order: Order, level: str, *, tier: int, now: int) -> Iterator[Line]:

@@ -5,7 +5,9 @@ was read, one entry and the account. A batch that was killed is done or not; the
 runs at once settle each commission once, as its own row decides.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from chalicelib.commissions import rules, runs, service
 from chalicelib.commissions.models import Commission
@@ -97,10 +99,12 @@ def _settling(rows: Sequence[Commission], *, now: int) -> list[Write]:
     """The entry first: that it is there says that the batch was settled."""
     cause = f"settle#{ids.derived('com', *(f'{row.commission_id}.{row.rev}' for row in rows))[4:]}"
     first_level = [row for row in rows if row.level == "L1"]
-    about = {
+    links = Counter(row.link for row in first_level if row.link and row.member_id != row.promoter_id)
+    about: dict[str, Any] = {
         "commissions": len(rows),
         "orders": len(first_level),
         "base_fen": sum(rules.base_fen(service.lines_of(row)) for row in first_level),
+        **({"links": dict(sorted(links.items()))} if links else {}),
     }
     posting = ledger.posted(
         owner=rows[0].promoter_id,

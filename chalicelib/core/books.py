@@ -19,16 +19,21 @@ class Differs:
     adds_up: Numbers
 
 
+class Unsure(Exception):
+    """The numbers kept moving, or somebody owes a change of theirs: whether they add up cannot be said now."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sum:
-    """A book whose every number is proved within a partition: that of any row of these ``kinds``.
+    """A book whose every number is proved from a partition: of any row of these ``kinds``, if its key ``ends`` so.
 
-    ``prove`` reads it and answers with None when all is well; it tells a number that moves from one that is wrong.
+    ``prove`` reads it and answers with None when all is well; a number that moves is `Unsure`, and not wrong.
     """
 
     name: str
     kinds: frozenset[str]
     prove: Callable[[str], Differs | None]
+    ends: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

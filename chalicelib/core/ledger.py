@@ -25,13 +25,14 @@ The index lags, so the account also remembers the causes of its last three posti
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import clock, config, due, facts, table
+from chalicelib.core.books import Unsure
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import IntAttribute, Key, Page, Refusal, Row, Write
 
@@ -148,7 +149,7 @@ def posted(
     now: int,
     lines: Sequence[Line] = (),
     lasts_months: int | None = None,
-    settlement: dict[str, int] | None = None,
+    settlement: dict[str, Any] | None = None,
     refuse: Refusal = Posted,
     short: Refusal | None = None,
 ) -> list[Write]:
@@ -567,7 +568,7 @@ def drift(*, owner: str, book: str) -> Drift:
     """What the account says beside what its entries add up to, both read while nothing was posted.
 
     Raises:
-        Busy: it kept being posted to.
+        Unsure: it kept being posted to.
     """
     for _ in range(ROUNDS):
         before = table.get(Account, Account.key(owner, book))
@@ -581,4 +582,4 @@ def drift(*, owner: str, book: str) -> Drift:
                 frozen=(after.frozen or 0) if after is not None else 0,
                 held=-sum(hold.amount for hold in holds),
             )
-    raise Busy
+    raise Unsure(f"{owner}#{book}")

@@ -4,7 +4,7 @@ from collections import Counter as Added
 from collections.abc import Iterable, Iterator
 
 from chalicelib.core import table
-from chalicelib.core.books import Counter, Differs, Sum, Tally
+from chalicelib.core.books import Counter, Differs, Sum, Tally, Unsure
 from chalicelib.core.table import Row
 from chalicelib.groupbuys import campaigns, rules
 from chalicelib.groupbuys.models import Group, Seat, Stock
@@ -14,7 +14,11 @@ ROUNDS = 8
 
 
 def prove_group(pk: str) -> Differs | None:
-    """Whether a group's seats are those that it counts; read until none of them moved meanwhile."""
+    """Whether a group's seats are those that it counts; read until none of them moved meanwhile.
+
+    Raises:
+        Unsure: they kept moving.
+    """
     for _ in range(ROUNDS):
         rows = table.query_all(Row, pk)
         group = next((row for row in rows if isinstance(row, Group)), None)
@@ -29,7 +33,7 @@ def prove_group(pk: str) -> Differs | None:
         again = table.get(Group, (group.pk, group.sk))
         if again is not None and again.rev == group.rev:
             return Differs(says=says, adds_up=adds_up)
-    return None
+    raise Unsure(pk)
 
 
 def _uses(group: Group) -> Iterable[tuple[str, int]]:

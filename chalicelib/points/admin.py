@@ -3,6 +3,7 @@
 import msgspec
 
 from chalicelib.core import doors, ledger
+from chalicelib.core.books import Unsure
 from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
 from chalicelib.members import service as members
@@ -202,7 +203,10 @@ def adjust(call: Call, member_id: str, body: Adjust) -> MemberPoints:
 
 def _points(member_id: str, call: Call) -> MemberPoints:
     members.show(member_id)
-    drift = ledger.drift(owner=member_id, book=service.POINTS)
+    try:
+        drift = ledger.drift(owner=member_id, book=service.POINTS)
+    except Unsure as moving:
+        raise Busy from moving
     level = levels.standing(member_id, now=call.now)
     return MemberPoints(
         member_id=member_id,

@@ -12,7 +12,7 @@ _FINANCE = doors.operators("support", "finance")
 
 @api.get("/v1/admin/drifts", door=_FINANCE, refuses=[cursors.CursorInvalid], csv=True)
 def list_drifts(call: Call, query: Listing) -> Items[DriftAnswer]:
-    """The numbers that did not add up when the books were last proved, with both of their values."""
+    """The numbers that did not add up, with both of their values, and those that do again, with since when."""
     after = cursors.unseal(query.after, where="drifts", now=call.now)
     page = service.drifts(limit=query.limit, after=after)
     items = [_drift(row) for row in page.rows]

@@ -18,7 +18,7 @@ from chalicelib.core.table import IntAttribute, Key, Row
 class Pass(Row, discriminator="reconciling_pass"):
     """One look at the books: how far it is (``cursor``, ``slices``), and what came of it.
 
-    ``looked`` rows were read, ``proved`` numbers added up or not, ``unjudged`` counters changed meanwhile.
+    ``looked`` rows were read, ``proved`` numbers added up or not, ``unjudged`` ones moved meanwhile.
     """
 
     full = BooleanAttribute()
@@ -49,7 +49,12 @@ class Slice(Row, discriminator="reconciling_slice"):
 
 
 class Drift(Row, discriminator="drift"):
-    """A number that did not add up: what the row says and what it should, when last seen, in how many passes."""
+    """A number that did not add up: what the row says and what it should, when last seen, in how many passes.
+
+    ``gone_at``: when a pass found it in order again; somebody has seen to it, for no pass repairs anything.
+    ``place`` is the partition that proves it, where one does. A day's pass and a month's may go on at once, so each
+    kind notes by itself which of them told it last.
+    """
 
     book = UnicodeAttribute()
     subject = UnicodeAttribute()
@@ -59,6 +64,11 @@ class Drift(Row, discriminator="drift"):
     seen_at = IntAttribute()
     seen_in = UnicodeAttribute()
     times = IntAttribute()
+    last_day = UnicodeAttribute(null=True)
+    last_month = UnicodeAttribute(null=True)
+    place = UnicodeAttribute(null=True)
+    gone_at = IntAttribute(null=True)
+    gone_in = UnicodeAttribute(null=True)
 
     @staticmethod
     def key(book: str, subject: str) -> Key:

@@ -6,7 +6,8 @@ import msgspec
 class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A number that did not add up: what its row says, what it should, and when that was seen first and last.
 
-    ``seen_in`` is the pass that saw it last; a later pass of the same kind that is done has found it in order.
+    ``seen_in`` is the pass that saw it last. ``gone_in`` is the pass that found it in order again, and ``gone_at``
+    when; null: it is open.
     """
 
     book: str
@@ -17,6 +18,8 @@ class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
     seen_at: int
     seen_in: str
     times: int
+    gone_at: int | None
+    gone_in: str | None
 
 
 class PassAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,9 @@ and adds up what each row uses of a counter that counts rows all over the table.
 counters' revisions; at its end it compares those that are unchanged, for of the others it cannot know. They are
 counted as ``unjudged``: what is claimed without a pause for a whole pass is judged in a quieter month.
 
+Every pass looks again at what is open in a partition; what adds up by then is marked gone, with when. Nothing is
+ever mended here.
+
 A pass is a row that is due, works a few pages at a time and keeps where it is. A slice's sums are written in the
 transaction that moves the cursor, so that a slice that is read again, by whomever, is counted once.
 """
@@ -21,11 +24,11 @@ from typing import Any
 
 from pynamodb.expressions.update import Action
 
+from chalicelib.commissions import books as commissions
 from chalicelib.core import clock, config, due, ledger, table
-from chalicelib.core.books import Counter, Differs, Sum, Tally
+from chalicelib.core.books import Counter, Differs, Sum, Tally, Unsure
 from chalicelib.core.cache import Cache
 from chalicelib.core.clock import DAY, HOUR
-from chalicelib.core.errors import Busy
 from chalicelib.core.ledger import Account, Hold
 from chalicelib.core.table import Page, Raw, Row, Write
 from chalicelib.core.telemetry import count, logger
@@ -36,6 +39,8 @@ from chalicelib.reconciling.models import Drift, Pass, Slice
 from chalicelib.rewards import books as rewards
 
 JOB = "reconcile"
+MONTH = "#month"
+"""How the names of the passes end that are in full."""
 AT_HOUR, AT_MINUTE = 3, 30
 PAGES = 4
 PAGE: int | None = None
@@ -51,7 +56,11 @@ _planned: Cache[bool] = Cache(for_s=DAY)
 
 
 def prove_account(pk: str) -> Differs | None:
-    """Whether an account is what its entries add up to; in one read, and exactly when that says no."""
+    """Whether an account is what its entries add up to; in one read, and exactly when that says no.
+
+    Raises:
+        Unsure: it kept being posted to.
+    """
     rows = table.query_all(Row, pk)
     account = next((row for row in rows if isinstance(row, Account)), Account(pk, "META"))
     entries = [row for row in rows if isinstance(row, ledger.Entry)]
@@ -59,10 +68,7 @@ def prove_account(pk: str) -> Differs | None:
     if (account.balance or 0, account.frozen or 0) == (sum(row.amount for row in entries), held):
         return None
     _, owner, book = pk.split("#")
-    try:
-        drift = ledger.drift(owner=owner, book=book)
-    except Busy:
-        return None
+    drift = ledger.drift(owner=owner, book=book)
     says, adds_up = (drift.balance, drift.frozen), (drift.posted, drift.held)
     if says == adds_up:
         return None
@@ -71,7 +77,7 @@ def prove_account(pk: str) -> Differs | None:
 
 
 ACCOUNTS = Sum(name="accounts", kinds=frozenset({"account", "entry", "hold"}), prove=prove_account)
-SUMS: Sequence[Sum] = (ACCOUNTS, groupbuys.GROUPS)
+SUMS: Sequence[Sum] = (ACCOUNTS, groupbuys.GROUPS, commissions.MONTHS, commissions.COUNTS)
 
 
 # --- passes -------------------------------------------------------------------------------------------------
@@ -80,7 +86,7 @@ SUMS: Sequence[Sum] = (ACCOUNTS, groupbuys.GROUPS)
 def plan(*, now: int) -> None:
     """The passes of this day and this month are due tonight, or at once when the night is over; each once."""
     day = clock.local_day(now, zone=config.settings().zone)
-    for name, full in ((f"{day[:7]}#month", True), (f"{day}#day", False)):
+    for name, full in ((f"{day[:7]}{MONTH}", True), (f"{day}#day", False)):
         if not _planned.peek(name, now=now):
             _plan(name, full=full, now=now)
             _planned.put(name, True, now=now)
@@ -130,14 +136,15 @@ def go_on(entry: due.Entry, now: int) -> None:
 def _work(row: Pass, *, now: int) -> None:
     revs = {_name(tally, one): one.rev for tally, one in _counters()} if row.full and not row.slices else {}
     seen = _read(row)
-    drifts = _prove(row, seen.partitions, now=now)
+    drifts, unjudged = _prove(row, seen.partitions, now=now)
     ends = seen.cursor is None
     state = "running" if not ends else "judging" if row.full else "done"
     actions = [
         Pass.state.set(state),
         Pass.cursor.remove() if seen.cursor is None else Pass.cursor.set(seen.cursor),
         Pass.looked.add(seen.looked),
-        Pass.proved.add(len(seen.partitions)),
+        Pass.proved.add(len(seen.partitions) - unjudged),
+        Pass.unjudged.add(unjudged),
         *_next(row, state, drifts, now=now),
     ]
     parts = [*_kept(row, "REVS", revs, now=now), *_kept(row, f"USES#{row.slices:06d}", seen.uses, now=now)]
@@ -186,23 +193,41 @@ def _read(row: Pass) -> _Seen:
 
 
 def _note(seen: _Seen, item: Raw, *, full: bool) -> None:
-    kind = item["kind"]["S"]
-    seen.partitions.update((n, item["pk"]["S"]) for n, one in enumerate(SUMS) if kind in one.kinds)
+    kind, pk = item["kind"]["S"], item["pk"]["S"]
+    proved_there = [n for n, one in enumerate(SUMS) if kind in one.kinds and pk.endswith(one.ends)]
+    seen.partitions.update((n, pk) for n in proved_there)
     tallies = [one for one in TALLIES if kind in one.kinds] if full else []
     for tally in tallies:
         for key, units in tally.uses(table.decode(item)):
             seen.uses[f"{tally.name}#{key}"] += units
 
 
-def _prove(row: Pass, partitions: Iterable[tuple[int, str]], *, now: int) -> int:
-    """How many of them do not add up; each is told."""
-    drifts = 0
+def _prove(row: Pass, partitions: set[tuple[int, str]], *, now: int) -> tuple[int, int]:
+    """How many of them do not add up, and of how many that cannot be said; each of the former is told.
+
+    The first slice proves what is open besides, wherever that lies.
+    """
+    drifts, unjudged, still_open = 0, 0, _open()
+    if not row.slices:
+        partitions |= _places(still_open.values())
     for n, pk in sorted(partitions):
-        differs = SUMS[n].prove(pk)
+        name, subject = SUMS[n].name, pk.partition("#")[2]
+        try:
+            differs = SUMS[n].prove(pk)
+        except Unsure:
+            unjudged += 1
+            continue
+        drifts += differs is not None
         if differs is not None:
-            drifts += 1
-            _tell(SUMS[n].name, pk.partition("#")[2], differs, seen_in=row.sk, now=now)
-    return drifts
+            _tell(name, subject, differs, seen_in=row.sk, place=pk, now=now)
+        elif (name, subject) in still_open:
+            _gone(still_open[name, subject], seen_in=row.sk, now=now)
+    return drifts, unjudged
+
+
+def _places(found: Iterable[Drift]) -> set[tuple[int, str]]:
+    books = {one.name: n for n, one in enumerate(SUMS)}
+    return {(books[drift.book], drift.place) for drift in found if drift.place and drift.book in books}
 
 
 def _counters() -> Iterator[tuple[Tally, Counter]]:
@@ -216,7 +241,7 @@ def _name(tally: Tally, one: Counter) -> str:
 def _judge(row: Pass, *, now: int) -> None:
     """Compare the counters that nothing has changed since the pass began with what rows use of them."""
     revs, uses = _added_up(row)
-    drifts, judged, unjudged = 0, 0, 0
+    drifts, judged, unjudged, still_open = 0, 0, 0, _open()
     for tally, one in _counters():
         name = _name(tally, one)
         if revs.get(name) != one.rev:
@@ -227,6 +252,8 @@ def _judge(row: Pass, *, now: int) -> None:
         if dict(one.says) != adds_up:
             drifts += 1
             _tell(tally.name, one.key, Differs(says=one.says, adds_up=adds_up), seen_in=row.sk, now=now)
+        elif (tally.name, one.key) in still_open:
+            _gone(still_open[tally.name, one.key], seen_in=row.sk, now=now)
     noted = (Pass.state.set("done"), Pass.proved.add(judged), Pass.unjudged.add(unjudged))
     table.apply(_moved(row, *noted, *_next(row, "done", drifts, now=now)))
 
@@ -246,12 +273,35 @@ def _added_up(row: Pass) -> tuple[dict[str, int], Added[str]]:
 
 
 class _Told(Exception):
-    """This pass has told it already."""
+    """This pass has told it already, or another has since it was read."""
 
 
-def _tell(book: str, subject: str, differs: Differs, *, seen_in: str, now: int) -> None:
+def _open() -> dict[tuple[str, str], Drift]:
+    """What did not add up when it was last proved, by book and subject."""
+    rows: list[Drift] = table.query_all(Drift, "DRIFTS")
+    return {(row.book, row.subject): row for row in rows if row.gone_at is None}
+
+
+def _gone(drift: Drift, *, seen_in: str, now: int) -> None:
+    """Note that it adds up again, unless it was told meanwhile."""
+    actions = (Drift.gone_at.set(now), Drift.gone_in.set(seen_in))
+    as_read = Drift.rev == drift.rev
+    try:
+        table.apply(
+            table.update(Drift, (drift.pk, drift.sk), *actions, when=as_read, refuse=lambda _: _Told())
+        )
+    except _Told:
+        return
+    logger.info("a number adds up again", book=drift.book, subject=drift.subject)
+
+
+def _tell(
+    book: str, subject: str, differs: Differs, *, seen_in: str, now: int, place: str | None = None
+) -> None:
     """Keep both numbers for operators, and count them for the alarm, once a pass."""
+    last = Drift.last_month if seen_in.endswith(MONTH) else Drift.last_day
     actions: list[Any] = [
+        last.set(seen_in),
         Drift.book.set(book),
         Drift.subject.set(subject),
         Drift.says.set(dict(differs.says)),
@@ -260,8 +310,11 @@ def _tell(book: str, subject: str, differs: Differs, *, seen_in: str, now: int) 
         Drift.seen_at.set(now),
         Drift.seen_in.set(seen_in),
         Drift.times.add(1),
+        Drift.gone_at.remove(),
+        Drift.gone_in.remove(),
+        *([Drift.place.set(place)] if place else ()),
     ]
-    anew = Drift.pk.does_not_exist() | (Drift.seen_in != seen_in)
+    anew = last.does_not_exist() | (last != seen_in) | Drift.gone_at.exists()
     try:
         table.apply(
             table.upsert(Drift, Drift.key(book, subject), *actions, when=anew, refuse=lambda _: _Told())
@@ -275,7 +328,7 @@ def _tell(book: str, subject: str, differs: Differs, *, seen_in: str, now: int) 
 
 
 def drifts(*, limit: int, after: Raw | None) -> Page:
-    """The numbers that did not add up, book by book, also those that do by now."""
+    """The numbers that did not add up, book by book, also those that are gone by now."""
     return table.query(Drift, "DRIFTS", limit=limit, after=after)
 
 

@@ -94,12 +94,16 @@ def make_policy(call: Call, body: EditPolicy) -> PolicyAnswer:
     refuses=[Invalid, cursors.CursorInvalid],
 )
 def dry_run(call: Call, body: DryRun) -> DryRunPage:
-    """Whose past orders would have been under another policy; nothing is changed by it."""
+    """Whose past orders would have been under another policy, and what that earns; nothing is changed by it."""
     after = cursors.unseal(body.after, where="dryrun", now=call.now)
     found, next_key = dryruns.run(body, after=after, now=call.now)
+    earned = dryruns.by_promoter(found)
     return DryRunPage(
         items=found,
+        promoters=earned,
         changed=sum(one.changed for one in found),
+        was_fen=sum(one.was_fen for one in earned),
+        would_fen=sum(one.would_fen for one in earned),
         next=cursors.seal(next_key, where="dryrun", now=call.now),
         now=call.now,
     )

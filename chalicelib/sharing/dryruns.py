@@ -1,25 +1,37 @@
-"""Another policy over past orders: whose they would have been, beside whose they are; nothing is changed by it.
+"""Another policy over past orders: whose they would have been and what that earns, beside what is; nothing changes.
 
 Every coming of a buyer to a promoter is replayed under the proposed policy, those that bound and those that did
 not, with what operators decided. Known are comings of signed-in members, by the hour; of a member who came to
 one promoter in more than 96 hours, the newest.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from chalicelib.core import clock, config, table
 from chalicelib.core.errors import Invalid
 from chalicelib.orders import service as orders
+from chalicelib.orders.service import Order
 from chalicelib.sharing import history, policies, stories, windows
 from chalicelib.sharing import orders as attributed
 from chalicelib.sharing.history import Span, Terms
 from chalicelib.sharing.models import OrderAttribution
-from chalicelib.sharing.schemas import DryRun, DryRunLine, Promoters
+from chalicelib.sharing.schemas import DryRun, DryRunLine, DryRunPromoter, Promoters
 from chalicelib.sharing.stories import Story
 
 DAYS_AT_MOST = 31
+Whose = tuple[str | None, str | None]
+"""Whose an order is on the first level, and on the second."""
+Earning = Callable[[Order, Whose, int], Sequence[int]]
+
+_earning: list[Earning] = []
+
+
+def earning(known: Earning) -> None:
+    """The room of commissions says what an order earns those whose it is, level by level."""
+    _earning[:] = [known]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +60,26 @@ def run(given: DryRun, *, after: table.Raw | None, now: int) -> tuple[list[DryRu
     """
     replay = _Replay(terms=policies.proposed(given))
     rows, next_key = _rows(given, after=after, now=now)
-    return [_line(row, replay) for row in rows], next_key
+    there = {order.order_id: order for order in orders.those([row.order_id for row in rows])}
+    return [_line(row, there.get(row.order_id), replay, now=now) for row in rows], next_key
+
+
+def by_promoter(lines: Sequence[DryRunLine]) -> list[DryRunPromoter]:
+    """What everybody earns by these orders, and would have earned, who would have gained most first."""
+    was, would = _by_promoter([one.was for one in lines]), _by_promoter([one.would for one in lines])
+    earned = [
+        DryRunPromoter(promoter_id=who, was_fen=was[who], would_fen=would[who]) for who in {**was, **would}
+    ]
+    return sorted(earned, key=lambda one: (one.was_fen - one.would_fen, one.promoter_id))
+
+
+def _by_promoter(told: Sequence[Promoters]) -> Counter[str]:
+    earned: Counter[str] = Counter()
+    for one in told:
+        for who, fen in ((one.promoter_id, one.promoter_fen), (one.level_two_id, one.level_two_fen)):
+            if who is not None:
+                earned[who] += fen
+    return earned
 
 
 def _rows(
@@ -85,28 +116,35 @@ def _days(first_at: int, until: int) -> list[date]:
     return [last - timedelta(days=n) for n in range(count)]
 
 
-def _line(row: OrderAttribution, replay: _Replay) -> DryRunLine:
-    was = Promoters(promoter_id=row.promoter_id, level_two_id=row.level_two_id)
+def _line(row: OrderAttribution, order: Order | None, replay: _Replay, *, now: int) -> DryRunLine:
+    is_ = row.promoter_id, row.level_two_id
     would, by = _would(row, replay)
+    was = _earned(order, is_, now=now)
     return DryRunLine(
         order_id=row.order_id,
         created_at=row.created_at,
         member_id=row.member_id,
         was=was,
-        would=would,
+        would=was if would == is_ else _earned(order, would, now=now),
         by=by,
-        changed=was != would,
+        changed=is_ != would,
     )
 
 
-def _would(row: OrderAttribution, replay: _Replay) -> tuple[Promoters, str | None]:
+def _earned(order: Order | None, whose: Whose, *, now: int) -> Promoters:
+    fen: Sequence[int] = (0, 0)
+    if order is not None and any(whose) and _earning:
+        fen = _earning[0](order, whose, now)
+    return Promoters(promoter_id=whose[0], level_two_id=whose[1], promoter_fen=fen[0], level_two_fen=fen[1])
+
+
+def _would(row: OrderAttribution, replay: _Replay) -> tuple[Whose, str | None]:
     buyer, at, two_levels = row.member_id, row.created_at, replay.terms.depth == 2
     span = replay.held_at(buyer, at)
     if replay.terms.self_purchase and attributed.is_promoter(buyer, at):
-        second = span.promoter_id if span and two_levels else None
-        return Promoters(promoter_id=buyer, level_two_id=second), "self_purchase"
+        return (buyer, span.promoter_id if span and two_levels else None), "self_purchase"
     if span is None:
-        return Promoters(promoter_id=None, level_two_id=None), None
+        return (None, None), None
     above = replay.held_at(span.promoter_id, at) if two_levels else None
     second = above.promoter_id if above is not None and above.promoter_id != buyer else None
-    return Promoters(promoter_id=span.promoter_id, level_two_id=second), span.cause
+    return (span.promoter_id, second), span.cause

@@ -72,6 +72,7 @@ class LinkDay(Row, discriminator="link_day"):
     bound = IntAttribute(null=True)
     joined = IntAttribute(null=True)
     paid = IntAttribute(null=True)
+    settled = IntAttribute(null=True)
 
     @staticmethod
     def key(code: str, day: str) -> Key:

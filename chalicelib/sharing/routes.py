@@ -92,6 +92,7 @@ def show_funnel(call: Call, code: str, query: FunnelQuery) -> Funnel:
         bound=sum(day.bound for day in days),
         joined=sum(day.joined for day in days),
         paid=sum(day.paid for day in days),
+        settled=sum(day.settled for day in days),
     )
     return Funnel(code=code, items=days, total=total, now=call.now)
 

@@ -114,7 +114,10 @@ class FunnelQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FunnelDay(msgspec.Struct, frozen=True, kw_only=True):
-    """One day of a link: opened → became new members → bound to the sharer → ordered → paid."""
+    """One day of a link: opened → became new members → bound to the sharer → ordered → paid → settled.
+
+    ``settled`` are orders that earned the sharer something which is theirs by now, of members whom this link bound.
+    """
 
     day: str
     opened: int
@@ -123,6 +126,7 @@ class FunnelDay(msgspec.Struct, frozen=True, kw_only=True):
     bound: int
     joined: int
     paid: int
+    settled: int
 
 
 class FunnelTotal(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +137,7 @@ class FunnelTotal(msgspec.Struct, frozen=True, kw_only=True):
     bound: int
     joined: int
     paid: int
+    settled: int
 
 
 class Funnel(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,10 +262,15 @@ class DryRun(EditPolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Promoters(msgspec.Struct, frozen=True, kw_only=True):
-    """Who earns by an order; null: nobody."""
+    """Who earns by an order, and how much by the rates of when it was made; null: nobody.
+
+    It is worked out from what is left of the order now; holds, and what a group's head has of it, are left out.
+    """
 
     promoter_id: str | None
     level_two_id: str | None
+    promoter_fen: int
+    level_two_fen: int
 
 
 class DryRunLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,11 +285,25 @@ class DryRunLine(msgspec.Struct, frozen=True, kw_only=True):
     changed: bool
 
 
+class DryRunPromoter(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody earns by the orders of a page, and what they would have earned."""
+
+    promoter_id: str
+    was_fen: int
+    would_fen: int
+
+
 class DryRunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some of the orders, the newest day first, and how many of them would have been somebody else's."""
+    """Some of the orders, the newest day first, and how many of them would have been somebody else's.
+
+    ``promoters`` are all who earn by these orders, or would have, who would have gained most first.
+    """
 
     items: list[DryRunLine]
+    promoters: list[DryRunPromoter]
     changed: int
+    was_fen: int
+    would_fen: int
     next: str | None
     now: int
 

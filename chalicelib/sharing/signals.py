@@ -12,7 +12,7 @@ then.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from datetime import date, timedelta
 from typing import Any
 
@@ -24,12 +24,17 @@ from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import IntAttribute, Row
 from chalicelib.core.telemetry import logger
+from chalicelib.sharing import stories
 from chalicelib.sharing.history import Span
 from chalicelib.sharing.models import Binding, OrderAttribution
 from chalicelib.sharing.schemas import SignalLimits
 from chalicelib.sharing.stories import Story
 
 ROW_HOLDS = 64
+WALKED_AT_MOST = 8
+"""Members whose bindings are looked at, up from a buyer's promoter."""
+CLUSTER = 3
+"""From how many members on who brought one another and share a device are a cluster."""
 LOOKS_BACK_DAYS = 30
 NEW_CUSTOMER_S = 7 * DAY
 
@@ -115,22 +120,40 @@ def of_order(
     buyer: str, span: Span, above: Story, at: int, *, limits: SignalLimits, now: int
 ) -> list[dict[str, Any]]:
     """What looks like fraud in an order of this buyer, bound by ``span``; ``above``: the promoter's own story."""
+    ring, walked = _up(buyer, above)
     found = [
-        *_device(buyer, span, at, limits=limits, now=now),
+        *_device(span, walked, at, limits=limits, now=now),
         *_address(span, limits=limits),
         *_velocity(span, limits=limits),
         *_refunds(span.promoter_id, at, limits=limits),
     ]
-    if any(one.promoter_id == buyer for one in above.spans):
-        found.append(_signal("ring", members=2))
-    return found
+    return [*found, _signal("ring", members=ring)] if ring else found
+
+
+def _up(buyer: str, above: Story) -> tuple[int, list[Story]]:
+    """How many are in the smallest ring of members who brought one another back to the buyer, and all looked at.
+
+    No circle of bindings ever stands at once, so what they were before counts as well. Beyond `WALKED_AT_MOST`
+    nobody is looked at, and then there is no ring.
+    """
+    walked, level, members = [above], [above], 2
+    while level:
+        brought_by = {span.promoter_id for story in level for span in story.spans}
+        if buyer in brought_by:
+            return members, walked
+        fresh = sorted(brought_by - {story.member_id for story in walked})
+        level = [stories.of(one) for one in fresh[: WALKED_AT_MOST - len(walked)]]
+        walked, members = [*walked, *level], members + 1
+    return 0, walked
 
 
 def _signal(kind: str, **evidence: int) -> dict[str, Any]:
     return {"kind": kind, "evidence": evidence}
 
 
-def _device(buyer: str, span: Span, at: int, *, limits: SignalLimits, now: int) -> list[dict[str, Any]]:
+def _device(
+    span: Span, walked: Sequence[Story], at: int, *, limits: SignalLimits, now: int
+) -> list[dict[str, Any]]:
     device = (span.places or {}).get("device")
     if device is None:
         return []
@@ -139,7 +162,14 @@ def _device(buyer: str, span: Span, at: int, *, limits: SignalLimits, now: int) 
     found = [_signal("promoter_device", members=len(who))] if shared else []
     if len(who) >= limits.device_members:
         found.append(_signal("device_burst", members=len(who), limit=limits.device_members))
-    return found
+    cluster = 1 + sum(_was_there(story, device, who, now=now) for story in walked)
+    return [*found, _signal("device_cluster", members=cluster)] if cluster >= CLUSTER else found
+
+
+def _was_there(story: Story, device: str, who: Set[bytes], *, now: int) -> bool:
+    """Whether somebody was seen on a device, lately or when they were bound."""
+    bound_there = any((span.places or {}).get("device") == device for span in story.spans)
+    return bound_there or _hash("who", story.member_id, now=now) in who
 
 
 def _address(span: Span, *, limits: SignalLimits) -> list[dict[str, Any]]:

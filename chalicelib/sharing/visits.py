@@ -4,7 +4,7 @@ A visit alone never earns anything, and no money, limit or reward reads a count 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -20,7 +20,7 @@ from chalicelib.sharing.schemas import FunnelDay
 
 TOKEN_LASTS_S = 2 * DAY
 ROWS_STAY_S = 400 * DAY
-_STAGES = ("new_members", "bound", "joined", "paid")
+_STAGES = ("new_members", "bound", "joined", "paid", "settled")
 _ARRIVALS = ("chat", "group", "moments", "code", "other")
 
 _full: Cache[bytes] = Cache(for_s=2 * HOUR, size=5000)
@@ -205,7 +205,7 @@ def _day(day: str, came: dict[str, int] | None, opened_by: dict[str, int] | None
 
 
 def _happened(day: FunnelDay) -> bool:
-    return bool(day.opened or day.new_members or day.bound or day.joined or day.paid)
+    return any((day.opened, *(getattr(day, stage) for stage in _STAGES)))
 
 
 @facts.reaction("member.registered", name="sharing.count_new_member")
@@ -234,6 +234,18 @@ def count_paid(order: Row, now: int) -> Sequence[Write]:
     """The link that led to an order counts its payment on the day it came."""
     link, at = getattr(order, "link", None), getattr(order, "paid_at", now)
     return [_counted_up(order, link, LinkDay.paid, at)] if link else []
+
+
+def settled(links: Mapping[str, int], *, cause: str, at: int) -> list[Write]:
+    """The writes that count settled orders for the links that bound their buyers, once for their cause.
+
+    That link is not always the one that led to an order: who was brought once may come back by themselves.
+    """
+    day = clock.local_day(at, zone=config.settings().zone)
+    return [
+        table.upsert(LinkDay, (LinkDay.key(link, day)[0], day_row(day, cause=cause)), LinkDay.settled.add(n))
+        for link, n in links.items()
+    ]
 
 
 def _counted_up(row: Row, link: str, stage: IntAttribute, at: int) -> Write:

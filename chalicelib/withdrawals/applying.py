@@ -4,7 +4,7 @@ What is read refuses; the write grants: the purse as it was read, and the balanc
 repeat is the first answer, under its key, or, where one withdrawal may be open at a time, while that one is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from chalicelib.core import due, ids, ledger, table
 from chalicelib.core.errors import AppError, Busy, Conflict, IdempotencyMismatch, Invalid
 from chalicelib.core.table import Write
 from chalicelib.withdrawals import payees, sealing, service, tax
-from chalicelib.withdrawals.models import Payee, Purse, Withdrawal
+from chalicelib.withdrawals.models import Payee, Purse, Taxed, Withdrawal
 from chalicelib.withdrawals.schemas import Account, AskWithdrawal, Method, Withdraw
 from chalicelib.withdrawals.service import JOB, MONEY, ROUNDS, Stale
 from chalicelib.withdrawals.tax import Split
@@ -77,6 +77,7 @@ class Ground:
     frozen_fen: int
     payee: Payee | None
     there: Withdrawal | None
+    taxed: Taxed | None = None
 
     @property
     def n(self) -> int:
@@ -87,6 +88,11 @@ class Ground:
     def open_ids(self) -> list[str]:
         """Those that are not ended."""
         return list(self.purse.open_ids) if self.purse else []
+
+    @property
+    def person(self) -> str | None:
+        """Who would be paid, if the member has said it."""
+        return self.payee.person if self.payee else None
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -111,11 +117,20 @@ def ground(member_id: str, *, withdrawal_id: str | None = None) -> Ground:
     )
 
 
+def with_month(here: Ground, terms: Version, *, now: int) -> Ground:
+    """With what the person who would be paid had in this month, where tax is of all of it."""
+    if here.person is None or not tax.adds_up(terms.tax_rule):
+        return here
+    key = Taxed.key(here.person, service.today(now)["month"])
+    return replace(here, taxed=table.get(Taxed, key))
+
+
 # --- applying --------------------------------------------------------------------------------------------------
 
 
 def quote(asked: AskWithdrawal, *, terms: Version, here: Ground, now: int) -> tuple[Split, AppError | None]:
     """Where an amount would go, and what refuses it now."""
+    here = with_month(here, terms, now=now)
     split = _split(asked, terms, here, now=now)
     try:
         _judge(asked, split, terms, here, now=now)
@@ -139,9 +154,10 @@ def apply(asked: Withdraw, who: Applying) -> tuple[Withdrawal, bool]:
         before = _asked_before(asked, who, here)
         if before is not None:
             return before, False
+        here = with_month(here, terms, now=who.now)
         row = _made(asked, who, terms, here)
         try:
-            table.transact(_applying(row, here, terms))
+            table.transact(_applying(row, here))
             return row, True
         except (table.Taken, Stale):
             continue  # the repeat, or somebody else, was first: what is there now says which
@@ -179,7 +195,7 @@ def _split(asked: AskWithdrawal, terms: Version, here: Ground, *, now: int) -> S
         fixed_fen=told.fee_fixed_fen,
         bps=told.fee_bps,
         rule=terms.tax_rule,
-        tally=service.tally_of(here.purse).on(**service.today(now)),
+        tally=service.tally_of(here.taxed),
     )
 
 
@@ -190,7 +206,7 @@ def _judge(asked: AskWithdrawal, split: Split, terms: Version, here: Ground, *, 
         raise WithdrawalsClosed
     if method is None:
         raise Invalid(field="method", reason="one of these", known=terms.offered)
-    if tax.needs_identity(terms.tax_rule) and here.payee is None:
+    if tax.needs_identity(terms.tax_rule) and here.person is None:
         raise payees.PayeeNeeded
     if not told.min_fen <= asked.amount_fen <= told.max_fen:
         raise Invalid(field="amount_fen", reason="out of bounds", min_fen=told.min_fen, max_fen=told.max_fen)
@@ -214,7 +230,7 @@ def _judge_limits(asked: AskWithdrawal, terms: Version, here: Ground, *, now: in
 
 def day_left(terms: Version, here: Ground, *, now: int) -> int:
     """What the day's limit leaves."""
-    return max(0, terms.told.day_max_fen - service.tally_of(here.purse).on(**service.today(now)).day_fen)
+    return max(0, terms.told.day_max_fen - service.day_of(here.purse).on(service.today(now)["day"]).day_fen)
 
 
 def _made(asked: Withdraw, who: Applying, terms: Version, here: Ground) -> Withdrawal:
@@ -241,6 +257,7 @@ def _made(asked: Withdraw, who: Applying, terms: Version, here: Ground) -> Withd
         terms=terms.n,
         tax_rule=terms.told.tax.rule,
         payee=here.payee.sealed if here.payee else None,
+        person=here.person,
         id_kind=here.payee.id_kind if here.payee else None,
         applied_at=who.now,
         score=who.now,
@@ -260,9 +277,9 @@ def _sealed(account: Account | None, withdrawal_id: str, who: Applying) -> dict[
     return {"account": sealed, "shown": sealing.masked(account.number)}
 
 
-def _applying(row: Withdrawal, here: Ground, terms: Version) -> list[Write]:
-    tally = service.tally_of(here.purse).on(day=row.day, month=row.month)
-    taxed = {"base_fen": row.amount_fen, "tax_fen": row.tax_fen} if row.tax_rule == "monthly" else None
+def _applying(row: Withdrawal, here: Ground) -> list[Write]:
+    adds_up = row.tax_rule == "monthly" and row.person is not None
+    taxed = [service.taxed_write(row, row.person, here.taxed)] if adds_up else []
     frozen = ledger.frozen(
         owner=row.member_id,
         book=MONEY,
@@ -279,6 +296,6 @@ def _applying(row: Withdrawal, here: Ground, terms: Version) -> list[Write]:
         n=here.n + 1,
         open_ids=[*here.open_ids, row.withdrawal_id],
         recent=recent,
-        tally=(tally.with_taxed(**taxed) if taxed else tally).with_day(row.amount_fen),
+        tally=service.day_of(here.purse).on(row.day).with_day(row.amount_fen),
     )
-    return [table.create(row), purse, *frozen]
+    return [table.create(row), purse, *taxed, *frozen]

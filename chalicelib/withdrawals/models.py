@@ -5,8 +5,9 @@ Terms       WITHDRAWALTERMS       V#<n>               operators                 
 Withdrawal  WITHDRAWAL#<wdr_>     META                apply, operators, pay_out,    me, operators, pay_out
                                                       the mall
 Purse       PAYOUTS#<mbr_>        META                whatever begins or ends one   apply, whatever ends one
+Taxed       PAYEEID#<person>      MONTH#<YYYY-MM>     whatever begins or ends one   apply, pay_out
 Month       PAYOUTS#<mbr_>        MONTH#<YYYY-MM>     paid                          statements
-                                  [#<payee>]
+                                  [#<person>]
 Payee       PAYOUTS#<mbr_>        PAYEE               the member                    apply, gateways, finance
 
 due    Withdrawal: pay_out#k from approved on, but for transfers by hand; gone at the end, or react#k for what its
@@ -17,11 +18,12 @@ rank   Withdrawal: WITHDRAWALS#<state>#<k> by the time it was applied for. Month
 applied → approved → transferring → awaiting_confirmation → paid | failed | expired
 applied | approved → rejected
 
+A person is a keyed hash of the number that they have at the tax office, which several members may have told: what
+is added up for the tax is theirs, and no member's.
+
 A withdrawal's id is the number of its transfer, whatever becomes of it: derived from the member and their key, or
 from which one it is. The money is in a hold of the member's account under ``withdrawal#<wdr_>``.
 """
-
-from hashlib import sha256
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 
@@ -55,8 +57,9 @@ class Terms(Row, discriminator="withdrawal_terms"):
 class Withdrawal(Row, discriminator="withdrawal"):
     """Money that a member takes out; ``month`` is the one it is taxed in, ``account`` is sealed, ``shown`` masked.
 
-    ``payee`` is who the member was to the tax office when they applied, sealed. ``told`` is what was told of it
-    once it had ended otherwise, ``paid_as`` the cause of its last payment, where a person had it paid after all.
+    ``payee`` is who the member was to the tax office when they applied, sealed, ``person`` their hash. ``told`` is
+    what was told of it once it had ended otherwise, ``paid_as`` the cause of its last payment, where a person had
+    it paid after all.
     """
 
     FACTS = {
@@ -82,6 +85,7 @@ class Withdrawal(Row, discriminator="withdrawal"):
     gateway = UnicodeAttribute()
     account = UnicodeAttribute(null=True)
     payee = UnicodeAttribute(null=True)
+    person = UnicodeAttribute(null=True)
     id_kind = UnicodeAttribute(null=True)
     shown = UnicodeAttribute(null=True)
     terms = IntAttribute()
@@ -114,9 +118,6 @@ class Purse(Row, discriminator="withdrawal_purse"):
     recent = JSONAttribute()
     day = UnicodeAttribute()
     day_fen = IntAttribute()
-    month = UnicodeAttribute()
-    base_fen = IntAttribute()
-    tax_fen = IntAttribute()
 
     @staticmethod
     def key(member_id: str) -> Key:
@@ -124,8 +125,20 @@ class Purse(Row, discriminator="withdrawal_purse"):
         return f"PAYOUTS#{member_id}", "META"
 
 
+class Taxed(Row, discriminator="payee_month"):
+    """What one person was paid, or applied for, in a month that is taxed as one, and what was withheld of it."""
+
+    base_fen = IntAttribute()
+    tax_fen = IntAttribute()
+
+    @staticmethod
+    def key(person: str, month: str) -> Key:
+        """One row for a person and a month, whichever members they are."""
+        return f"PAYEEID#{person}", f"MONTH#{month}"
+
+
 class Month(Row, discriminator="withdrawal_month"):
-    """What a member was paid in a month as one payee, added up as it is paid; ``payee`` is sealed."""
+    """What a member was paid in a month as one person, added up as it is paid; ``payee`` is sealed."""
 
     member_id = UnicodeAttribute()
     month = UnicodeAttribute()
@@ -138,16 +151,20 @@ class Month(Row, discriminator="withdrawal_month"):
     net_fen = IntAttribute()
 
     @staticmethod
-    def key(member_id: str, month: str, payee: str | None = None) -> Key:
+    def key(member_id: str, month: str, person: str | None = None) -> Key:
         """One row for a member, a month and who they were, beside their purse."""
-        who = f"#{sha256(payee.encode()).hexdigest()[:16]}" if payee else ""
+        who = f"#{person}" if person else ""
         return f"PAYOUTS#{member_id}", f"MONTH#{month}{who}"
 
 
 class Payee(Row, discriminator="payee"):
-    """Who a member is to the tax office: ``sealed`` has name and number, the others are masked."""
+    """Who a member is to the tax office: ``sealed`` has name and number, ``person`` is the number's hash.
+
+    The others are masked. A row from before there was a hash is told anew by the member.
+    """
 
     sealed = UnicodeAttribute()
+    person = UnicodeAttribute(null=True)
     id_kind = UnicodeAttribute()
     name_shown = UnicodeAttribute()
     number_shown = UnicodeAttribute()

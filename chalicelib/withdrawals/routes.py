@@ -39,7 +39,7 @@ def show_rules(call: Call) -> MyRules:
         open_ids=here.open_ids,
         tax_rule=told.tax.rule,
         identity_needed=tax.needs_identity(terms.tax_rule),
-        identity_known=here.payee is not None,
+        identity_known=here.person is not None,
         balance_fen=here.balance_fen,
         frozen_fen=here.frozen_fen,
         now=call.now,

@@ -16,7 +16,7 @@ from chalicelib.core.telemetry import logger
 from chalicelib.operators import stuck
 from chalicelib.operators.stuck import ByHand, Moved, Trouble
 from chalicelib.withdrawals import payouts, service, tax, terms
-from chalicelib.withdrawals.models import OPEN, UNDER_WAY, Purse, Withdrawal
+from chalicelib.withdrawals.models import OPEN, UNDER_WAY, Purse, Taxed, Withdrawal
 from chalicelib.withdrawals.payouts import Standing
 from chalicelib.withdrawals.schemas import TransferOutcome
 from chalicelib.withdrawals.service import JOB, MONEY, ROUNDS, Ending, Stale, WithdrawalOver
@@ -80,10 +80,8 @@ def _rejected(row: Withdrawal, reason: str, *, now: int) -> None:
 def _beginning(row: Withdrawal, *, now: int) -> tuple[Withdrawal, list[Write]]:
     """The row as it will be sent, and the writes that begin: in another month than it was applied, taxed there."""
     month = service.today(now)["month"]
-    if month == row.month or not tax.adds_up({"rule": row.tax_rule}):
-        taxed: list[Write] = []
-    else:
-        taxed = [_taxed_in(row, month, now=now)]
+    elsewhere = month != row.month and tax.adds_up({"rule": row.tax_rule})
+    taxed = _taxed_in(row, row.person, month) if elsewhere and row.person else []
     # Still due: asked about by the next run, should this one die before it has heard anything.
     slot = due.moved(job=JOB, pk=row.pk, at=now)
     sums = (Withdrawal.tax_fen.set(row.tax_fen), Withdrawal.net_fen.set(row.net_fen))
@@ -92,22 +90,16 @@ def _beginning(row: Withdrawal, *, now: int) -> tuple[Withdrawal, list[Write]]:
     return row, [sent, _no_debt(row), *taxed]
 
 
-def _taxed_in(row: Withdrawal, month: str, *, now: int) -> Write:
-    """Take the payment into this month's sum; the month it was applied for in is over, and counts no more."""
-    purse = table.get(Purse, Purse.key(row.member_id))
-    assert purse is not None
-    tally = service.tally_of(purse).on(**service.today(now))
-    rule = {"rule": row.tax_rule}
-    row.tax_fen = min(row.amount_fen - row.fee_fen, tax.tax_fen(rule, row.amount_fen, tally))
-    row.net_fen = row.amount_fen - row.fee_fen - row.tax_fen
-    return service.purse_write(
-        purse,
-        row.member_id,
-        n=purse.n,
-        open_ids=list(purse.open_ids),
-        recent=list(purse.recent),
-        tally=tally.with_taxed(base_fen=row.amount_fen, tax_fen=row.tax_fen),
+def _taxed_in(row: Withdrawal, person: str, month: str) -> list[Write]:
+    """Take the payment out of the month it was applied for in, and into this one's sum, which says its tax."""
+    out = service.retaxed(row, sign=-1)
+    before = table.get(Taxed, Taxed.key(person, month))
+    row.tax_fen = min(
+        row.amount_fen - row.fee_fen,
+        tax.tax_fen({"rule": row.tax_rule}, row.amount_fen, service.tally_of(before)),
     )
+    row.net_fen, row.month = row.amount_fen - row.fee_fen - row.tax_fen, month
+    return [*out, service.taxed_write(row, person, before)]
 
 
 def _no_debt(row: Withdrawal) -> Write:
@@ -229,7 +221,7 @@ def _followed(row: Withdrawal, hand: ByHand) -> None:
     change = service.moved(row, to=to, then=then).also(hand.still)
     left = service.purse_ended(row, purse, counts=sign)
     month = service.paid_in_month(row, tax_fen=row.tax_fen, sign=sign, now=hand.now)
-    _decided(row, [change, left, *_moved_back(row, to, paid_as, now=hand.now), month, hand.audit])
+    _decided(row, [change, *left, *_moved_back(row, to, paid_as, now=hand.now), month, hand.audit])
 
 
 def _moved_back(row: Withdrawal, to: str, cause: str, *, now: int) -> list[Write]:

@@ -1,9 +1,10 @@
 """The rules of withdrawals: each ends once, and what was frozen for it is paid or comes back, once (M2).
 
-The purse is written under its ``rev`` with whatever begins or ends a withdrawal, so that how many are open, what a
-day has taken and what a month had withheld are right however many come at once; the balance is a condition of the
-account. A withdrawal's id is the number of its transfer for good: an outcome that is not known is asked for again
-under it, by `sending`, and a new number is only ever another withdrawal, out of what is left.
+The purse is written under its ``rev`` with whatever begins or ends a withdrawal, so that how many are open and what
+a day has taken are right however many come at once; in the same transaction the month of the person who is paid,
+under the ``rev`` by which its tax was worked out; the balance is a condition of the account. A withdrawal's id is
+the number of its transfer for good: an outcome that is not known is asked for again under it, by `sending`, and a
+new number is only ever another withdrawal, out of what is left.
 """
 
 from collections.abc import Sequence
@@ -19,9 +20,9 @@ from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.operators import service as operators
 from chalicelib.withdrawals import sealing
-from chalicelib.withdrawals.models import ENDS, OPEN, Month, Purse, Withdrawal
+from chalicelib.withdrawals.models import ENDS, OPEN, Month, Purse, Taxed, Withdrawal
 from chalicelib.withdrawals.schemas import Account
-from chalicelib.withdrawals.tax import Tally
+from chalicelib.withdrawals.tax import DayTally, Tally
 
 MONEY = "money"
 JOB = "pay_out"
@@ -148,24 +149,47 @@ def board_of(state: str, withdrawal_id: str) -> str:
     return table.board_for(withdrawal_id, boards_of(state))
 
 
-def tally_of(purse: Purse | None) -> Tally:
-    """What a purse says of its day and month."""
-    if purse is None:
-        return Tally()
-    return Tally(**{name: getattr(purse, name) for name in Tally.__dataclass_fields__})
+def day_of(purse: Purse | None) -> DayTally:
+    """What a purse says of its day."""
+    return DayTally() if purse is None else DayTally(day=purse.day, day_fen=purse.day_fen)
+
+
+def tally_of(taxed: Taxed | None) -> Tally:
+    """What a person's month says."""
+    return Tally() if taxed is None else Tally(base_fen=taxed.base_fen, tax_fen=taxed.tax_fen)
+
+
+def taxed_write(row: Withdrawal, person: str, before: Taxed | None) -> Write:
+    """The write that adds a payment to a person's month, if nobody wrote that since its tax was worked out.
+
+    Raises (when sent):
+        Stale: somebody did.
+    """
+    unread = Taxed.pk.does_not_exist() if before is None else Taxed.rev == before.rev
+    actions = (Taxed.base_fen.add(row.amount_fen), Taxed.tax_fen.add(row.tax_fen))
+    key = Taxed.key(person, row.month)
+    return table.upsert(Taxed, key, *actions, when=unread, refuse=lambda _: Stale())
+
+
+def retaxed(row: Withdrawal, *, sign: int) -> list[Write]:
+    """The write by which a payment counts in its person's month no more, or again; what else was added stays."""
+    if row.tax_rule != "monthly" or row.person is None:
+        return []
+    actions = (Taxed.base_fen.add(sign * row.amount_fen), Taxed.tax_fen.add(sign * row.tax_fen))
+    return [table.upsert(Taxed, Taxed.key(row.person, row.month), *actions)]
 
 
 def purse_write(
-    before: Purse | None, member_id: str, *, n: int, open_ids: list[str], recent: list[str], tally: Tally
+    before: Purse | None, member_id: str, *, n: int, open_ids: list[str], recent: list[str], tally: DayTally
 ) -> Write:
     """The purse told anew, if nobody wrote it since it was read.
 
     Raises (when sent):
         Stale: somebody did.
     """
-    told: dict[str, Any] = {name: getattr(tally, name) for name in Tally.__dataclass_fields__}
+    told: dict[str, Any] = {"n": n, "open_ids": open_ids, "recent": recent}
     rev = before.rev + 1 if before is not None else 1
-    row = Purse(*Purse.key(member_id), rev=rev, n=n, open_ids=open_ids, recent=recent, **told)
+    row = Purse(*Purse.key(member_id), rev=rev, day=tally.day, day_fen=tally.day_fen, **told)
     unread = Purse.pk.does_not_exist() if before is None else Purse.rev == before.rev
     return Write(operation="Put", row=row, when=unread, refuse=lambda _: Stale())
 
@@ -229,9 +253,9 @@ def ending_writes(row: Withdrawal, purse: Purse, hold: ledger.Hold, ending: Endi
     left = purse_ended(row, purse, counts=0 if ending.to == "paid" else -1)
     if ending.to == "paid":
         paid = paid_in_month(row, tax_fen=tax_fen, sign=1, now=ending.now)
-        return [change, left, *ledger.hold_spent(hold), paid]
+        return [change, *left, *ledger.hold_spent(hold), paid]
     reason = f"withdrawal_{ending.to}"
-    return [change, left, *ledger.hold_released(hold, reason=reason, now=ending.now)]
+    return [change, *left, *ledger.hold_released(hold, reason=reason, now=ending.now)]
 
 
 def _tax_told(row: Withdrawal, ending: Ending) -> int:
@@ -251,16 +275,14 @@ def owing(to: str, row: Withdrawal, *, now: int) -> list[Action]:
     return facts.owed_or_emptied(f"withdrawal.{to}", pk=row.pk, now=now)
 
 
-def purse_ended(row: Withdrawal, purse: Purse, *, counts: int) -> Write:
-    """The purse once it is not open; ``counts``: by -1 its day and month lose it, by 1 they have it again."""
-    tally = tally_of(purse).less_day(day=row.day, fen=-counts * row.amount_fen)
-    if row.tax_rule == "monthly":
-        base_fen, tax_fen = -counts * row.amount_fen, -counts * row.tax_fen
-        tally = tally.less_taxed(month=row.month, base_fen=base_fen, tax_fen=tax_fen)
+def purse_ended(row: Withdrawal, purse: Purse, *, counts: int) -> list[Write]:
+    """The purse once it is not open, and its person's month; ``counts``: by -1 they lose it, by 1 have it again."""
+    tally = day_of(purse).less_day(day=row.day, fen=-counts * row.amount_fen)
     open_ids = [wid for wid in purse.open_ids if wid != row.withdrawal_id]
-    return purse_write(
+    left = purse_write(
         purse, row.member_id, n=purse.n, open_ids=open_ids, recent=list(purse.recent), tally=tally
     )
+    return [left, *(retaxed(row, sign=counts) if counts else ())]
 
 
 def paid_in_month(row: Withdrawal, *, tax_fen: int, sign: int, now: int) -> Write:
@@ -276,7 +298,7 @@ def paid_in_month(row: Withdrawal, *, tax_fen: int, sign: int, now: int) -> Writ
     }
     return table.upsert(
         Month,
-        Month.key(row.member_id, row.month, row.payee),
+        Month.key(row.member_id, row.month, row.person),
         *(getattr(Month, name).add(sign * fen) for name, fen in counts.items()),
         Month.member_id.set(row.member_id),
         Month.month.set(row.month),

@@ -5,9 +5,10 @@ until commit 3aa9ea997b. Tax is of the whole amount, for a fee lessens no income
 
 ``monthly`` is what a payer in China withholds of remuneration for services (劳务报酬所得, 预扣预缴). What is earned
 by one kind of work without a break is one payment a month (个人所得税法实施条例, art. 14), so all payments of one
-payee in a month are added up and what was withheld already is taken off. By the administrative measures for
-withholding (个人所得税扣缴申报管理办法（试行）, art. 8, State Taxation Administration, announcement no. 61 of 2018,
-table 2) the taxable part is the income less ¥800 up to ¥4,000, less 20 % above, and of it are withheld:
+person in a month, as whichever member they are paid, are added up and what was withheld already is taken off. By
+the administrative measures for withholding (个人所得税扣缴申报管理办法（试行）, art. 8, State Taxation
+Administration, announcement no. 61 of 2018, table 2) the taxable part is the income less ¥800 up to ¥4,000, less
+20 % above, and of it are withheld:
 
     up to ¥20,000    20 %, less ¥0
     up to ¥50,000    30 %, less ¥2,000
@@ -29,40 +30,38 @@ HIGHEST = (4_000, 7_000_00)
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """What a member has applied for on one day, and had withheld of it in one month; given back, it is less."""
+    """What one person was paid, or applied for, in a month, and had withheld of it; given back, it is less."""
 
-    day: str = ""
-    day_fen: int = 0
-    month: str = ""
     base_fen: int = 0
     tax_fen: int = 0
 
-    def on(self, *, day: str, month: str) -> "Tally":
-        """The tally as of a day: what was of another day or month counts no more."""
-        same_month, same_day = month == self.month, day == self.day
-        return Tally(
-            day=day,
-            day_fen=self.day_fen if same_day else 0,
-            month=month,
-            base_fen=self.base_fen if same_month else 0,
-            tax_fen=self.tax_fen if same_month else 0,
-        )
+    def with_taxed(self, *, base_fen: int, tax_fen: int) -> "Tally":
+        """With one more payment."""
+        return Tally(base_fen=self.base_fen + base_fen, tax_fen=self.tax_fen + tax_fen)
 
-    def with_day(self, fen: int) -> "Tally":
+    def less_taxed(self, *, base_fen: int, tax_fen: int) -> "Tally":
+        """Without a payment that was none."""
+        return self.with_taxed(base_fen=-base_fen, tax_fen=-tax_fen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayTally:
+    """What a member has applied for on one day; given back, it is less."""
+
+    day: str = ""
+    day_fen: int = 0
+
+    def on(self, day: str) -> "DayTally":
+        """The tally as of a day: what was of another counts no more."""
+        return self if day == self.day else DayTally(day=day)
+
+    def with_day(self, fen: int) -> "DayTally":
         """With one more amount of the day."""
         return replace(self, day_fen=self.day_fen + fen)
 
-    def with_taxed(self, *, base_fen: int, tax_fen: int) -> "Tally":
-        """With one more payment of the month."""
-        return replace(self, base_fen=self.base_fen + base_fen, tax_fen=self.tax_fen + tax_fen)
-
-    def less_day(self, *, day: str, fen: int) -> "Tally":
+    def less_day(self, *, day: str, fen: int) -> "DayTally":
         """Without what came back of a day, if it is still that day."""
-        return replace(self, day_fen=self.day_fen - fen) if day == self.day else self
-
-    def less_taxed(self, *, month: str, base_fen: int, tax_fen: int) -> "Tally":
-        """Without a payment that was none, if its month is not over."""
-        return self.with_taxed(base_fen=-base_fen, tax_fen=-tax_fen) if month == self.month else self
+        return self.with_day(-fen) if day == self.day else self
 
 
 @dataclass(frozen=True, kw_only=True)

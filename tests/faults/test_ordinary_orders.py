@@ -72,3 +72,16 @@ def test_a_part_of_a_line_goes_back_once_and_is_owed(store: Store) -> None:
         setup=a_paid_order,
         check=check,
     )
+
+
+def test_an_aftersale_by_its_number_is_opened_once_and_closed_for_good() -> None:
+    def tell(order: Order) -> None:
+        for number, is_open in (("A", True), ("B", True), ("A", False), ("A", True)):
+            orders.aftersale(order.order_id, is_open=is_open, at=None, aftersale_id=number)
+
+    def check(order: Order) -> None:
+        told = orders.show(order.order_id)
+        assert (told.aftersales_opened, told.aftersales_closed, told.disputed) == ({"A", "B"}, {"A"}, True)
+        assert told.rev == order.rev + 3, "each was written once"
+
+    each_fault(tell, client=table.client(), setup=a_paid_order, check=check)

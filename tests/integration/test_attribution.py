@@ -39,6 +39,7 @@ from tests.factories import (
     only,
     reacted,
 )
+from tests.harness.counter import counting
 from tests.harness.rows import rows
 
 WEEK = 7 * DAY
@@ -537,6 +538,54 @@ def test_who_once_brought_their_promoter_makes_a_ring() -> None:
     came(bob, alice, now=NOW + 2)
 
     assert kinds(bob, at=NOW + 3) == ["ring"]
+
+
+@pytest.mark.parametrize(("members", "seen"), [(3, ["ring"]), (5, ["ring"]), (9, ["ring"]), (10, [])])
+def test_a_ring_is_seen_as_far_as_it_is_walked(members: int, seen: list[str]) -> None:
+    first, *others = (a_member() for _ in range(members))
+    last = others[-1]
+    came(last, first)
+    moved(last, None, now=NOW + 1)
+    for n, (who, by) in enumerate(zip([first, *others[:-1]], others, strict=True)):
+        moved(who, by, now=NOW + 2 + n)
+
+    order = an_order(first, at=NOW + DAY)
+
+    found = of(order, now=NOW + DAY).signals
+    assert [one["kind"] for one in found] == seen
+    assert [one["evidence"]["members"] for one in found] == [members] * len(seen)
+
+
+def test_a_chain_that_ends_is_no_ring_and_costs_a_read_for_each_who_was_brought() -> None:
+    chain = [a_member() for _ in range(6)]
+    for who, by in zip(chain, chain[1:], strict=False):
+        moved(who, by)
+    order = an_order(chain[0], at=NOW + DAY)
+
+    with counting(table.client()) as spent:
+        attributed.as_if(order, now=NOW + DAY)
+
+    assert kinds(chain[0], at=NOW + DAY) == []
+    # The policy, six members' bindings, the hour's bindings of the promoter, their refunds.
+    assert spent.operations["Query"] == 1 + 6 + 1 + 1
+
+
+def test_three_who_brought_one_another_on_one_device_hold_and_strangers_on_it_do_not(store: Store) -> None:
+    in_force(signals=SignalLimits(device_members=60))
+    top = a_member()
+    strangers = [bound_at(a_member(), device="tablet", now=NOW + n) for n in range(3)]
+    first = bound_at(top, device="phone-1")
+    second = bound_at(first, device="phone-2", now=NOW + 1)
+    third = bound_at(second, device="phone-1", now=NOW + 2)
+    fourth = bound_at(third, device="phone-1", now=NOW + 3)
+    reacted(store.client, now=NOW + 4)
+
+    assert [kinds(one, at=NOW + 5) for one in (*strangers, first, second, third)] == [[]] * 6
+    row = of(an_order(fourth, at=NOW + 5), now=NOW + 5)
+    assert row.signals == [
+        {"kind": "promoter_device", "evidence": {"members": 3}},
+        {"kind": "device_cluster", "evidence": {"members": 3}},
+    ]
 
 
 # --- dry runs -----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Commissions on the embedded store: made, reduced, cancelled, held, settled and clawed back by what happens."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -19,9 +20,14 @@ from chalicelib.groupbuys import reading as groupbuys
 from chalicelib.members import service as members
 from chalicelib.operators import stuck
 from chalicelib.orders import service as orders
-from chalicelib.sharing import attribution
+from chalicelib.orders.service import Order
+from chalicelib.sharing import admin as sharing_admin
+from chalicelib.sharing import attribution, policies
 from chalicelib.sharing import orders as attributions
-from chalicelib.sharing.models import Binding
+from chalicelib.sharing import routes as sharing_routes
+from chalicelib.sharing.models import Binding, LinkDay
+from chalicelib.sharing.refusals import NotBound
+from chalicelib.sharing.schemas import DryRun, DryRunPage, EditPolicy, FunnelQuery
 from chalicelib.support import service as support
 from infra.local.clients import Store
 from tests.commissions import (
@@ -47,7 +53,7 @@ from tests.commissions import (
     some_terms,
     told_again,
 )
-from tests.factories import NOW, OWNER, PROGRAM, a_call, a_member, emptied
+from tests.factories import NOW, OWNER, PROGRAM, a_call, a_link, a_member, a_visit, emptied
 from tests.groupbuys import a_campaign, buying, open_paid_group, orders_of, pay, take
 from tests.harness.direct import Direct
 
@@ -99,6 +105,13 @@ def test_a_fixed_commission_counts_every_unit(alice: str) -> None:
     order = paid(bought(a_friend_of(alice), [line(product_id="tin", paid_fen=9000, quantity=3)]))
 
     assert earned(order) == [("L1", "pending", 450)]
+
+
+def test_what_the_lines_earn_is_added_up_once(alice: str) -> None:
+    """lilishop DistributionOrderServiceImpl.java:96-108 adds the running sum: of 10 and 20 it makes 40."""
+    order = paid(bought(a_friend_of(alice), [line("1", paid_fen=100), line("2", paid_fen=200)]))
+
+    assert earned(order) == [("L1", "pending", 10 + 20)]
 
 
 def test_nobody_earns_without_a_promoter_a_rate_or_a_payment(alice: str) -> None:
@@ -161,15 +174,75 @@ def test_two_levels_earn_where_the_policy_says_so(alice: str, monkeypatch: pytes
     assert earned(order) == [("L1", "pending", 990), ("L2", "pending", 198)]
 
 
-def test_a_binding_that_is_switched_between_order_and_payment_changes_nothing(alice: str) -> None:
-    """YunaiV/ruoyi-vue-pro looks the binding up again when it is paid, and pays somebody else (Y17)."""
-    friend, bob = a_friend_of(alice), a_promoter()
+@pytest.mark.parametrize("switched", ["the buyer", "their promoter", "both"])
+def test_a_binding_that_is_switched_between_order_and_payment_changes_nothing_on_either_level(
+    switched: str, books: None
+) -> None:
+    """YunaiV/ruoyi-vue-pro looks the bindings up again when it is paid, and pays somebody else (Y17)."""
+    policies.make(EditPolicy(mode="first", depth=2), by=OWNER, now=LONG_AGO)
+    a_rate(bps=1000)
+    a_rate(bps=200, level="level2")
+    alice, top, bob = a_promoter(), a_promoter(), a_promoter()
+    attribution.move(alice, promoter_id=top, reason="test", by=OWNER, now=LONG_AGO)
+    attribution.move(bob, promoter_id=a_promoter(), reason="test", by=OWNER, now=LONG_AGO)
+    friend = a_friend_of(alice)
     order = bought(friend)
-    attribution.move(friend, promoter_id=bob, reason="asked", by=OWNER, now=NOW + 60)
+    for member_id in {"the buyer": [friend], "their promoter": [alice], "both": [friend, alice]}[switched]:
+        attribution.move(member_id, promoter_id=bob, reason="asked", by=OWNER, now=NOW + 60)
 
     order = paid(order, now=NOW + 120)
 
-    assert commission(order).promoter_id == alice
+    assert earned(order) == [("L1", "pending", 990), ("L2", "pending", 198)]
+    assert [commission(order, level).promoter_id for level in ("L1", "L2")] == [alice, top]
+
+
+def dry_run(order: Order, mode: Any, **more: Any) -> DryRunPage:
+    """One order under another policy."""
+    asked = DryRun(mode=mode, order_ids=[order.order_id], **more)
+    return sharing_admin.dry_run(a_call(operator=OWNER, now=LATER), asked)
+
+
+def test_a_dry_run_says_what_each_would_have_earned_by_the_rates_of_the_order_s_time(alice: str) -> None:
+    a_rate(bps=300, level="level2")
+    a_rate(bps=2000, tier=2)
+    top, friend = a_promoter(), a_friend_of(alice)
+    attribution.move(alice, promoter_id=top, reason="test", by=OWNER, now=LONG_AGO)
+    promoters.set_tier(alice, tier=2, reason="good", by=OWNER, now=LONG_AGO + 1)
+    order = paid(bought(friend, [line(paid_fen=9900), line("2", paid_fen=100)]))
+    partly_refunded(order, l2=100)
+    a_rate(bps=9000, now=NOW + 1)
+    a_rate(bps=9000, level="level2", now=NOW + 1)
+    promoters.set_tier(alice, tier=1, reason="bad", by=OWNER, now=NOW + 1)
+
+    page = dry_run(order, "first", depth=2)
+
+    (told,) = page.items
+    assert (told.was.promoter_id, told.was.promoter_fen, told.was.level_two_fen) == (alice, 1980, 0)
+    assert (told.would.level_two_id, told.would.promoter_fen, told.would.level_two_fen) == (top, 1980, 297)
+    assert [(one.promoter_id, one.was_fen, one.would_fen) for one in page.promoters] == [
+        (top, 0, 297),
+        (alice, 1980, 1980),
+    ]
+    assert (page.was_fen, page.would_fen, page.changed) == (1980, 2277, 1)
+    assert earned(order) == [("L1", "pending", 1980)], "as it is in truth, and nothing is changed"
+
+
+def test_a_dry_run_moves_what_is_earned_from_one_promoter_to_another(alice: str) -> None:
+    bob, nobody, friend = a_promoter(), a_member(), a_friend_of(alice)
+    for n, to in enumerate((bob, nobody)):
+        with suppress(NotBound):
+            attribution.bind_by_code(friend, promoter_id=to, now=NOW - 2 * DAY + n * DAY)
+    early, late = (paid(bought(friend, now=NOW - at), now=NOW) for at in (DAY + 1, 0))
+    unpaid = bought(friend, now=NOW - DAY - 1)
+
+    pages = [dry_run(order, "last") for order in (early, late, unpaid)]
+
+    assert [(one.was_fen, one.would_fen) for one in pages] == [(990, 990), (990, 0), (0, 0)]
+    assert [(one.promoter_id, one.was_fen, one.would_fen) for one in pages[0].promoters] == [
+        (bob, 0, 990),
+        (alice, 990, 0),
+    ]
+    assert [one.would_fen for one in pages[1].promoters] == [0, 0], "who is no promoter earns nothing"
 
 
 # --- completed and settled ----------------------------------------------------------------------------------
@@ -573,6 +646,55 @@ def test_what_went_back_was_not_spent(books: None, in_order: bool) -> None:
     completed(paid(bought(member)))
 
     assert (promoters.counts_of(member)["spend_fen"], promoters.find(member)) == (9_900, None)
+
+
+def test_a_link_counts_the_settled_orders_of_whom_it_bound(alice: str) -> None:
+    link, friend = a_link(sharer_id=alice, now=LONG_AGO), a_member(now=LONG_AGO)
+    attribution.bind(friend, visit=a_visit(link=link, now=LONG_AGO), now=LONG_AGO)
+    for order in [completed(paid(bought(friend))) for _ in range(2)]:
+        assert commission(order).link == link.code
+    completed(paid(bought(a_friend_of(alice))))
+    bought(friend)
+
+    settled()
+    settled(now=LATER + DAY)
+
+    told = sharing_routes.show_funnel(as_member(alice), link.code, FunnelQuery(days=30))
+    assert [(day.day, day.settled) for day in told.items] == [(runs.day_of(LATER), 2)]
+    assert told.total.settled == 2
+
+
+def test_a_batch_whose_every_order_came_by_another_link_is_counted_in_one_transaction(alice: str) -> None:
+    links = {f"link{n}": 1 for n in range(settling.MOST)}
+    about = {"commissions": len(links), "orders": len(links), "base_fen": 1, "links": links}
+    cause = "settle#full"
+    posting = ledger.posted(
+        owner=alice, book="money", amount=1, cause=cause, reason="settled", now=NOW, settlement=about
+    )
+    table.transact(posting)
+    entry = ledger.find(owner=alice, book="money", cause=cause)
+    assert entry is not None
+
+    for _ in range(2):
+        happens("settlement.posted", entry)
+
+    day = runs.day_of(NOW)
+    counted = [table.query_all(LinkDay, LinkDay.key(link, day)[0]) for link in links]
+    assert [[row.settled for row in rows] for rows in counted] == [[1]] * settling.MOST
+    table.transact(ledger.reversal(owner=alice, book="money", cause=cause, reason="test", now=NOW))
+
+
+def test_one_s_own_order_counts_for_nobody_s_link(alice: str) -> None:
+    policies.make(EditPolicy(mode="first", self_purchase=True), by=OWNER, now=LONG_AGO)
+    link = a_link(sharer_id=a_promoter(), now=LONG_AGO)
+    attribution.bind(alice, visit=a_visit(link=link, now=LONG_AGO), now=LONG_AGO)
+    order = completed(paid(bought(alice)))
+
+    settled()
+
+    assert (commission(order).promoter_id, commission(order).link) == (alice, link.code)
+    [entry] = ledger.entries(owner=alice, book="money", limit=10).rows
+    assert "links" not in entry.about
 
 
 def test_what_is_clawed_back_counts_for_no_tier(alice: str) -> None:

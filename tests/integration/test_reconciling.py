@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from chalicelib.commissions import months, promoters, settling
+from chalicelib.commissions.models import Counted, Earned, Promoter
 from chalicelib.core import cache, config, due, ledger, table
+from chalicelib.core.books import Unsure
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.http import Listing
 from chalicelib.core.ledger import Account
@@ -21,8 +24,22 @@ from chalicelib.reconciling import admin, service
 from chalicelib.reconciling.schemas import DriftAnswer, PassAnswer
 from chalicelib.rewards.models import Purse
 from infra.local.clients import Store
+from tests.commissions import (
+    LATER,
+    a_friend_of,
+    a_promoter,
+    a_rate,
+    bought,
+    completed,
+    line,
+    paid,
+    partly_refunded,
+    refunded,
+    settled,
+    some_terms,
+)
 from tests.coupons import a_pack, a_plan, a_template, claim
-from tests.factories import NOW, OWNER, a_call, dying_at, reacted
+from tests.factories import NOW, OWNER, a_call, caught_up, dying_at, reacted
 from tests.groupbuys import a_buyer, a_campaign, buying, open_paid_group, opened, take
 from tests.harness.counter import counting
 from tests.harness.rows import rows
@@ -131,7 +148,9 @@ def test_what_is_right_is_not_spoken_of_and_what_is_bent_is_told_and_stays_as_it
     assert (says["issued"] - adds_up["issued"], says["taken"]) == (2, adds_up["taken"])
     assert told[f"exchange_stock {shop['exchange'].exchange_id}"] == ({"taken": 4}, {"taken": 1})
     assert ledger.drift(owner=ALICE, book="points") == before, "nothing is mended"
-    assert [one.drifts for one in passes()] == [0, 6, 0, 0], "and that of the day has nothing that moved"
+    assert [one.drifts for one in passes()] == [2, 6, 0, 0], (
+        "that of the day looks again at the two in a partition"
+    )
 
 
 def test_the_next_day_proves_what_moved_since_and_says_when_it_was_seen_again() -> None:
@@ -151,6 +170,125 @@ def test_the_next_day_proves_what_moved_since_and_says_when_it_was_seen_again() 
     )
     assert [done.proved for done in passes()] == [2, 2, 1, 1], "who moved since half past two the day before"
     assert one.times == 4
+
+
+def open_and_gone() -> dict[str, int | None]:
+    """Since when each that did not add up is gone; None: it is open."""
+    return {
+        f"{one.book} {one.subject}": one.gone_at for one in admin.list_drifts(CALL, Listing(limit=100)).items
+    }
+
+
+def test_what_adds_up_again_at_the_next_pass_is_marked_gone_and_what_breaks_again_is_open_again() -> None:
+    earn(10)
+    bent(Account, Account.key(ALICE, "points"), Account.balance.add(1))
+    template = a_template(stock=9)
+    bent(CouponStock, CouponStock.key(template.template_id, 0), CouponStock.issued.add(2))
+    night()
+    account, stock = f"accounts {ALICE}#points", f"coupon_stock {template.template_id}"
+    assert open_and_gone() == {account: None, stock: None}
+
+    bent(Account, Account.key(ALICE, "points"), Account.balance.add(-1))
+    bent(CouponStock, CouponStock.key(template.template_id, 0), CouponStock.issued.add(-2))
+    night(now=NOW + 3 * DAY)  # nothing has moved for days: it is looked at because it is open
+    assert open_and_gone() == {account: NOW + 3 * DAY, stock: None}, "a stock is proved by the month's pass"
+    night(now=NOW + 32 * DAY)
+    assert open_and_gone() == {account: NOW + 3 * DAY, stock: NOW + 32 * DAY}
+
+    bent(Account, Account.key(ALICE, "points"), Account.balance.add(1))
+    night(now=NOW + 33 * DAY)
+    assert open_and_gone()[account] == NOW + 3 * DAY, "no pass has met it"
+    earn(5, now=NOW + 34 * DAY)
+    night(now=NOW + 34 * DAY + HOUR)
+    (again, _) = admin.list_drifts(CALL, Listing()).items
+    assert (again.subject, again.gone_at, again.gone_in) == (f"{ALICE}#points", None, None)
+    assert (again.first_seen_at, again.times) == (NOW + HOUR, 3)
+
+
+def test_an_account_that_keeps_moving_is_neither_wrong_nor_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    earn(10)
+    bent(Account, Account.key(ALICE, "points"), Account.balance.add(1))
+    night()
+
+    def moving(**_: str) -> ledger.Drift:
+        raise Unsure
+
+    monkeypatch.setattr(ledger, "drift", moving)
+    night(now=NOW + DAY)
+
+    assert list(open_and_gone().values()) == [None]
+    (day, *_) = passes()
+    assert (day.name, day.proved, day.drifts, day.unjudged) == ("2026-01-02#day", 0, 0, 1)
+
+
+# --- promoters ----------------------------------------------------------------------------------------------
+
+
+def a_promoter_s_month(store: Store) -> str:
+    """Friends, orders that were settled and one that was taken back in part, and what the promoter bought."""
+    some_terms(earned_by_spend_fen=10**6, steps=[{"from_fen": 100, "bonus_bps": 100}])
+    a_rate(bps=1000)
+    alice = a_promoter()
+    friends = [a_friend_of(alice) for _ in range(2)]
+    lines = [line("1"), line("2", paid_fen=1000)]
+    made = [completed(paid(bought(friend, lines))) for friend in (*friends, alice)]
+    made.append(completed(paid(bought(friends[0]))))
+    settled()
+    partly_refunded(made[0], l2=500, now=LATER)
+    refunded(made[-1], now=LATER)
+    reacted(store.client, now=LATER)
+    assert promoters.counts_of(alice) == {
+        "invitees": 2,
+        "orders": 2,
+        "settled_fen": 1040 + 1090,
+        "spend_fen": 10_900,
+    }
+    return alice
+
+
+def test_what_is_counted_for_promoters_and_their_months_is_proved(store: Store) -> None:
+    alice = a_promoter_s_month(store)
+
+    night(now=LATER + HOUR)
+    assert (drifts(), {one.drifts for one in passes()}, {one.unjudged for one in passes()}) == ({}, {0}, {0})
+
+    counted = rows(store.client, "truth", kind="promoter_counts", pk=Promoter.key(alice)[0])[0]
+    bent(Counted, (counted["pk"], counted["sk"]), Counted.invitees.add(1), Counted.spend_fen.add(-5))
+    bent(Earned, Earned.key(alice, "2026-01"), Earned.score.add(7), Earned.base_fen.add(90))
+    due.run(job=months.JOB, worker="w", now=LATER + 31 * DAY, seconds=30)
+    bent(Earned, Earned.key(alice, "2026-01"), Earned.bonus_fen.add(1))
+    night(now=LATER + 32 * DAY)
+
+    told = drifts()
+    says, adds_up = told[f"promoter_counts {alice}"]
+    assert {name: fen - adds_up[name] for name, fen in says.items() if fen != adds_up[name]} == {
+        "invitees": 1,
+        "spend_fen": -5,
+        "base_fen": 90,
+    }
+    says, adds_up = told[f"promoter_months {alice}#money"]
+    assert (says["settled_fen"] - adds_up["settled_fen"], says["orders"]) == (7, adds_up["orders"])
+    assert says["bonus_fen"] - 1 == adds_up["bonus_fen"] == (10_400 + 10_900 + 90) // 100
+    assert len(told) == 2
+
+
+def test_what_is_settled_and_not_counted_yet_is_not_judged(store: Store) -> None:
+    some_terms()
+    a_rate(bps=1000)
+    friend = a_friend_of(a_promoter())
+    completed(paid(bought(friend)))
+    settled()
+    completed(paid(bought(friend, now=LATER), now=LATER), now=LATER)
+    now = LATER + 8 * DAY
+    due.run(job=settling.JOB, worker="w", now=now, seconds=30)
+
+    night(now=now + HOUR)
+    assert drifts() == {}
+    assert [one.unjudged for one in passes()] == [1, 2], "the months; by the month's pass the counts too"
+
+    caught_up(now=now)
+    night(now=now + 32 * DAY)
+    assert (drifts(), passes()[1].unjudged) == ({}, 0)
 
 
 def test_counters_that_move_while_a_pass_goes_on_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from chalicelib.withdrawals import mall as withdrawal_mall
 from chalicelib.withdrawals import routes as withdrawal_routes
 from chalicelib.withdrawals import service as withdrawals
 from chalicelib.withdrawals import terms as withdrawal_terms
-from chalicelib.withdrawals.models import Withdrawal
+from chalicelib.withdrawals.models import Payee, Withdrawal
 from chalicelib.withdrawals.schemas import (
     AskWithdrawal,
     EditWithdrawalTerms,
@@ -624,6 +624,55 @@ def test_what_is_sent_in_another_month_is_taxed_and_told_there() -> None:
     (february,) = withdrawal_routes.list_statements(called(ALICE, now=FEBRUARY), Listing()).items
     assert (february.month, february.withdrawals, february.amount_fen) == ("2026-02", 2, 3_800_00)
     assert (february.tax_fen, february.net_fen) == (736_00, 3_064_00)
+
+
+def test_a_person_has_one_allowance_a_month_whichever_member_they_are() -> None:
+    """After the measures for withholding it is the person's income: a second member is no second ¥800."""
+    terms(open_at_once=3, tax=MONTHLY)
+    bob = a_member()
+    for owner in (ALICE, bob):
+        known(owner)
+        earn(9_000_00, owner=owner)
+
+    first, second = withdraw(800_00, key="a"), withdraw(800_00, key="b", owner=bob)
+    assert (first.tax_fen, second.tax_fen) == (0, 160_00)
+    withdrawals.reject(first.withdrawal_id, reason="no", by=OWNER, now=NOW)
+
+    # The tax that was taken stays taken; of ¥1,600 nothing more is owed.
+    assert withdraw(800_00, key="c").tax_fen == 0
+    (month,) = books(table.client()).of("payee_month")
+    assert (month["base_fen"], month["tax_fen"]) == (1_600_00, 160_00)
+    assert ID_CARD not in str(books(table.client()).rows)
+
+
+def test_a_payee_who_was_told_before_there_were_persons_is_asked_once_more() -> None:
+    terms(tax=MONTHLY)
+    earn(9_000_00)
+    known()
+    table.apply(table.update(Payee, Payee.key(ALICE), Payee.person.remove(), refuse=KeyError))
+
+    refused(800_00, "payee_needed")
+    payees.tell(TellPayee(real_name="王小明", id_number=ID_CARD), member_id=ALICE, nonce=b"m" * 12, now=NOW)
+
+    assert withdraw(800_00).tax_fen == 0
+
+
+def test_a_member_who_is_another_person_by_now_has_that_persons_allowance() -> None:
+    terms(open_at_once=3, tax=MONTHLY)
+    earn(9_000_00)
+    known()
+    mine = withdraw(800_00, key="a")
+    other = TellPayee(real_name="李四", id_number="E12345678", id_kind="passport")
+    payees.tell(other, member_id=ALICE, nonce=b"m" * 12, now=NOW)
+    theirs = withdraw(800_00, key="b")
+    known()
+    mine_again = withdraw(800_00, key="c")
+
+    assert [row.tax_fen for row in (mine, theirs, mine_again)] == [0, 0, 160_00]
+    for row in (mine, theirs, mine_again):
+        tell(sent(row), "paid")
+    months = withdrawal_routes.list_statements(called(ALICE), Listing()).items
+    assert sorted((one.withdrawals, one.tax_fen) for one in months) == [(1, 0), (2, 160_00)]
 
 
 def test_a_months_statement_is_for_the_member_and_for_finance() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from chalicelib.core import cache, config, deliveries, ledger
-from chalicelib.withdrawals import sending
+from chalicelib.withdrawals import payees, sending, tax
 from chalicelib.withdrawals import service as withdrawals
 from chalicelib.withdrawals import terms as withdrawal_terms
-from chalicelib.withdrawals.models import OPEN, Withdrawal
+from chalicelib.withdrawals.models import OPEN, Taxed, Withdrawal
+from chalicelib.withdrawals.schemas import TellPayee
 from chalicelib.withdrawals.service import Ending, WithdrawalOver
 from tests.factories import NOW, OWNER
 from tests.races.arena import ROUGH, STORM, Arena, careless, rounds
@@ -53,7 +54,7 @@ def taking(n: int, *, key: str | None = None) -> Callable[[], str]:
 
 def check(arena: Arena) -> list[dict[str, Any]]:
     """The books add up now, and no image of the account was below zero; the withdrawals."""
-    kinds = ("account", "entry", "hold", "withdrawal", "withdrawal_purse")
+    kinds = ("account", "entry", "hold", "withdrawal", "withdrawal_purse", "payee_month")
     assert broken([row for kind in kinds for row in arena.rows(kind)]) == []
     return arena.rows("withdrawal")
 
@@ -133,6 +134,53 @@ def test_the_day_s_limit_holds_however_many_ask(arena: Arena, bank: Bank) -> Non
     check(arena)
     (purse,) = arena.rows("withdrawal_purse")
     assert (purse["day_fen"], len(json.loads(purse["recent"]))) == (3 * FEN, 3)
+
+
+# --- one person, several members ----------------------------------------------------------------------------
+
+
+def persons(*owners: str) -> None:
+    """All of them have told the same number."""
+    for owner in owners:
+        given = TellPayee(real_name="王小明", id_number="11010519491231002X")
+        payees.tell(given, member_id=owner, nonce=b"n" * 12, now=NOW)
+
+
+def taxed(owner: str) -> Callable[[], int]:
+    """One of them withdraws; the tax of it."""
+    return lambda: int(asked(8 * FEN, key=owner, owner=owner)[0].tax_fen)
+
+
+def test_the_harness_sees_one_number_have_two_allowances_when_the_month_is_a_read(
+    arena: Arena, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms(tax={"rule": "monthly"})
+    owners = [a_promoter(f"mbr_{'P' * 25}{n}") for n in range(2)]
+    persons(*owners)
+    for owner in owners:
+        earn(8 * FEN, owner=owner)
+    careless(monkeypatch, lambda write: replace(write, when=None) if isinstance(write.row, Taxed) else write)
+
+    outcomes = arena.collide(*map(taxed, owners))
+
+    assert outcomes.winners == [0, 0], "¥1,600 of which ¥800 are free, twice"
+
+
+@rounds(STORM)
+def test_one_number_has_one_allowance_as_however_many_members_it_asks(arena: Arena, bank: Bank) -> None:
+    terms(tax={"rule": "monthly"})
+    owners = [a_promoter(f"mbr_{'P' * 25}{n}") for n in range(8)]
+    persons(*owners)
+    for owner in owners:
+        earn(8 * FEN, owner=owner)
+
+    outcomes = arena.race(*map(taxed, owners), *map(taxed, owners))
+
+    outcomes.expect(won=16)
+    rows = check(arena)
+    assert sum(row["tax_fen"] for row in rows) == tax.withheld_fen(len(owners) * 8 * FEN)
+    (month,) = arena.rows("payee_month")
+    assert month["base_fen"] == len(owners) * 8 * FEN
 
 
 # --- taken back meanwhile -----------------------------------------------------------------------------------

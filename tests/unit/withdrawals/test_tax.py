@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chalicelib.core import config
 from chalicelib.withdrawals import payees, sealing, tax
-from chalicelib.withdrawals.tax import Tally
+from chalicelib.withdrawals.tax import DayTally, Tally
 
 NOW = 1_767_232_800
 NONE = {"rule": "none", "bps": 0, "identity": False}
@@ -68,13 +68,13 @@ def test_the_fee_is_not_paid_out_beside_the_amount() -> None:
 
 def paid_in_turn(amounts: Sequence[int], failing: Sequence[bool] = ()) -> Tally:
     """The month after these payments, some of which came back at once."""
-    tally = Tally().on(day="2026-01-01", month="2026-01")
+    tally = Tally()
     fails = [*failing, *[False] * len(amounts)]
     for amount, came_back in zip(amounts, fails, strict=False):
         taken = tax.tax_fen(MONTHLY, amount, tally)
         tally = tally.with_taxed(base_fen=amount, tax_fen=taken)
         if came_back:
-            tally = tally.less_taxed(month="2026-01", base_fen=amount, tax_fen=taken)
+            tally = tally.less_taxed(base_fen=amount, tax_fen=taken)
     return tally
 
 
@@ -91,20 +91,31 @@ def test_what_comes_back_of_an_earlier_payment_leaves_nothing_owed_to_the_tax_of
 ) -> None:
     """Its tax was worked out before the other's: what is left was withheld in full, or more, never less."""
     both = paid_in_turn([first, then])
-    came_back = both.less_taxed(month="2026-01", base_fen=first, tax_fen=tax.withheld_fen(first))
+    came_back = both.less_taxed(base_fen=first, tax_fen=tax.withheld_fen(first))
 
     # Each payment's own rounding down may take a fen.
     assert came_back.tax_fen >= tax.withheld_fen(then) - 1
     assert tax.tax_fen(MONTHLY, 100_00, came_back) >= 0
 
 
-def test_another_day_and_another_month_begin_at_nothing() -> None:
-    tally = Tally(day="2026-01-31", day_fen=500, month="2026-01", base_fen=900, tax_fen=9)
+def test_another_day_begins_at_nothing() -> None:
+    tally = DayTally(day="2026-01-31", day_fen=500)
 
-    assert tally.on(day="2026-01-31", month="2026-01") == tally
-    assert tally.on(day="2026-02-01", month="2026-02") == Tally(day="2026-02-01", month="2026-02")
+    assert tally.on("2026-01-31") == tally
+    assert tally.on("2026-02-01").with_day(7) == DayTally(day="2026-02-01", day_fen=7)
     assert tally.less_day(day="2026-01-30", fen=500) == tally
-    assert tally.less_taxed(month="2025-12", base_fen=900, tax_fen=9) == tally
+    assert tally.less_day(day="2026-01-31", fen=200) == DayTally(day="2026-01-31", day_fen=300)
+
+
+def test_a_person_is_one_by_kind_and_number_and_cannot_be_read_off_their_hash() -> None:
+    who = [("id_card", "11010519491231002X"), ("passport", "11010519491231002X"), ("passport", "E12345678")]
+
+    persons = [payees.person_of(id_kind=kind, id_number=number, now=NOW) for kind, number in who]
+
+    assert len(set(persons)) == 3 and persons[0] == payees.person_of(
+        id_kind="id_card", id_number="11010519491231002X", now=NOW + 1
+    )
+    assert not any(number in person for (_, number), person in zip(who, persons, strict=True))
 
 
 def test_a_month_needs_to_know_whom_it_pays() -> None:
