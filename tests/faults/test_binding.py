@@ -4,6 +4,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+import pytest
+
 from chalicelib.core import cache, table
 from chalicelib.sharing import attribution
 from chalicelib.sharing.models import Binding
@@ -23,6 +25,8 @@ from tests.factories import (
 )
 from tests.harness.faults import each_fault
 from tests.harness.hostile import Hostile
+
+pytestmark = pytest.mark.usefixtures("direct")
 
 LATER = NOW + 60
 

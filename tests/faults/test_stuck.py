@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pytest
+
 from chalicelib.core import due, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import NotFound
@@ -15,6 +17,8 @@ from infra.local.clients import Store
 from tests.factories import NOW, OWNER, Books, books, emptied
 from tests.groupbuys import a_campaign, broken, open_paid_group, opened, orders_of, pay
 from tests.harness.faults import each_fault
+
+pytestmark = [pytest.mark.alone("groupbuys", "orders"), pytest.mark.usefixtures("direct")]
 
 LATER = NOW + 30 * DAY
 
