@@ -242,6 +242,24 @@ def test_a_line_of_a_batch_that_is_wrong_is_said_before_anything_is_begun(
     assert "line 4: there is no member mbr_x" in said and "line 5: there is no template ctp_x" in said
 
 
+def test_a_batch_whose_file_broke_off_goes_on_with_those_who_are_not_in_it(
+    bring: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kinds, "PART", 1)
+    monkeypatch.setattr("infra.imports.__main__.AT_ONCE", 1)
+    template, crowd = a_template(), [a_member() for _ in range(3)]
+    text = "\n".join(["member,template_id,batch", *[f"{one},{template.template_id},b" for one in crowd]])
+
+    with dying_at(3, among=WRITES), pytest.raises(KeyboardInterrupt):
+        bring("grants", text, "--apply")
+    assert grants.named(template.template_id, "b") == ({crowd[0]}, 1)
+    assert "2 new, 1 there already" in bring("grants", text, "--apply")[1]
+    run_jobs(now=NOW)
+
+    assert [len(coupons.all_of(one)) for one in crowd] == [1, 1, 1]
+    assert len(grants.progress(template.template_id, "b")) == 3
+
+
 def test_who_was_begun_with_others_meanwhile_is_refused_by_line(bring: Import) -> None:
     template, one, other = a_template(), a_member(), a_member()
     asked = kinds.Asked(by=OWNER, now=NOW)

@@ -3,7 +3,8 @@
 The stream brings a fact twice and in any order, and many of one sharer's friends at the same moment.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,9 +25,9 @@ def only_coupons(monkeypatch: pytest.MonkeyPatch) -> None:
     alone(monkeypatch, "coupons")
 
 
-def told(*friends: str, times: int) -> list[Callable[[], Any]]:
+def told(*friends: str, times: int) -> Sequence[Callable[[], Any]]:
     """The stream brings of each that they are bound, so many times."""
-    return [lambda one=one: bound(one) for one in friends] * times
+    return [partial(bound, one) for one in friends] * times
 
 
 def check(arena: Arena, template: Template, alice: str, *, n: int, won: int, missed: int = 0) -> None:

@@ -73,7 +73,8 @@ def test_the_harness_sees_growth_lost_when_it_is_written_as_it_was_read(arena: A
     earn(5, book="growth", lasts_months=None)
     key = Account.key(ALICE, "growth")
 
-    def raised(seen: Account) -> object:
+    def raised(seen: Account | None) -> object:
+        assert seen is not None
         seen.balance = (seen.balance or 0) + 5
         return unconditionally(seen)
 
