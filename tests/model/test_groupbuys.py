@@ -316,7 +316,7 @@ class Market(RuleBasedStateMachine):
             return
         self.shop.now += 1
         answers: list[Answer] = []
-        with _meanwhile(at, lambda: answers.append(self._answer(other))):
+        with meanwhile(at, lambda: answers.append(self._answer(other))):
             answer = self._answer(one)
         if not answers:
             answers.append(self._answer(other))
@@ -427,7 +427,7 @@ def _made(rules: Rules) -> str:
 
 
 @contextmanager
-def _meanwhile(at: int, do: Callable[[], object]) -> Iterator[None]:
+def meanwhile(at: int, do: Callable[[], object]) -> Iterator[None]:
     """Before the ``at``-th write, ``do`` is done."""
     made: list[str] = []
 

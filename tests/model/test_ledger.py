@@ -300,7 +300,7 @@ class Ledger(RuleBasedStateMachine):
 
 def test_the_ledger_says_what_the_lots_say(store: Store) -> None:
     with at_first_hand():
-        played(examples=EXAMPLES, dice=SEED, of=Ledger)
+        played(examples=EXAMPLES, dice=SEED, steps=20, of=Ledger)
 
 
 def test_the_model_sees_a_spend_that_is_posted_twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

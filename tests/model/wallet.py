@@ -140,6 +140,10 @@ class Wallet:
         """It can be used, or given away."""
         return self.coupons[coupon].state == "unused" and self.now < END
 
+    def becomes(self, coupon: str, state: str) -> None:
+        """It is so from now on."""
+        self.coupons[coupon].state = state
+
     # --- orders ---
 
     def may_hold(self, order: str, coupon: str) -> bool:
