@@ -65,7 +65,7 @@ SOAK_SEED ?= $(shell date +%s)
 
 .PHONY: soak mutations
 
-# The model test with more examples than CI has time for, other ones each time; the seed is told, to play them again.
+# The model tests with more examples than CI has time for, other ones each time; the seed is told, to play them again.
 soak: $(VENV)/.ready
 	@echo "SOAK_SEED=$(SOAK_SEED) SOAK_EXAMPLES=$(SOAK_EXAMPLES)"
 	SOAK_SEED=$(SOAK_SEED) SOAK_EXAMPLES=$(SOAK_EXAMPLES) $(PY) -m pytest tests/model

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.core import config, due
+from chalicelib.core import config, due, facts
 from chalicelib.core.clock import DAY
+from chalicelib.core.facts import Fact
 from chalicelib.coupons import (
     expiring,
     gifts,
@@ -26,10 +27,13 @@ from chalicelib.coupons import (
     templates,
     using,
 )
-from chalicelib.coupons.models import Coupon, Lock, Pack, Plan, Template
-from chalicelib.coupons.schemas import EditPlan, MakeTemplate
+from chalicelib.coupons.models import Coupon, Invite, Lock, Pack, Plan, Template
+from chalicelib.coupons.schemas import EditInvite, EditPlan, MakeTemplate
 from chalicelib.coupons.templates import Making
-from tests.factories import NOW, OWNER, a_word
+from chalicelib.members import service as members
+from chalicelib.sharing import attribution
+from chalicelib.sharing.attribution import Binding
+from tests.factories import NOW, OWNER, PROGRAM, a_link, a_visit, a_word, an_openid
 from tests.groupbuys import a_buyer
 from tests.harness.rows import Plain, rows
 
@@ -108,7 +112,14 @@ def lock(*coupons: Coupon, now: int = NOW, **more: Any) -> Lock:
     return using.lock(wanted(*coupons, **more), now=now)[0]
 
 
-def a_plan(template: Template, *, own: Template | None = None, after_new: int = 2, **more: Any) -> Plan:
+def a_plan(
+    template: Template,
+    *,
+    own: Template | None = None,
+    after_new: int = 2,
+    making: Making = MAKING,
+    **more: Any,
+) -> Plan:
     """A plan of packs with three pieces, for a day; ``own``: of what the sharer's own coupon is."""
     plan = {
         "title": "Share",
@@ -120,7 +131,37 @@ def a_plan(template: Template, *, own: Template | None = None, after_new: int = 
         "ends_at": NOW + DAY,
         **more,
     }
-    return plans.make(msgspec.convert(plan, EditPlan), MAKING)
+    return plans.make(msgspec.convert(plan, EditPlan), making)
+
+
+def an_invite(
+    sharer: Template, friend: Template | None = None, *, making: Making = MAKING, **more: Any
+) -> Invite:
+    """A plan that counts now: every second new member, twice at most."""
+    plan = {
+        "title": "Invite",
+        "every": 2,
+        "times": 2,
+        "sharer_template_id": sharer.template_id,
+        "friend_template_id": friend.template_id if friend else None,
+        "starts_at": NOW - DAY,
+        "ends_at": NOW + DAY,
+        **more,
+    }
+    return invites.make(msgspec.convert(plan, EditInvite), making)
+
+
+def registers(sharer_id: str) -> str:
+    """Somebody registers by the sharer's link."""
+    visit = a_visit(link=a_link(sharer_id=sharer_id))
+    came = members.Came(link=visit.link.code, visit_id=visit.visit_id)
+    return members.find_or_register(
+        proofs=[an_openid()],
+        program_id=PROGRAM,
+        now=NOW,
+        came=came,
+        also=lambda member_id: attribution.first_binding(member_id, visit=visit, now=NOW),
+    )[0].member_id
 
 
 def a_pack(plan: Plan, member_id: str | None = None, *, now: int = NOW) -> Pack:
@@ -131,6 +172,12 @@ def a_pack(plan: Plan, member_id: str | None = None, *, now: int = NOW) -> Pack:
 def taking(pack: Pack, member_id: str, *, now: int = NOW) -> Callable[[], Coupon]:
     """A friend takes a piece."""
     return lambda: packs.take(pack.pack_id, member_id, now=now).coupon
+
+
+def bound(friend_id: str) -> None:
+    """The stream brings that a friend is bound."""
+    pk, sk = Binding.key(friend_id)
+    facts.dispatch(Fact(name="binding.made", pk=pk, sk=sk, rev=1, owed=False), now=NOW)
 
 
 def run_jobs(*, now: int = AFTERWARDS) -> None:

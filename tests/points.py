@@ -59,10 +59,17 @@ def reverse(cause: str, amount: int | None = None, *, part: str = "", now: int =
     table.transact(reversing(cause, amount, part=part, now=now))
 
 
-def reversing(cause: str, amount: int | None = None, *, part: str = "", now: int = NOW) -> list[Write]:
+def reversing(
+    cause: str,
+    amount: int | None = None,
+    *,
+    part: str = "",
+    lasts_months: int = YEAR,
+    now: int = NOW,
+) -> list[Write]:
     """The writes that do."""
-    given: dict[str, Any] = {"owner": ALICE, "book": "points", "reason": "refund", "lasts_months": YEAR}
-    return ledger.reversal(cause=cause, amount=amount, part=part, now=now, **given)
+    given: dict[str, Any] = {"owner": ALICE, "book": "points", "reason": "refund"}
+    return ledger.reversal(cause=cause, amount=amount, part=part, lasts_months=lasts_months, now=now, **given)
 
 
 def close(now: int, months: int | None = YEAR) -> None:

@@ -9,6 +9,8 @@ from chalicelib.coupons import answers, codes, grants, invites, plans, service, 
 from chalicelib.coupons.models import Codes, Template
 from chalicelib.coupons.schemas import (
     AddUnits,
+    AdminInvite,
+    AdminInvites,
     AdminTemplate,
     AdminTemplates,
     Claimed,
@@ -22,7 +24,6 @@ from chalicelib.coupons.schemas import (
     GrantPart,
     GrantProgress,
     GrantRefused,
-    InviteAnswer,
     MakeCodes,
     MakeTemplate,
     MemberCoupons,
@@ -244,13 +245,20 @@ def switch_plan_off(call: Call, plan_id: str) -> PlanAnswer:
     return answers.plan_answer(plans.switch(plan_id, to="off", making=making(call)), call)
 
 
+@api.get("/v1/admin/invites", door=doors.ANY_OPERATOR, csv=True)
+def list_invites(call: Call) -> AdminInvites:
+    """All plans of inviting, newest first."""
+    rows = sorted(invites.plans(now=call.now), key=invites.order_of, reverse=True)
+    return AdminInvites(items=[answers.admin_invite(row, call) for row in rows], now=call.now)
+
+
 @api.post("/v1/admin/invites", door=_MARKETING, status=201, refuses=[Invalid, templates.RequestDiffers])
-def make_invite(call: Call, body: EditInvite) -> Reply[InviteAnswer]:
+def make_invite(call: Call, body: EditInvite) -> Reply[AdminInvite]:
     """What inviting brings from now on, instead of older plans."""
-    return Reply(answers.invite_answer(invites.make(body, making(call)), None, call), 201)
+    return Reply(answers.admin_invite(invites.make(body, making(call)), call), 201)
 
 
 @api.post("/v1/admin/invites/{plan_id}/off", door=_MARKETING, refuses=[NotFound, Busy])
-def switch_invite_off(call: Call, plan_id: str) -> InviteAnswer:
+def switch_invite_off(call: Call, plan_id: str) -> AdminInvite:
     """Inviting brings nothing under this plan any more."""
-    return answers.invite_answer(invites.switch_off(plan_id, making(call)), None, call)
+    return answers.admin_invite(invites.switch_off(plan_id, making(call)), call)

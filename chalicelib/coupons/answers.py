@@ -11,6 +11,7 @@ from chalicelib.core.money import yuan
 from chalicelib.coupons import gifts, invites, packs, quoting, rules, service, templates
 from chalicelib.coupons.models import Coupon, Gift, Invite, Lock, Pack, Piece, Plan, Template, Terms
 from chalicelib.coupons.schemas import (
+    AdminInvite,
     Best,
     CouponAnswer,
     GiftAnswer,
@@ -286,23 +287,37 @@ def _why_no_piece(pack: Pack, pieces: Sequence[Piece], reader: str | None, call:
 def invite_answer(row: Invite, member_id: str | None, call: Call) -> InviteAnswer:
     """The terms of inviting, and how far somebody is."""
     mine = invites.brought(row.plan_id, member_id or "")
-    friend = row.friend_template_id
     full = mine.n // row.every >= row.times
     return InviteAnswer(
-        plan_id=row.plan_id,
-        title=row.title,
-        every=row.every,
-        times=row.times,
-        sharer=offer(templates.find(row.sharer_template_id, now=call.now)),
-        friend=offer(templates.find(friend, now=call.now)) if friend else None,
-        starts_at=row.starts_at,
-        ends_at=row.ends_at,
+        **_invite_fields(row, call),
         brought=mine.n,
         won=mine.won,
         missed=mine.missed,
         missing=0 if full else row.every - mine.n % row.every,
         now=call.now,
     )
+
+
+def admin_invite(row: Invite, call: Call) -> AdminInvite:
+    """The terms of inviting, and whether they count."""
+    counting = invites.running(at=call.now, now=call.now)
+    return AdminInvite(
+        **_invite_fields(row, call),
+        state=row.state or "",
+        counts=counting is not None and counting.plan_id == row.plan_id,
+        created_at=row.created_at,
+        now=call.now,
+    )
+
+
+def _invite_fields(row: Invite, call: Call) -> dict[str, Any]:
+    friend = row.friend_template_id
+    names = ("plan_id", "title", "every", "times", "starts_at", "ends_at")
+    return {
+        **{name: getattr(row, name) for name in names},
+        "sharer": offer(templates.find(row.sharer_template_id, now=call.now)),
+        "friend": offer(templates.find(friend, now=call.now)) if friend else None,
+    }
 
 
 # --- what can be shared -------------------------------------------------------------------------------------

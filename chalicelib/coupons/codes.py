@@ -172,6 +172,8 @@ def switch(template_id: str, batch: str, *, to: str, making: Making) -> Codes:
         NotFound: there is none of this name. Busy: somebody else switches it right now.
     """
     row = find(template_id, batch)
+    # Also when it is so already: this process may remember it as it was before a call that broke off.
+    _off.forget((template_id, batch))
     if row.state == to:
         return row
     change = table.update(

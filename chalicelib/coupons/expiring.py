@@ -64,7 +64,7 @@ def _unlock(entry: due.Entry, now: int) -> None:
     if coupon is None or coupon.state != "locked" or not coupon.order_ref or (coupon.locked_until or 0) > now:
         raise _Moved
     try:
-        using.release(coupon.order_ref, now=now)
+        using.release(coupon.order_ref, over_by=now, now=now)
     except WrongLockState as moved:
         raise _Moved from moved
 

@@ -118,7 +118,18 @@ def progress(template_id: str, batch: str) -> list[Chunk]:
     Raises:
         NotFound: there is no such batch.
     """
-    rows = table.query_all(Chunk, Chunk.key(template_id, batch, 0, 0)[0])
+    rows = _chunks(template_id, batch)
     if not rows:
         raise NotFound
     return rows
+
+
+def named(template_id: str, batch: str) -> tuple[set[str], int]:
+    """Whom the parts of a batch name so far, and the number of its last part: nobody and 0 before it is begun."""
+    rows = _chunks(template_id, batch)
+    who = {member_id for row in rows for member_id in row.member_ids}
+    return who, max((int(row.sk.partition("#")[0]) for row in rows), default=0)
+
+
+def _chunks(template_id: str, batch: str) -> list[Chunk]:
+    return table.query_all(Chunk, Chunk.key(template_id, batch, 0, 0)[0])

@@ -30,7 +30,12 @@ def plans(*, now: int) -> list[Invite]:
 def running(*, at: int, now: int) -> Invite | None:
     """The plan that counted at this moment: the newest that was on; one counts at a time."""
     rows = [row for row in plans(now=now) if row.state == "on" and row.starts_at <= at < row.ends_at]
-    return max(rows, key=lambda row: (row.created_at, row.plan_id), default=None)
+    return max(rows, key=order_of, default=None)
+
+
+def order_of(row: Invite) -> tuple[int, str]:
+    """The order of plans: the last of them counts."""
+    return row.created_at, row.plan_id
 
 
 def make(given: EditInvite, making: Making) -> Invite:
@@ -73,6 +78,8 @@ def switch_off(plan_id: str, making: Making) -> Invite:
     Raises:
         NotFound: there is none.
     """
+    # Also when it is off already: this process may remember it as on, and have said so before its call broke off.
+    _plans.clear()
     row = table.get(Invite, Invite.key(plan_id))
     if row is None:
         raise NotFound
@@ -119,7 +126,10 @@ def thank_sharer(row: Binding, now: int) -> Sequence[Write]:
     n = seen.n + 1
     earned = n % plan.every == 0 and n // plan.every <= plan.times
     cause = f"invite#{plan.plan_id}#{n // plan.every}"
-    coupon = _coupon(plan.sharer_template_id, row.promoter_id, cause=cause, now=now) if earned else []
+    # Of two who both saw themselves as the k-th one is counted first, and so is the coupon: the other counts anew.
+    coupon = (
+        _coupon(plan.sharer_template_id, row.promoter_id, cause=cause, refuse=Busy, now=now) if earned else []
+    )
     won, missed = seen.won + bool(coupon), seen.missed + (earned and not coupon)
     as_seen = Brought.pk.does_not_exist() if seen.n == 0 else Brought.n == seen.n
     actions = (Brought.n.set(n), Brought.won.set(won), Brought.missed.set(missed))
@@ -134,9 +144,11 @@ def _plan_for(row: Binding, *, now: int) -> Invite | None:
     return running(at=row.bound_at, now=now)
 
 
-def _coupon(template_id: str, member_id: str, *, cause: str, now: int) -> list[Write]:
+def _coupon(
+    template_id: str, member_id: str, *, cause: str, refuse: table.Refusal | None = None, now: int
+) -> list[Write]:
     """The writes of a coupon; none where there is none to give."""
     try:
-        return service.giving(template_id, member_id, cause=cause, source="invite", now=now)
+        return service.giving(template_id, member_id, cause=cause, source="invite", refuse=refuse, now=now)
     except (CouponSoldOut, CouponOff, NotFound):
         return []

@@ -535,7 +535,35 @@ class Invites(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
+class AdminInvite(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan of inviting as operators see it; ``counts``: of all that are on, people earn by this one now."""
+
+    plan_id: str
+    title: str
+    state: str
+    counts: bool
+    every: int
+    times: int
+    sharer: Offer
+    friend: Offer | None
+    starts_at: int
+    ends_at: int
+    created_at: int
+    now: int
+
+
+class AdminInvites(msgspec.Struct, frozen=True, kw_only=True):
+    """Plans of inviting, newest first."""
+
+    items: list[AdminInvite]
+    now: int
+
+
 # --- batches and codes --------------------------------------------------------------------------------------
+
+
+PART = 1000
+"""Members of a part at most."""
 
 
 class GrantPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -543,7 +571,7 @@ class GrantPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     batch: Batch
     part: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
-    member_ids: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=1000)]
+    member_ids: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=PART)]
 
 
 class GrantRefused(msgspec.Struct, frozen=True, kw_only=True):

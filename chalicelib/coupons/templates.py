@@ -363,6 +363,8 @@ def _once(write: Write) -> None:
 def edit(template_id: str, given: EditTemplate, making: Making) -> Template:
     """The template told anew; what is claimed already keeps its terms. Broken off, it is done by saying it again.
 
+    As it was, nothing changes, and no line is left in the trail.
+
     Raises:
         NotFound: there is none. Invalid: something about it is wrong. Busy: somebody else changed it meanwhile.
     """
@@ -376,11 +378,20 @@ def edit(template_id: str, given: EditTemplate, making: Making) -> Template:
         row.version = _next_terms(row)
     for k in range(row.stock_shards):
         _window_moved(row, k)
+    _forget(template_id)
+    if _same(row, before):
+        return before
     put = Write(operation="Put", row=row, when=Template.rev == before.rev, refuse=Busy)
     audit = making.recorded("coupon.edited", template_id, before=_told(before), after=_told(row))
     table.transact([put, audit])
     _forget(template_id)
     return row
+
+
+def _same(row: Template, before: Template) -> bool:
+    """Whether an edit says what the template is already, as one whose reply was lost does."""
+    told = Template.get_attributes().keys() - {"kind", "rev"}
+    return all(getattr(row, name) == getattr(before, name) for name in told)
 
 
 def _told_of(given: EditTemplate) -> Mapping[str, Any]:
@@ -433,6 +444,8 @@ def switch(template_id: str, *, to: str, making: Making) -> Template:
         on = to == "on"
         key, other = Stock.key(template_id, k), Stock.on != on
         _turned(table.update(Stock, key, Stock.on.set(on), when=other, refuse=lambda _: _AsItWas()))
+    # Also when it is so already: this process may remember it as it was before a call that broke off.
+    _forget(template_id)
     if template.state == to:
         # Of two who said otherwise at once, some shards may have had the other's word: now they have this one.
         return template

@@ -219,11 +219,13 @@ def redeem(order_ref: str, *, now: int) -> Lock:
     return _step(order_ref, before="locked", after="redeemed", actions=used, read=False, now=now)
 
 
-def release(order_ref: str, *, now: int) -> Lock:
+def release(order_ref: str, *, over_by: int | None = None, now: int) -> Lock:
     """The order is off before it was paid: its coupons are unused again, or expired by their window.
 
+    ``over_by``: only if the lock's own time is over by then, for an order may hold its coupons anew at any moment.
+
     Raises:
-        NotFound: the order has no coupons. WrongLockState: they are used, or brought back.
+        NotFound: the order has no coupons. WrongLockState: they are used, or brought back, or held for longer.
     """
     return _step(
         order_ref,
@@ -231,6 +233,7 @@ def release(order_ref: str, *, now: int) -> Lock:
         after="released",
         actions=lambda coupon: service.at_rest(coupon, now=now),
         read=True,
+        over_by=over_by,
         now=now,
     )
 
@@ -263,6 +266,7 @@ def _step(
     after: str,
     actions: Callable[[Coupon], list[Action]],
     read: bool,
+    over_by: int | None = None,
     now: int,
 ) -> Lock:
     """An order's lock and all of its coupons go from one state to the next, once."""
@@ -272,7 +276,7 @@ def _step(
             raise NotFound
         if held.state == after:
             return held
-        if held.state != before:
+        if held.state != before or (over_by is not None and held.locked_until > over_by):
             raise WrongLockState(state=held.state, needed=before)
         coupons = _coupons_of(held, read=read)
         # The coupons' own slots say when they expire, so that it is the order's lock that tells of their return.

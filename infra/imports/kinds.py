@@ -3,6 +3,8 @@
     members    external_id, openid, unionid (one of them), program_id, registered_at, nickname, avatar_url, tags
     points     member, points, growth, makeup_card, freeze_card: opening balances, once for a member and book
     coupons    member, template_id, ref: a coupon of a template that is on, once for member, template and ref
+    grants     member, template_id, batch: one coupon for each member of a batch, given by its job while there are
+               units; GET /v1/admin/coupons/{template_id}/grants/{batch} says how far it is, and who got none
     bindings   member, promoter, bound_at: whose customer a member is, who is nobody's yet, and since when
     promoters  member, tier: who earns from now on
 
@@ -10,11 +12,12 @@
 given for it, and nobody is told. Points last as if earned now; a level that is reached brings what it brings.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from functools import cache, partial
 from typing import Annotated, Any, Generic
 
 import msgspec
@@ -23,8 +26,9 @@ from chalicelib.commissions import promoters, terms
 from chalicelib.core import config, ledger, table
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import NotFound
+from chalicelib.coupons import grants, templates
 from chalicelib.coupons import service as coupons
-from chalicelib.coupons import templates
+from chalicelib.coupons.schemas import PART, Batch, GrantPart
 from chalicelib.coupons.service import AlreadyGranted
 from chalicelib.members import rules
 from chalicelib.members import service as members
@@ -297,6 +301,79 @@ def _grant(member_id: str, values: CouponLine, asked: Asked) -> Callable[[], obj
     return write
 
 
+# --- batches of coupons -------------------------------------------------------------------------------------
+
+
+Batched = tuple[str, str]
+"""A template and the name of a batch of it."""
+
+
+class GrantLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A member whom a batch gives a coupon of a template."""
+
+    member: Proof
+    template_id: Id
+    batch: Batch
+
+    @property
+    def whole(self) -> Batched:
+        """The batch that they are in."""
+        return self.template_id, self.batch
+
+
+def look_at_grants(lines: Lines[GrantLine], asked: Asked) -> Iterable[Found]:
+    """Whom a batch does not name yet is in a new part of it, by the same service as over HTTP."""
+    people = _people([values.member for _, values in _good(lines)])
+    begun = {whole: grants.named(*whole) for whole in {values.whole for _, values in _good(lines)}}
+    wrong = _wrong_grants(lines, people, begun, asked)
+    fresh: dict[Batched, list[str]] = defaultdict(list)
+    for line, values in _good(lines):
+        member_id = people.get(values.member, "")
+        if line.number not in wrong and member_id not in begun[values.whole][0]:
+            fresh[values.whole].append(member_id)
+    begins = {
+        (whole, member_id): begin
+        for whole, some in fresh.items()
+        for member_id, begin in _parts(whole, some, after=begun[whole][1], asked=asked)
+    }
+    for line, values in _good(lines):
+        write = begins.get((values.whole, people.get(values.member, "")))
+        yield Found(number=line.number, wrong=wrong.get(line.number), write=write)
+
+
+def _wrong_grants(
+    lines: Lines[GrantLine],
+    people: dict[str, str],
+    begun: dict[Batched, tuple[set[str], int]],
+    asked: Asked,
+) -> dict[int, str]:
+    """By line, why nothing can be given."""
+    times = Counter((values.whole, people.get(values.member)) for _, values in _good(lines))
+    left: dict[str, int | None] = {}
+    found = {}
+    for line, values in _good(lines):
+        wrong, member_id = _wrong_person(values.member, people), people.get(values.member)
+        if wrong is None and times[(values.whole, member_id)] > 1:
+            wrong = f"{values.member} is in the batch more than once"
+        if wrong is None and member_id not in begun[values.whole][0]:
+            wrong = _no_unit(values.template_id, left, asked)
+        if wrong is not None:
+            found[line.number] = wrong
+    return found
+
+
+def _parts(
+    whole: Batched, member_ids: Sequence[str], *, after: int, asked: Asked
+) -> Iterable[tuple[str, Callable[[], object]]]:
+    """Each member with what begins the part that they are in, which their neighbours begin as well."""
+    template_id, batch = whole
+    making = templates.Making(by=asked.by, now=asked.now)
+    for n, at in enumerate(range(0, len(member_ids), PART), start=after + 1):
+        part = GrantPart(batch=batch, part=n, member_ids=list(member_ids[at : at + PART]))
+        begin = cache(partial(grants.begin, template_id, part, making))
+        yield from ((member_id, begin) for member_id in part.member_ids)
+
+
 # --- bindings -----------------------------------------------------------------------------------------------
 
 
@@ -378,6 +455,7 @@ KINDS: dict[str, Kind[Any]] = {
     "members": Kind(line=MemberLine, look=look_at_members),
     "points": Kind(line=PointsLine, look=look_at_points),
     "coupons": Kind(line=CouponLine, look=look_at_coupons),
+    "grants": Kind(line=GrantLine, look=look_at_grants),
     "bindings": Kind(line=BindingLine, look=look_at_bindings),
     "promoters": Kind(line=PromoterLine, look=look_at_promoters),
 }

@@ -79,6 +79,16 @@ def test_the_page_says_all_there_is_to_say_in_one_call() -> None:
     assert mine.makeups.dates[0] == "2025-12-31" and len(mine.makeups.dates) == 25
 
 
+def test_the_page_says_that_today_is_done() -> None:
+    campaign, bob = a_checkin(), someone()
+    coming(campaign, bob, 0, 1)
+
+    shown = page(campaign, bob, day=1).mine
+
+    assert shown is not None
+    assert (shown.done_today, shown.streak, shown.total) == (True, 2, 2)
+
+
 def test_a_stranger_sees_the_campaign_and_nobody_in_it() -> None:
     campaign = a_checkin()
 

@@ -1,4 +1,14 @@
-"""Checking in, making up, freezing, on the embedded store: what a day brings, and what a repeat is told."""
+"""Checking in, making up, freezing, on the embedded store: what a day brings, and what a repeat is told.
+
+Cases of the field, by their numbers in research/malls.md 3 (races: tests/races/test_checkins_once.py):
+    25 yudao, the server's own midnight: test_a_day_begins_at_the_campaigns_cut_off
+       yudao, no rewards are a failure: test_a_campaign_without_rewards_counts_days_and_brings_nothing
+       likeshop, a run that broke goes on unless a list is looked at: test_a_missed_day_begins_a_new_run
+       CRMEB, the seventh day's prize on the eighth: test_a_week_brings_five_a_day_and_fifty_on_the_seventh
+       CRMEB, a prize for 30 days that a month of 30 days never brings:
+       test_thirty_days_of_april_bring_the_prize_on_the_thirtieth
+       CRMEB, "not checked in" whatever was done: test_the_page_says_that_today_is_done, in test_checkin_pages.py
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -67,6 +77,25 @@ def test_a_week_brings_five_a_day_and_fifty_on_the_seventh(campaign: Campaign, b
     assert [mark.gifts["points", ""] for mark in marks] == [5, 5, 5, 5, 5, 5, 55, 5]
     assert [(mark.streak, mark.total, mark.new) for mark in marks] == [(n, n, True) for n in range(1, 9)]
     assert balance(bob) == 90
+
+
+def test_a_campaign_without_rewards_counts_days_and_brings_nothing(store: Store, bob: str) -> None:
+    campaign = a_checkin(rewards=[], cycle=None)
+
+    marks = [come(campaign, bob, day) for day in range(2)]
+
+    assert [(mark.streak, mark.total, dict(mark.gifts)) for mark in marks] == [(1, 1, {}), (2, 2, {})]
+    assert balance(bob) == 0
+
+
+def test_thirty_days_of_april_bring_the_prize_on_the_thirtieth(store: Store, bob: str) -> None:
+    campaign = a_checkin(rewards=[total(30, 100)], cycle=None)
+    april = (date(2026, 4, 1) - FIRST).days
+
+    brought = [come(campaign, bob, april + day).gifts["points", ""] for day in range(30)]
+
+    assert brought == [0] * 29 + [100]
+    assert broken(store.client, campaign) == []
 
 
 def test_a_repeat_is_told_the_same_and_brings_nothing(campaign: Campaign, bob: str) -> None:

@@ -275,7 +275,17 @@ def test_inviting_shows_its_terms_and_how_far_one_is() -> None:
 
     assert (shown.plan_id, shown.missing, shown.brought) == (made_plan.plan_id, 3, 0)
     assert shown.friend and shown.friend.value_fen == 1000
-    admin.switch_invite_off(as_operator(), made_plan.plan_id)
+    newer = admin.make_invite(as_operator(), msgspec.convert({**plan, "title": "Newer"}, EditInvite)).body
+    listed = admin.list_invites(as_operator()).items
+    assert {one.title: (one.state, one.counts) for one in listed} == {
+        "Newer": ("on", newer.counts),
+        "Invite": ("on", not newer.counts),
+    }
+    for one in (made_plan, newer):
+        assert admin.switch_invite_off(as_operator(), one.plan_id).state == "off"
+    assert [(one.state, one.counts) for one in admin.list_invites(as_operator()).items] == [
+        ("off", False)
+    ] * 2
     assert routes.list_invites(a_call()).items == []
 
 

@@ -26,10 +26,9 @@ from chalicelib.coupons.gifts import GiftOver, GiftTaken, NotGiftable, OwnGift
 from chalicelib.coupons.models import Coupon, Template
 from chalicelib.coupons.packs import OwnPack, PackEmpty, PackNeedsOrder, PackOver
 from chalicelib.coupons.plans import PlanNotOpen
-from chalicelib.coupons.schemas import EditInvite, EditPlan, GrantPart, MakeCodes
+from chalicelib.coupons.schemas import EditPlan, GrantPart, MakeCodes
 from chalicelib.coupons.service import NotEligible
 from chalicelib.coupons.templates import CouponSoldOut, Making, RequestDiffers
-from chalicelib.members import service as members
 from chalicelib.orders import service as orders
 from chalicelib.sharing import attribution
 from infra.local.clients import Store
@@ -42,22 +41,22 @@ from tests.coupons import (
     a_plan,
     a_template,
     again,
+    an_invite,
     broken,
     claim,
     lock,
+    registers,
     run_jobs,
     taking,
 )
 from tests.factories import (
     NOW,
     OWNER,
-    PROGRAM,
     a_call,
     a_link,
     a_member,
     a_visit,
     a_word,
-    an_openid,
     called,
     caught_up,
 )
@@ -364,34 +363,6 @@ def test_the_same_key_makes_one_plan() -> None:
 
 
 # --- invitations --------------------------------------------------------------------------------------------
-
-
-def an_invite(sharer: Template, friend: Template | None = None, **more: Any) -> Any:
-    """A plan that counts now."""
-    plan = {
-        "title": "Invite",
-        "every": 2,
-        "times": 2,
-        "sharer_template_id": sharer.template_id,
-        "friend_template_id": friend.template_id if friend else None,
-        "starts_at": NOW - DAY,
-        "ends_at": NOW + DAY,
-        **more,
-    }
-    return invites.make(msgspec.convert(plan, EditInvite), MAKING)
-
-
-def registers(sharer_id: str) -> str:
-    """Somebody registers by the sharer's link."""
-    visit = a_visit(link=a_link(sharer_id=sharer_id))
-    came = members.Came(link=visit.link.code, visit_id=visit.visit_id)
-    return members.find_or_register(
-        proofs=[an_openid()],
-        program_id=PROGRAM,
-        now=NOW,
-        came=came,
-        also=lambda member_id: attribution.first_binding(member_id, visit=visit, now=NOW),
-    )[0].member_id
 
 
 def test_every_kth_new_member_brings_the_sharer_a_coupon_and_each_of_them_one(store: Store) -> None:

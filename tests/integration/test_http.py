@@ -367,6 +367,8 @@ GET    /v1/admin/packs.csv  owner marketing support finance store
 POST   /v1/admin/packs                           owner marketing
 POST   /v1/admin/packs/{plan_id}/on              owner marketing
 POST   /v1/admin/packs/{plan_id}/off             owner marketing
+GET    /v1/admin/invites                         owner marketing support finance store
+GET    /v1/admin/invites.csv  owner marketing support finance store
 POST   /v1/admin/invites                         owner marketing
 POST   /v1/admin/invites/{plan_id}/off           owner marketing
 """

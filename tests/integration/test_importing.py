@@ -11,7 +11,10 @@ import pytest
 from chalicelib.commissions import promoters
 from chalicelib.core import facts, ledger, table
 from chalicelib.core.clock import DAY
+from chalicelib.coupons import grants
 from chalicelib.coupons import service as coupons
+from chalicelib.coupons.schemas import GrantPart
+from chalicelib.coupons.templates import Making, RequestDiffers
 from chalicelib.members import rules
 from chalicelib.members import service as members
 from chalicelib.points import service as points
@@ -21,8 +24,8 @@ from infra.imports import kinds
 from infra.imports.__main__ import main
 from infra.imports.sheets import Line
 from infra.local.clients import Store
-from tests.coupons import a_template
-from tests.factories import NOW, OWNER, PROGRAM, a_program, books, dying_at
+from tests.coupons import a_template, run_jobs
+from tests.factories import NOW, OWNER, PROGRAM, a_member, a_program, books, dying_at
 from tests.harness.rows import rows, stream_records
 from tests.harness.wire import WRITES
 
@@ -199,6 +202,76 @@ def test_coupons_take_their_units_and_what_there_is_none_for_is_said_before(brin
     assert (code, said.count("more than once")) == (1, 2)
 
 
+def test_a_batch_is_begun_from_a_file_and_its_job_gives_what_there_is(
+    bring: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kinds, "PART", 2)
+    template, crowd = a_template(stock=4), [a_member() for _ in range(5)]
+    batch = f"{template.template_id},spring"
+    text = "\n".join(["member,template_id,batch", *[f"{one},{batch}" for one in crowd[:3]]])
+
+    for _ in range(2):
+        assert bring("grants", text, "--apply")[0] == 0
+    assert "0 new, 3 there already" in bring("grants", text)[1]
+    run_jobs(now=NOW)
+
+    assert [len(coupons.all_of(one)) for one in crowd] == [1, 1, 1, 0, 0]
+    chunks = grants.progress(template.template_id, "spring")
+    assert [(row.sk, row.given) for row in chunks] == [("00001#000", 2), ("00002#000", 1)]
+    code, _, said = bring("grants", f"{text}\n{crowd[3]},{batch}\n{crowd[4]},{batch}\n", "--apply")
+    assert (code, f"line 6: {template.template_id} has no unit left" in said) == (1, True)
+    assert bring("grants", f"{text}\n{crowd[3]},{batch}\n", "--apply")[0] == 0
+    assert [row.sk for row in grants.progress(template.template_id, "spring")][2:] == ["00003#000"]
+
+
+def test_a_line_of_a_batch_that_is_wrong_is_said_before_anything_is_begun(
+    bring: Import, store: Store
+) -> None:
+    template, one = a_template(), a_member()
+    lines = [
+        f"{one},{template.template_id},b",
+        f"{one},{template.template_id},b",
+        f"mbr_x,{template.template_id},b",
+    ]
+    before = whole(store)
+
+    text = "\n".join(["member,template_id,batch", *lines, f"{one},ctp_x,b"])
+    code, _, said = bring("grants", text, "--apply")
+
+    assert (code, whole(store), said.count("more than once")) == (1, before, 2)
+    assert "line 4: there is no member mbr_x" in said and "line 5: there is no template ctp_x" in said
+
+
+def test_a_batch_whose_file_broke_off_goes_on_with_those_who_are_not_in_it(
+    bring: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kinds, "PART", 1)
+    monkeypatch.setattr("infra.imports.__main__.AT_ONCE", 1)
+    template, crowd = a_template(), [a_member() for _ in range(3)]
+    text = "\n".join(["member,template_id,batch", *[f"{one},{template.template_id},b" for one in crowd]])
+
+    with dying_at(3, among=WRITES), pytest.raises(KeyboardInterrupt):
+        bring("grants", text, "--apply")
+    assert grants.named(template.template_id, "b") == ({crowd[0]}, 1)
+    assert "2 new, 1 there already" in bring("grants", text, "--apply")[1]
+    run_jobs(now=NOW)
+
+    assert [len(coupons.all_of(one)) for one in crowd] == [1, 1, 1]
+    assert len(grants.progress(template.template_id, "b")) == 3
+
+
+def test_who_was_begun_with_others_meanwhile_is_refused_by_line(bring: Import) -> None:
+    template, one, other = a_template(), a_member(), a_member()
+    asked = kinds.Asked(by=OWNER, now=NOW)
+    row = kinds.GrantLine(member=one, template_id=template.template_id, batch="b")
+    (found,) = kinds.look_at_grants([Line(number=2, values=row)], asked)
+    grants.begin(template.template_id, GrantPart(batch="b", member_ids=[other]), Making(by=OWNER, now=NOW))
+
+    assert found.write is not None
+    with pytest.raises(RequestDiffers):
+        found.write()
+
+
 def test_bindings_are_of_who_is_nobodys_and_a_circle_is_refused_by_line(bring: Import) -> None:
     bring("members", PEOPLE, "--apply")
     text = "member,promoter\nu-1,u-2\n"
@@ -271,4 +344,4 @@ def test_a_file_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) ->
     assert main(["members", "none.csv"]) == 1
 
     assert "none.csv cannot be read" in capsys.readouterr().err
-    assert set(kinds.KINDS) == {"members", "points", "coupons", "promoters", "bindings"}
+    assert set(kinds.KINDS) == {"members", "points", "coupons", "grants", "promoters", "bindings"}

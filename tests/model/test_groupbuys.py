@@ -265,9 +265,9 @@ class Market(RuleBasedStateMachine):
         emptied()
         self.dice, self.heard = random.Random(dice), 0
         self.worn = ExitStack()
-        self.worn.enter_context(_patched(secrets, "token_bytes", Chance()))
-        self.worn.enter_context(_patched(ending, "PAYERS_AT_ONCE", rules.payers_at_once))
-        self.worn.enter_context(_patched(ending, "PAYERS_A_BATCH", rules.payers_at_once))
+        self.worn.enter_context(replaced(secrets, "token_bytes", Chance()))
+        self.worn.enter_context(replaced(ending, "PAYERS_AT_ONCE", rules.payers_at_once))
+        self.worn.enter_context(replaced(ending, "PAYERS_A_BATCH", rules.payers_at_once))
         self.campaign_id = _made(rules)
         registered(PEOPLE)
         self.shop = Shop(rules=rules, now=NOW, left=dict.fromkeys(rules.skus, rules.stock))
@@ -316,7 +316,7 @@ class Market(RuleBasedStateMachine):
             return
         self.shop.now += 1
         answers: list[Answer] = []
-        with _meanwhile(at, lambda: answers.append(self._answer(other))):
+        with meanwhile(at, lambda: answers.append(self._answer(other))):
             answer = self._answer(one)
         if not answers:
             answers.append(self._answer(other))
@@ -427,7 +427,7 @@ def _made(rules: Rules) -> str:
 
 
 @contextmanager
-def _meanwhile(at: int, do: Callable[[], object]) -> Iterator[None]:
+def meanwhile(at: int, do: Callable[[], object]) -> Iterator[None]:
     """Before the ``at``-th write, ``do`` is done."""
     made: list[str] = []
 
@@ -443,7 +443,8 @@ def _meanwhile(at: int, do: Callable[[], object]) -> Iterator[None]:
 
 
 @contextmanager
-def _patched(owner: Any, name: str, ours: Any) -> Iterator[None]:
+def replaced(owner: Any, name: str, ours: Any) -> Iterator[None]:
+    """Something of a module's is ours meanwhile."""
     theirs = getattr(owner, name)
     setattr(owner, name, ours)
     try:
@@ -452,28 +453,35 @@ def _patched(owner: Any, name: str, ours: Any) -> Iterator[None]:
         setattr(owner, name, theirs)
 
 
-def played(*, examples: int, dice: int, phases: Collection[Phase] = (Phase.generate, Phase.shrink)) -> None:
-    """So many examples.
+def played(
+    *,
+    examples: int,
+    dice: int,
+    steps: int = STEPS,
+    phases: Collection[Phase] = (Phase.generate, Phase.shrink),
+    of: type[RuleBasedStateMachine] = Market,
+) -> None:
+    """So many examples, of group-buys unless said.
 
     Raises:
         AssertionError: the table is not as the model says, or a rule is broken.
     """
     how = settings(
         max_examples=examples,
-        stateful_step_count=STEPS,
+        stateful_step_count=steps,
         deadline=None,
         database=None,
         print_blob=True,
         suppress_health_check=list(HealthCheck),
         phases=phases,
     )
-    run_state_machine_as_test(seed(dice)(Market), settings=how)
+    run_state_machine_as_test(seed(dice)(of), settings=how)
 
 
 @contextmanager
 def at_first_hand() -> Iterator[None]:
     """The app looks at the embedded store without HTTP in between, and does not wait between two tries."""
-    with _patched(table, "FIRST_WAIT_S", 0.0), _patched(table, "_client", _direct()):
+    with replaced(table, "FIRST_WAIT_S", 0.0), replaced(table, "_client", _direct()):
         yield
 
 

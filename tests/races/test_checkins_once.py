@@ -2,6 +2,12 @@
 
 What a run has earned is checked over all its days together, so a streak that was computed from rows which had
 changed meanwhile shows as points too many or too few.
+
+Cases of the field, by their numbers in research/malls.md 3 (the others of 25: tests/integration/test_checkins.py):
+    25 yudao, a day that is looked for and then written; lilishop, a day that is unique by the second:
+       test_64_check_ins_of_one_day_are_one
+       yudao, the server's own midnight: test_64_check_ins_around_the_years_edge_are_two,
+       test_64_check_ins_around_a_cut_off_within_a_month_are_two
 """
 
 from collections.abc import Callable

@@ -1,6 +1,17 @@
 """Claims: never more than the stock, nor than a member may have (C1), whatever comes at the same moment.
 
 What the naive versions do is what the app does, with every condition off and nobody writing before all have read.
+
+Cases of the field, by their numbers in research/malls.md 3:
+    11 litemall#581, count and then insert: test_litemall_581_a_stock_of_one_and_a_limit_of_one_give_one_coupon
+    12 yudao, a limit that is read: test_64_taps_of_one_member_claim_as_many_as_the_limit_lets_them
+       yudao, batches beyond the stock:
+       test_a_batch_that_is_taken_up_by_four_at_once_gives_each_one_and_never_too_many
+       yudao, what is off is claimed: test_nobody_claims_once_it_is_said_to_be_off
+    13 CRMEB, what is left is written as it was read: test_64_members_for_a_stock_of_40_get_40
+    14 lilishop, what was taken is written as it was read: test_all_ways_to_a_coupon_share_one_stock
+       lilishop, one tap claims twice: test_the_same_call_twenty_times_is_one_claim_also_where_more_are_allowed
+    15 newbee, only half can be claimed: test_64_members_for_a_stock_of_40_get_40, all of them and no more
 """
 
 from collections.abc import Callable

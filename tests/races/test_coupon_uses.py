@@ -2,6 +2,12 @@
 
 Storms of lock, redeem, release and return are judged by the stream as well: every change of a coupon is one of
 those that are allowed.
+
+Cases of the field, by their numbers in research/malls.md 3:
+    14 lilishop, a use that is checked and then written: test_64_orders_for_one_coupon_and_one_holds_it,
+       test_the_shop_the_mall_a_friend_and_an_operator_at_once_and_one_gets_it
+    15 macrozheng/mall#1003, five orders, one coupon:
+       test_the_harness_sees_a_coupon_used_by_five_orders_when_the_rule_is_a_read, and the same with rules
 """
 
 from collections.abc import Callable

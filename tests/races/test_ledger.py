@@ -1,6 +1,12 @@
 """Accounts under a crowd: never below zero, a cause once, a hold ended once, a month closed once (L1, L2).
 
 What the naive version does is what the ledger does, with every condition off.
+
+Cases of the field, by their numbers in research/malls.md 3:
+    20 yudao, more is taken than there is: test_a_hundred_spends_against_one_balance
+       yudao, what was spent is not taken back: test_a_reversal_beside_spends_is_made_once_and_leaves_a_stated_debt
+       yudao, experience is written as it was read: test_64_who_bring_growth_at_once_lose_none_of_it
+       (withdrawals: tests/races/test_withdrawals.py)
 """
 
 from collections.abc import Callable
@@ -8,11 +14,12 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib.core import ledger
-from chalicelib.core.ledger import Hold, HoldOver
+from chalicelib.core import ledger, table
+from chalicelib.core.ledger import Account, Hold, HoldOver
 from tests.factories import NOW
+from tests.harness.races import race, read_then_write
 from tests.points import ALICE, YEAR, check, close, earn, freeze, release, reverse, spend, thaw
-from tests.races.arena import CROWD, ROUGH, STORM, Arena, careless, rounds
+from tests.races.arena import CROWD, ROUGH, STORM, Arena, careless, rounds, unconditionally
 
 pytestmark = pytest.mark.engine
 LAST_JANUARY, THIS_JANUARY = NOW - 365 * 86400, NOW
@@ -59,6 +66,31 @@ def test_one_cause_twenty_times_at_once_posts_once(arena: Arena) -> None:
     assert outcomes.distribution["won"] <= 2
     assert ledger.balance(owner=ALICE, book="points") == 10
     assert len(arena.rows("entry")) == 2
+    check(arena)
+
+
+def test_the_harness_sees_growth_lost_when_it_is_written_as_it_was_read(arena: Arena) -> None:
+    earn(5, book="growth", lasts_months=None)
+    key = Account.key(ALICE, "growth")
+
+    def raised(seen: Account | None) -> object:
+        assert seen is not None
+        seen.balance = (seen.balance or 0) + 5
+        return unconditionally(seen)
+
+    race(*[read_then_write(lambda: table.get(Account, key), raised, parties=8)] * 8).expect(won=8)
+
+    assert ledger.balance(owner=ALICE, book="growth") == 10
+
+
+@rounds(STORM)
+def test_64_who_bring_growth_at_once_lose_none_of_it(arena: Arena) -> None:
+    outcomes = arena.race(
+        *[lambda n=n: earn(5, cause=f"g{n}", book="growth", lasts_months=None) for n in range(CROWD)]
+    )
+
+    assert set(outcomes.distribution) <= {"won", "Posted"}
+    assert ledger.balance(owner=ALICE, book="growth") == 5 * CROWD
     check(arena)
 
 

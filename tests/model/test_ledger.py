@@ -1,22 +1,35 @@
 """The ledger against a plain list of lots: any order of earning, spending, holds, reversals and months' ends.
 
 The model keeps what is left of each month and changes it lot by lot, as a person would on paper; the ledger keeps
-sums. After every step they say the same, and the entries add up.
+sums. After every step they say the same, and the entries add up. The store is unkind meanwhile: who is told "busy"
+asks again, and is then told that it is done already where it was.
+
+    make soak                          more examples, other ones each time: SOAK_EXAMPLES=5000 SOAK_SEED=7
 """
 
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from chalicelib.core import ledger, table
-from chalicelib.core.ledger import HoldOver, NotEnough, OverReversed
+from chalicelib.core import cache, due, ledger, table
+from chalicelib.core.errors import Busy
+from chalicelib.core.ledger import HoldOver, NotEnough, OverReversed, Posted
+from chalicelib.points import service as points
+from chalicelib.points.schemas import EditPointsRule
 from infra.local.clients import Store
-from tests.factories import emptied
-from tests.points import ALICE, close, earn, freeze, held, release, reverse, spend, thaw
+from tests.factories import OWNER, emptied
+from tests.harness.hostile import Hostile
+from tests.model.test_groupbuys import ODDS, SEED, at_first_hand, played
+from tests.points import ALICE, earn, freeze, held, reversing, spend, thaw
 
+EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "60"))
+LATE_S = 5
 MONTHS = 2
 """Points last for so many months after their own, so that months end often."""
 SOME = st.integers(1, 60)
@@ -125,13 +138,27 @@ class Ledger(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.month = 2026 * 12
+        self.passed = 0
         self.paper = Paper()
         self.postings: dict[str, Posting] = {}
-        self.frozen: list[str] = []
+        self.parts = 0
+        self.frozen: dict[str, int] = {}
+        """The holds, and the months in which they end by themselves."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(dice=st.integers(0, 2**16))
+    def begin(self, dice: int) -> None:
         emptied()
+        points.edit_rule(EditPointsRule(lasts_months=MONTHS), by=OWNER, now=self.now)
+        self.worn = ExitStack()
+        clock = lambda: self.now + self.passed  # noqa: E731 - it goes on with the model
+        client = table.client()
+        self.hostile = Hostile(client, dice=random.Random(dice), index_delay=LATE_S, clock=clock)
+        self.worn.enter_context(self.hostile)
+
+    def teardown(self) -> None:
+        """The store is kind again."""
+        if hasattr(self, "worn"):
+            self.worn.close()
 
     @property
     def now(self) -> int:
@@ -140,10 +167,38 @@ class Ledger(RuleBasedStateMachine):
     def _new(self) -> str:
         return f"cause-{len(self.postings)}"
 
+    def _does(self, call: Callable[[], object], *, done: type[Exception] = Posted) -> None:
+        """The call, made again while it is told "busy"; then it may learn that it is ``done``."""
+        busy = 0
+        with self._mood(**ODDS):
+            while True:
+                try:
+                    call()
+                except Busy:
+                    busy += 1
+                    assert busy < 30, "busy for ever"
+                    continue
+                except done:
+                    assert busy, "nobody had asked before"
+                return
+
+    def _refused(self, why: type[Exception], call: Callable[[], object]) -> None:
+        with self._mood(lost_reply=ODDS["lost_reply"], throttle=ODDS["throttle"]), pytest.raises(why):
+            call()
+
+    @contextmanager
+    def _mood(self, **odds: float) -> Iterator[None]:
+        before = {name: getattr(self.hostile, name) for name in ODDS}
+        vars(self.hostile).update(odds)
+        try:
+            yield
+        finally:
+            vars(self.hostile).update(before)
+
     @rule(amount=SOME)
     def earn(self, amount: int) -> None:
         cause = self._new()
-        earn(amount, cause=cause, now=self.now, lasts_months=MONTHS)
+        self._does(lambda: earn(amount, cause=cause, now=self.now, lasts_months=MONTHS))
         self.paper.earn(amount, self.month)
         self.postings[cause] = Posting(amount, amount, self.month)
 
@@ -151,60 +206,56 @@ class Ledger(RuleBasedStateMachine):
     def spend(self, amount: int) -> None:
         cause = self._new()
         if amount > self.paper.balance:
-            with pytest.raises(NotEnough):
-                spend(amount, cause=cause, now=self.now)
+            self._refused(NotEnough, lambda: spend(amount, cause=cause, now=self.now))
             return
-        spend(amount, cause=cause, now=self.now)
+        self._does(lambda: spend(amount, cause=cause, now=self.now))
         self.paper.take(amount)
         self.postings[cause] = Posting(-amount, amount)
 
-    @rule(amount=SOME)
-    def freeze(self, amount: int) -> None:
-        cause = self._new()
+    @rule(amount=SOME, months=st.integers(1, 3))
+    def freeze(self, amount: int, months: int) -> None:
+        cause, until = self._new(), ledger.closes_at(self.month + months, -1)
         if amount > self.paper.balance:
-            with pytest.raises(NotEnough):
-                freeze(amount, cause=cause, now=self.now)
+            self._refused(NotEnough, lambda: freeze(amount, cause=cause, now=self.now))
             return
-        freeze(amount, cause=cause, now=self.now)
+        self._does(lambda: freeze(amount, cause=cause, now=self.now, until=until))
         self.paper.take(amount)
         self.postings[cause] = Posting(-amount, 0)
-        self.frozen.append(cause)
+        self.frozen[cause] = self.month + months
 
     @precondition(lambda self: self.frozen)
     @rule(which=st.integers(0, 99), spends=st.booleans())
     def end_a_hold(self, which: int, spends: bool) -> None:
-        cause = self.frozen.pop(which % len(self.frozen))
+        cause = list(self.frozen)[which % len(self.frozen)]
         hold = held(cause)
+        del self.frozen[cause]
         posting = self.postings[cause]
+
+        def let_go() -> None:
+            table.transact(ledger.hold_released(hold, reason="released", now=self.now, lasts_months=MONTHS))
+
         if spends:
-            thaw(hold)
+            self._does(lambda: thaw(hold), done=HoldOver)
             posting.left = -posting.amount
         else:
-            table.transact(ledger.hold_released(hold, reason="released", now=self.now, lasts_months=MONTHS))
+            self._does(let_go, done=HoldOver)
             self.paper.give_back(-posting.amount, self.month)
-        with pytest.raises(HoldOver):
-            release(hold, now=self.now)
+        self._refused(HoldOver, let_go)
 
     @precondition(lambda self: self.postings)
-    @rule(which=st.integers(0, 99), amount=SOME, part=st.uuids())
-    def reverse(self, which: int, amount: int, part: object) -> None:
+    @rule(which=st.integers(0, 99), amount=SOME)
+    def reverse(self, which: int, amount: int) -> None:
         cause, posting = list(self.postings.items())[which % len(self.postings)]
+        self.parts += 1
+
+        def reverses() -> None:
+            writes = reversing(cause, amount, part=str(self.parts), lasts_months=MONTHS, now=self.now)
+            table.transact(writes)
+
         if amount > posting.left:
-            with pytest.raises(OverReversed):
-                reverse(cause, amount, part=str(part), now=self.now)
+            self._refused(OverReversed, reverses)
             return
-        table.transact(
-            ledger.reversal(
-                owner=ALICE,
-                book="points",
-                cause=cause,
-                amount=amount,
-                part=str(part),
-                reason="refund",
-                now=self.now,
-                lasts_months=MONTHS,
-            )
-        )
+        self._does(reverses)
         posting.left -= amount
         if posting.month is None:
             self.paper.give_back(amount, self.month)
@@ -213,9 +264,24 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(months=st.integers(1, 3))
     def a_month_ends(self, months: int) -> None:
+        """Holds whose time is over are let go, and then the months' points expire, each by its job."""
         self.month += months
-        close(self.now, MONTHS)
+        cache.clear_all()
+        for job in (ledger.RELEASE_JOB, ledger.CLOSE_JOB):
+            self._works(job)
+        for cause in [one for one, until in self.frozen.items() if until <= self.month]:
+            del self.frozen[cause]
+            self.paper.give_back(-self.postings[cause].amount, self.month)
         self.paper.close(self.month - MONTHS - 1)
+
+    def _works(self, job: str) -> None:
+        with self._mood(lost_reply=ODDS["lost_reply"], throttle=ODDS["throttle"]):
+            while True:
+                self.passed += LATE_S + 1
+                ran = due.run(job=job, worker=f"w{self.passed}", now=self.now, seconds=60)
+                assert not ran.failed
+                if not ran.handled:
+                    return
 
     @invariant()
     def they_say_the_same(self) -> None:
@@ -233,13 +299,25 @@ class Ledger(RuleBasedStateMachine):
 
 
 def test_the_ledger_says_what_the_lots_say(store: Store) -> None:
-    run = settings(
-        max_examples=8,
-        stateful_step_count=20,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        print_blob=True,
-    )
-    from hypothesis.stateful import run_state_machine_as_test
+    with at_first_hand():
+        played(examples=EXAMPLES, dice=SEED, steps=20, of=Ledger)
 
-    run_state_machine_as_test(Ledger, settings=run)
+
+def test_the_model_sees_a_spend_that_is_posted_twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with at_first_hand():
+        machine = Ledger()
+        machine.begin(dice=1)
+        machine.earn(amount=50)
+        machine.they_say_the_same()
+        real = spend
+
+        def twice(amount: int, *, cause: str, now: int) -> None:
+            for n in range(2):
+                real(amount, cause=f"{cause}-{n}", now=now)
+
+        monkeypatch.setattr("tests.model.test_ledger.spend", twice)
+        machine.spend(amount=10)
+        machine.worn.close()
+
+        with pytest.raises(AssertionError):
+            machine.they_say_the_same()
