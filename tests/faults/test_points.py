@@ -19,7 +19,7 @@ from tests.factories import NOW, OWNER, a_member, books, emptied
 from tests.harness.faults import each_fault
 from tests.points import ALICE, YEAR, an_exchange, earn, freeze
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 OVER = ledger.closes_at(2026 * 12, YEAR)
 FREEZE = FreezePoints(member=MemberRef(external_id="a"), mall_order_id="M-1", points=60, goods_fen=10_000)
 LEVELS = [

@@ -17,6 +17,7 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 
+from tests.harness.direct import Direct
 from tests.harness.wire import Item, Params, plain
 
 Plain = dict[str, Any]
@@ -50,6 +51,8 @@ def images(client: Any, table: str) -> list[Change]:
 
 def stream_records(client: Any, table: str) -> list[dict[str, Any]]:
     """The same records in the shape that Lambda gives a handler; feed them to `streams.deliveries`."""
+    if isinstance(client, Direct):
+        return client.records()
     arn = plain(client, "DescribeTable", {"TableName": table})["Table"]["LatestStreamArn"]
     streams = _streams_client(client)
     records = [record for shard in _shards(streams, arn) for record in _records(streams, arn, shard)]

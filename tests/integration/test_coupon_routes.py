@@ -43,7 +43,7 @@ from tests.factories import NOW, OWNER, PROGRAM, a_call, a_member
 from tests.groupbuys import a_buyer
 from tests.harness.rows import rows
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 LINES = [LineBody(product_id="tea", price_fen=6000)]
 
 

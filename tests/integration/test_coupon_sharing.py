@@ -63,7 +63,7 @@ from tests.factories import (
 from tests.groupbuys import a_buyer, a_campaign, buyers, opened, pay
 from tests.harness.rows import rows
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 
 
 def refused(kind: type[AppError], call: Any) -> dict[str, Any]:

@@ -49,7 +49,7 @@ from tests.groupbuys import a_buyer, buyers
 from tests.harness.hostile import Hostile
 from tests.harness.rows import rows
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 
 
 def refused(kind: type[AppError], call: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ MARCH = NOW + 59 * DAY
 END_OF_JANUARY = 1_801_411_200  # 1 February 2027, 00:00 in Shanghai
 END_OF_FEBRUARY = 1_803_830_400
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 
 
 def listed(**more: Any) -> list[tuple[str, int]]:

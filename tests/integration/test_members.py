@@ -30,7 +30,7 @@ from tests.factories import (
 from tests.harness.rows import rows, stream_records
 from tests.harness.wire import Call, Params, wrapped
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 
 
 def sign_in(*proofs: str, program_id: str = "demo") -> tuple[str, bool]:

@@ -23,7 +23,7 @@ from tests.factories import NOW, OWNER, a_call, a_member, books, only
 from tests.harness.rows import rows
 
 SECRET = "the-secret-of-olga"
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 
 
 # --- keys ---------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from tests.groupbuys import a_campaign, open_paid_group, orders_of
 from tests.harness.rows import rows
 from tests.orders import CUP, TEA, a_number, back, bought, broken, net, paid, tell, the_order
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 
 
 @pytest.fixture(autouse=True)

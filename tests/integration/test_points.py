@@ -64,7 +64,7 @@ from tests.factories import NOW, OWNER, a_call, a_member, a_word, books, dying_a
 from tests.harness.counter import Spent, counting
 from tests.points import an_exchange
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 YEAR_ON = NOW + rules.YEAR_S
 LEVELS = [
     {"name": "Leaf", "growth": 0},

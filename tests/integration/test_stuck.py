@@ -33,7 +33,7 @@ from tests.groupbuys import (
     take,
 )
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 PRICE = 8900
 LATER = NOW + 30 * DAY
 CALL = a_call(operator=OWNER, now=NOW + 60)

@@ -46,7 +46,7 @@ from tests.groupbuys import (
 from tests.harness.rows import rows
 from tests.rewards import a_rule
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 PRICE = 8900
 CALL = a_call(operator=OWNER, now=NOW + DAY)
 
