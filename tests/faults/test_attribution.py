@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from moto.dynamodb.models import dynamodb_backends
 
 from chalicelib.core import cache, table
@@ -18,6 +19,8 @@ from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_link, a_member, a_visit, books, caught_up, emptied
 from tests.harness.faults import each_fault
 from tests.integration.test_attribution import an_order
+
+pytestmark = pytest.mark.usefixtures("direct")
 
 LATER = NOW + DAY
 

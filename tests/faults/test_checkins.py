@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import pytest
 from moto.dynamodb.models import dynamodb_backends
 
 from chalicelib.checkins import campaigns, reminders, teams
@@ -34,6 +35,8 @@ from tests.factories import NOW, OWNER, Books, caught_up, emptied
 from tests.harness.faults import each_fault
 from tests.harness.hostile import Hostile
 from tests.harness.rows import decoded
+
+pytestmark = pytest.mark.usefixtures("direct")
 
 MAKEUPS = {"points": 20, "per_month": 2}
 SAID = Said(text="ran 5 km", image_url=None)

@@ -23,6 +23,8 @@ from tests.faults.test_coupons import (
 )
 from tests.harness.faults import each_fault
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 LOCK_OVER = NOW + 1800
 GIFT_OVER = NOW + gifts.OPEN_FOR_S
 

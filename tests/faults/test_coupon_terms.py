@@ -18,6 +18,8 @@ from tests.factories import NOW, OWNER, a_member, alone, books
 from tests.faults.test_coupons import World, check_books, planted_once, with_a_coupon
 from tests.harness.faults import each_fault
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 KEYED = Making(by=OWNER, now=NOW, idempotency_key="k")
 PRINTED = MakeCodes(batch="b", count=3, uses=5, ends_at=LAST_DAY)
 

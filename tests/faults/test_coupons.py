@@ -33,6 +33,8 @@ from tests.factories import NOW, OWNER, emptied
 from tests.groupbuys import buyers
 from tests.harness.faults import each_fault
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 STOCK = 10
 
 

@@ -14,6 +14,8 @@ from tests.harness.faults import each_fault
 from tests.harness.rows import stream_records
 from tests.harness.streams import Record, event
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 KEY = ("THING#1", "META")
 TALLY = ("TALLY#1", "META")
 

@@ -28,6 +28,8 @@ from tests.rewards import (
     terms,
 )
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 TIERS: list[dict[str, Any]] = [{"at": 1, "give": [{"kind": "points", "amount": 5}]}]
 
 

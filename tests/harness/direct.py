@@ -212,7 +212,9 @@ def updated(item: Item, given: Params) -> Item:
         new[names[name]] = _added(item.get(names[name]), value(added))
     for (name,) in clauses.get("REMOVE", ()):
         new.pop(names[name], None)
-    assert "DELETE" not in clauses, "no row has anything deleted from a set"
+    for name, fewer in clauses.get("DELETE", ()):
+        left = _taken_out(new.pop(names[name], None), value(fewer))
+        new.update({names[name]: left} if left else {})
     return new
 
 
@@ -225,3 +227,10 @@ def _added(old: Params | None, more: Params) -> Params:
         return more
     kind, content = next(iter(more.items()))
     return _sum("+", old, more) if kind == "N" else {kind: sorted({*old[kind], *content})}
+
+
+def _taken_out(old: Params | None, fewer: Params) -> Params | None:
+    """What is left of a set; a set with nothing in it is none."""
+    kind, content = next(iter(fewer.items()))
+    left = sorted({*(old or {}).get(kind, ())} - {*content})
+    return {kind: left} if left else None

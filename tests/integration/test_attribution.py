@@ -42,6 +42,8 @@ from tests.factories import (
 from tests.harness.counter import counting
 from tests.harness.rows import rows
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 WEEK = 7 * DAY
 
 

@@ -30,6 +30,8 @@ from tests.checkins import a_challenge, a_checkin, balance, coming, mend, noon, 
 from tests.factories import NOW, OWNER, a_call, a_member, a_share, books, called
 from tests.harness.rows import stream_records
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 MAKEUPS = {"points": 20, "per_month": 2}
 
 

@@ -44,6 +44,8 @@ from tests.checkins import (
 from tests.coupons import a_template
 from tests.factories import NOW, OWNER, books, caught_up, reacted
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 MAKEUPS = {"points": 20, "per_month": 2, "within_days": 31}
 MAKING = campaigns.Making(by=OWNER, now=NOW)
 

@@ -30,6 +30,8 @@ from tests.groupbuys import (
 from tests.harness.counter import counting
 from tests.harness.rows import rows
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 PRICE = 8900
 LADDER = {2: 8900, 3: 8500}
 TODAY, TOMORROW = "2026-01-01", "2026-01-02"

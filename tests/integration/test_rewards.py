@@ -58,6 +58,8 @@ from tests.rewards import (
     terms,
 )
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 LATER = NOW + DAY
 
 

@@ -37,6 +37,8 @@ from tests.factories import (
 )
 from tests.harness.rows import rows
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 BOB = (a_proof("bob"), a_unionid("bob"))
 
 

@@ -36,6 +36,8 @@ from tests.factories import (
 from tests.harness.rows import rows
 from tests.harness.wire import Call, Params, wrapped
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 MIDNIGHT = NOW + 14 * HOUR
 """When 2 January begins in Shanghai."""
 TOMORROW = "2026-01-02"
