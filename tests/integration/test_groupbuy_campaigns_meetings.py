@@ -13,18 +13,19 @@ from chalicelib.core import config, due, table
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.table import Row
-from chalicelib.groupbuys import campaigns, closing, editing, reading, shelving
+from chalicelib.groupbuys import campaigns, closing, editing, ending, reading, shelving
 from chalicelib.groupbuys.campaigns import CampaignOver, Making
-from chalicelib.groupbuys.models import Campaign, Stock
+from chalicelib.groupbuys.models import Campaign, Group, Stock
 from chalicelib.groupbuys.schemas import CopyCampaign
 from chalicelib.operators import stuck
 from chalicelib.orders import byhand
 from chalicelib.orders import service as orders
+from chalicelib.orders.models import Payment
 from chalicelib.orders.schemas import MallEvent
 from chalicelib.orders.service import Back, Order
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_word
-from tests.groupbuys import a_campaign, broken, open_paid_group, opened, orders_of, pay, take
+from tests.groupbuys import a_campaign, broken, open_paid_group, opened, orders_of, pay, run_jobs, take
 from tests.harness.rows import rows
 from tests.integration.test_groupbuys_meetings import before_write
 from tests.integration.test_stuck import LATER, cancel, settle
@@ -320,6 +321,39 @@ def test_an_edit_of_the_window_meets_the_mall_s_being_told_what_is_unused() -> N
         assert (as_it_is(campaign).ends_at, as_it_is(campaign).told_at) == (NOW + HOUR, now)
 
 
+# --- a ladder's differences -------------------------------------------------------------------------------------
+
+
+def a_full_ladder() -> tuple[Group, Order]:
+    """Filled at its highest step, with one who is owed a difference of 1,000."""
+    group = open_paid_group(a_campaign(sizes={2: 8900, 3: 7900}, mode="ladder"), payers=2)
+    pay(take(group))
+    return reading.find(group.group_id), orders_of(group)[1]
+
+
+def test_a_difference_goes_back_while_the_mall_gives_back_all_but_less_than_that() -> None:
+    group, order = a_full_ladder()
+    writes = ending.give_differences_back(group, NOW)
+
+    orders.told_partly_refunded(order, amount_fen=8500, cause="mall#1", now=NOW)
+    with pytest.raises(Busy):
+        table.transact(writes)
+
+    assert orders.show(order.order_id).refundable_fen == 400
+
+
+def test_a_difference_goes_back_while_the_whole_order_does() -> None:
+    group, order = a_full_ladder()
+    writes = ending.give_differences_back(group, NOW)
+
+    orders.refund(order.order_id, back=Back(reason="shop"), now=NOW)
+    with pytest.raises(Busy):
+        table.transact(writes)
+    run_jobs(table.client())
+
+    assert orders.show(order.order_id).refunded_fen == 8900
+
+
 # --- what waits for a person ------------------------------------------------------------------------------------
 
 
@@ -373,6 +407,32 @@ def test_a_refund_is_tried_again_while_another_person_settles_it() -> None:
         retry(stuck_id)
 
     assert (the_refund().due_shard, noted("stuck.retried")) == (None, 0)
+
+
+def paid_otherwise() -> Order:
+    order = take(open_paid_group(a_campaign(sizes={4: 8900})))
+    pay(order, "pay-wrong", amount_fen=8000)
+    return pay(order, "pay-right")
+
+
+def let_go() -> Order:
+    order = take(open_paid_group(a_campaign(sizes={4: 8900}, late_payment="refund")))
+    pay(order, "pay-wrong", amount_fen=8000)
+    return orders.cancel(order, now=NOW)
+
+
+@pytest.mark.parametrize("where", [paid_otherwise, let_go])
+def test_a_wrong_amount_for_which_there_is_no_use_is_accepted_by_two_at_once(
+    where: Callable[[], Order],
+) -> None:
+    order = where()
+    stuck_id = stuck.id_of(orders.MISMATCH_JOB, Row(*Payment.key(order.order_id, "pay-wrong")))
+
+    with before_write(1, lambda: settle(stuck_id, "accepted")):
+        settle(stuck_id, "accepted")
+
+    refunds = orders.money_of(order.order_id)[1]
+    assert ([row.amount_fen for row in refunds], decisions()) == ([8000], 1)
 
 
 def an_unfinished_order() -> tuple[Order, str]:

@@ -137,6 +137,26 @@ ENOUGH |= {
     ): "a refund that is done is stuck no more",
 }
 
+ENOUGH |= {
+    frozenset(
+        _of(
+            "ending.give_differences_back → orders.reduced",
+            "Order exists",
+            "Order state in paid or completed",
+            "Order refundable_fen >= ?",
+        )
+    ): "nothing is left of an order that is over, and nothing is there before it is paid",
+    frozenset(
+        _of("orders._give_back → orders._payment", "Payment due_shard = ?")
+        | _of("orders._give_back → orders.owed_back", "Refund is new")
+    ): "what a person decides about a payment is written with its refund, which is new",
+    frozenset(
+        _of("orders.returned → orders._payment", "Payment due_shard = ?")
+        | _of("orders.returned → orders.owed_back", "Refund is new")
+        | _of("settling._placed_late → orders.returned", "Order exists", "Order state = cancelled")
+    ): "what a person decides about a payment is written with its refund, which is new, and its order is cancelled",
+}
+
 _FRESH = "its id is fresh; the condition makes a repeat of the same write harmless after a lost reply"
 _NEVER_DELETED = "such a row is never deleted; the condition keeps a mistake from beginning a torn one"
 
