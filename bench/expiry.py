@@ -104,10 +104,12 @@ def _order(n: int, m: int) -> Any:
     from chalicelib.orders.service import Order
 
     held = m == _payers(n)
-    money = {} if held else {"payment_id": _id("pay", n, m), "paid_fen": PRICE, "refundable_fen": PRICE}
+    paid: dict[str, Any] = {"payment_id": _id("pay", n, m), "paid_fen": PRICE, "refundable_fen": PRICE}
     place: dict[str, Any] = {"campaign_id": CAMPAIGN, "group_id": _id("grp", n), "sku_id": SKU, "size": SIZE}
+    pk, sk = Order.key(_id("ord", n, m))
     return Order(
-        *Order.key(_id("ord", n, m)),
+        pk,
+        sk,
         state="pending" if held else "paid",
         order_id=_id("ord", n, m),
         member_id=_id("mbr", n, m),
@@ -120,7 +122,7 @@ def _order(n: int, m: int) -> Any:
         amount_fen=PRICE,
         created_at=_ends_at(n) - 900,
         held_until=_ends_at(n),
-        **money,
+        **({} if held else paid),
         **place,
     )
 
@@ -161,8 +163,10 @@ def _campaign() -> Any:
         "fingerprint": "",
         "edition": 1,
     }
+    pk, sk = Campaign.key(CAMPAIGN)
     return Campaign(
-        *Campaign.key(CAMPAIGN),
+        pk,
+        sk,
         state="closed",
         campaign_id=CAMPAIGN,
         title="Tea",
