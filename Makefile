@@ -56,9 +56,11 @@ docs: $(VENV)/.ready
 
 .PHONY: bench
 
-# 100,000 commissions of 5,000 promoters settled, in calls and write units; some minutes.
+# 100,000 commissions of 5,000 promoters settled, and 10,000 groups ended that end in the same minute, in calls and
+# write units; some minutes.
 bench: $(VENV)/.ready
 	$(PY) -m bench.settlement
+	$(PY) -m bench.expiry
 
 SOAK_EXAMPLES ?= 2000
 SOAK_SEED ?= $(shell date +%s)

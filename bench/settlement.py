@@ -83,7 +83,8 @@ def a_shop(*, commissions: int, promoters: int) -> tuple[Made, dict[str, list[En
         promoter_id = _promoter(n, promoters)
         of[promoter_id] += 1
         pk = f"COMMISSION#ord_{n:026d}"
-        entries[due.shard_of(JOB, promoter_id)].append((NOW - n % 997, pk, "L1", promoter_id))
+        entry = Entry(NOW - n % 997, pk, "L1", promoter_id, "commission")
+        entries[due.shard_of(JOB, promoter_id)].append(entry)
 
     order, commission = _order("ord_x").serialize(), _commission("ord_x", "mbr_x", at=NOW).serialize()
 

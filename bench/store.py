@@ -2,23 +2,38 @@
 
 It stands on `tests.harness.direct.Direct` and keeps its way of updating rows, but holds what was written as text
 and not as the embedded store's objects, of which 200,000 would take gigabytes. Conditions are judged by a small
-evaluator of its own, transactions are all or nothing, and the one index it serves is the due index of one job.
+evaluator of its own, transactions are all or nothing, and the one index it serves is the due index. Of a partition
+it knows the sort keys that it is told of.
 """
 
 import functools
 import json
 import re
-from bisect import bisect_right
-from collections.abc import Callable
-from typing import Any
+from bisect import bisect_right, insort
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from tests.harness.direct import Direct, updated
 from tests.harness.wire import Item, Params, key_of
 
 Made = Callable[[str, str], Item | None]
-Entry = tuple[int, str, str, str]
-"""When it is due, pk, sk and due_ref."""
+Beside = Callable[[str], Sequence[str]]
+Slot = tuple[str, int]
+"""The due shard of a row and when it is due."""
+
+
+class Entry(NamedTuple):
+    """What the due index has of a row, in its order."""
+
+    at: int
+    pk: str
+    sk: str
+    ref: str
+    kind: str
+
+
 _WORDS = (
+    (r"(#\w+) IN \(([^)]*)\)", r"among('\1', '\2')"),
     (r"attribute_exists \((#\w+)\)", r"has('\1')"),
     (r"attribute_not_exists \((#\w+)\)", r"not has('\1')"),
     (r"(#\w+) (=|<>|<|<=|>|>=) (:\w+)", r"compare('\1', '\2', '\3')"),
@@ -37,31 +52,51 @@ _COMPARED: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class Large(Direct):
-    """``made`` gives the row of a key that was not written yet, ``due`` what is due in each shard at first."""
+    """``made`` gives the row of a key that was not written yet, ``due`` what is due in each shard at first, and
+    ``beside`` the sort keys of a partition."""
 
-    def __init__(self, real: Any, *, made: Made, due: dict[str, list[Entry]]) -> None:
+    def __init__(
+        self, real: Any, *, made: Made, due: dict[str, list[Entry]], beside: Beside = lambda pk: ()
+    ) -> None:
         super().__init__(real)
-        self.made, self.written = made, dict[tuple[str, str, str], str]()
+        self.made, self.beside = made, beside
+        self.written = dict[tuple[str, str, str], str | None]()
         self.due = {shard: sorted(entries) for shard, entries in due.items()}
-        self.done: set[str] = set()
+        self.slots: dict[tuple[str, str], Slot | None] = {
+            (entry.pk, entry.sk): (shard, entry.at) for shard, entries in due.items() for entry in entries
+        }
 
     def _image(self, table: str, key: Item) -> Item | None:
         pk, sk = key["pk"]["S"], key["sk"]["S"]
-        kept = self.written.get((table, pk, sk))
-        return json.loads(kept) if kept is not None else self.made(pk, sk)
+        if (table, pk, sk) not in self.written:
+            return self.made(pk, sk)
+        kept = self.written[table, pk, sk]
+        return json.loads(kept) if kept is not None else None
 
     def _query(self, params: Params) -> Params:
+        if "IndexName" not in params:
+            return self._partition(params)
+        assert params["IndexName"] == "due"
         (shard,) = (one["S"] for one in params["ExpressionAttributeValues"].values() if "S" in one)
         (until,) = (int(one["N"]) for one in params["ExpressionAttributeValues"].values() if "N" in one)
         entries, after = self.due.get(shard, []), params.get("ExclusiveStartKey")
-        at = bisect_right(entries, (int(after["due_at"]["N"]), after["pk"]["S"], "~", "")) if after else 0
+        at = _after(entries, after) if after else 0
         found: list[Item] = []
-        while at < len(entries) and entries[at][0] <= until and len(found) < params["Limit"]:
-            if entries[at][1] not in self.done:
-                found.append(_entry(shard, entries[at]))
+        while at < len(entries) and entries[at].at <= until and len(found) < params["Limit"]:
+            if self._is_due(shard, entries[at]):
+                found.append(_shown(shard, entries[at]))
             at += 1
-        over = at >= len(entries) or entries[at][0] > until
+        over = at >= len(entries) or entries[at].at > until
         return {"Items": found, "Count": len(found)} | ({} if over else {"LastEvaluatedKey": found[-1]})
+
+    def _partition(self, params: Params) -> Params:
+        (pk,) = (one["S"] for one in params["ExpressionAttributeValues"].values())
+        keys = [{"pk": {"S": pk}, "sk": {"S": sk}} for sk in sorted(self.beside(pk))]
+        found = [image for key in keys if (image := self._image(params["TableName"], key)) is not None]
+        return {"Items": found, "Count": len(found)}
+
+    def _is_due(self, shard: str, entry: Entry) -> bool:
+        return self.slots[entry.pk, entry.sk] == (shard, entry.at)
 
     def _carried_out(self, asked: list[Params]) -> list[tuple[Any, ...]]:
         actions = [next(iter(one.items())) for one in asked]
@@ -74,17 +109,35 @@ class Large(Direct):
         if any(code for code, _, _ in reasons):
             return reasons
         for (name, given), key, image in zip(actions, keys, images, strict=True):
-            item = given["Item"] if name == "Put" else updated(image or given["Key"], given)
-            self.written[key] = json.dumps(item)
-            if "due_shard" not in item:
-                self.done.add(key[1])
+            self._write_down(key, _written(name, given, image))
         return []
 
+    def _write_down(self, key: tuple[str, str, str], item: Item | None) -> None:
+        """Keep the row, and let the index follow."""
+        self.written[key] = json.dumps(item) if item is not None else None
+        slot = (item["due_shard"]["S"], int(item["due_at"]["N"])) if item and "due_shard" in item else None
+        if item and slot and self.slots.get(key[1:]) != slot:
+            entry = Entry(slot[1], key[1], key[2], item.get("due_ref", {"S": ""})["S"], item["kind"]["S"])
+            insort(self.due.setdefault(slot[0], []), entry)
+        self.slots[key[1], key[2]] = slot
 
-def _entry(shard: str, entry: Entry) -> Item:
-    at, pk, sk, ref = entry
-    told = {"pk": pk, "sk": sk, "due_shard": shard, "due_ref": ref, "kind": "commission"}
-    return {**{name: {"S": text} for name, text in told.items()}, "due_at": {"N": str(at)}}
+
+def _written(name: str, given: Params, image: Item | None) -> Item | None:
+    """The row as the action leaves it."""
+    if name in ("Delete", "ConditionCheck"):
+        return None if name == "Delete" else image
+    item: Item = given["Item"] if name == "Put" else updated(image or given["Key"], given)
+    return item
+
+
+def _after(entries: Sequence[Entry], key: Item) -> int:
+    last = Entry(int(key["due_at"]["N"]), key["pk"]["S"], key["sk"]["S"], "~", "")
+    return bisect_right(entries, last)
+
+
+def _shown(shard: str, entry: Entry) -> Item:
+    told = {"pk": entry.pk, "sk": entry.sk, "due_shard": shard, "due_ref": entry.ref, "kind": entry.kind}
+    return {**{name: {"S": text} for name, text in told.items()}, "due_at": {"N": str(entry.at)}}
 
 
 def _holds(given: Params, image: Item | None) -> bool:
@@ -99,7 +152,10 @@ def _holds(given: Params, image: Item | None) -> bool:
     def compare(name: str, how: str, value: str) -> bool:
         return has(name) and _COMPARED[how](_plain((image or {})[names[name]]), _plain(values[value]))
 
-    return bool(eval(_compiled(expression), {"has": has, "compare": compare}))
+    def among(name: str, some: str) -> bool:
+        return any(compare(name, "=", value) for value in some.split(", "))
+
+    return bool(eval(_compiled(expression), {"has": has, "compare": compare, "among": among}))
 
 
 @functools.cache

@@ -9,11 +9,11 @@ import contextlib
 import os
 import uuid
 from collections.abc import Iterator
-from typing import NoReturn
 
 import pytest
 
 from infra.local.clients import Store
+from tests import needs
 
 os.environ.update(
     {
@@ -110,12 +110,12 @@ def engine_store() -> Iterator[Store]:
 
     able = engine.available()
     if not able:
-        _go_without(able.reason)
+        needs.go_without(f"{_NO_ENGINE}{able.reason}")
     with contextlib.ExitStack() as running:
         try:
             endpoint = running.enter_context(engine.running())
         except engine.Unavailable as missing:
-            _go_without(str(missing))
+            needs.go_without(f"{_NO_ENGINE}{missing}")
         there = Store(endpoint=endpoint)
         tables.create(there.client)
         yield there
@@ -135,12 +135,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if reason:
         line = f"ENGINE TESTS SKIPPED: {reason} The races ran on the embedded store alone."
         terminalreporter.write_line(line, red=True, bold=True)
-
-
-def _go_without(reason: str) -> NoReturn:
-    if os.environ.get("REQUIRE_ENGINE") == "1":
-        pytest.fail(f"REQUIRE_ENGINE=1, but {reason}", pytrace=False)
-    pytest.skip(f"{_NO_ENGINE}{reason}")
 
 
 @contextlib.contextmanager

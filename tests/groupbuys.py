@@ -626,11 +626,12 @@ def _jobs_of(row: Plain) -> tuple[str | None, ...]:
         ("refund", "sent"): ("refund",),
         ("refund", "done"): (None, "stuck#twice"),
         ("payment", "mismatch"): ("stuck#mismatch",),
-        ("payment", "taken"): (None,) if row.get("by_hand") in _LEFT else ("unfinished",),
+        ("payment", "taken"): (None,) if row.get("by_hand") in _LEFT else _UNFINISHED,
     }
     return known.get((kind, state), (None,))
 
 
+_UNFINISHED = ("unfinished", "stuck#unfinished")
 _LEFT = ("settled:completed", "cancelled")
 """What a person has decided of an order that was paid and never completed."""
 

@@ -22,6 +22,8 @@ from chalicelib.operators import service as operators
 
 CLOSE_JOB = "close"
 SHARDS_AT_MOST = 400
+GOING_ON = ("running", "pausing", "paused")
+"""What a campaign is until it is closed, for good."""
 
 
 class CampaignNotStarted(Conflict):
@@ -304,15 +306,16 @@ def switch(
         raise CampaignOver(ends_at=campaign.ends_at)
     on = to == "running"
     between = [] if on else [Campaign.state.set("pausing")]
-    begun = edition(campaign, Campaign.on.set(on), *between)
+    begun = edition(campaign, *between, on=on)
     reach_shards(begun)
     audit = _audit(f"groupbuy.{to}", campaign, begun, making, state=to, **(told or {}))
+    other = Campaign.state.is_in(*(one for one in GOING_ON if one != to))
     last = table.update(
         Campaign,
         Campaign.key(campaign_id),
         Campaign.state.set(to),
         *also,
-        when=(Campaign.edition == begun.edition) & (Campaign.state != to),
+        when=(Campaign.edition == begun.edition) & other,
         refuse=Moved,
     )
     try:
@@ -332,19 +335,19 @@ class Moved(Exception):
         self.row = row
 
 
-def edition(campaign: Campaign, *actions: Action) -> Campaign:
-    """The campaign's next edition, which its shards have not yet.
+def edition(campaign: Campaign, *actions: Action, on: bool) -> Campaign:
+    """The campaign's next edition, on or off, which its shards have not yet.
 
     Raises:
         Busy: somebody else changes it right now.
     """
-    write = next_edition(campaign, *actions)
+    write = next_edition(campaign, *actions, Campaign.on.set(on))
     try:
         row = table.apply(write)
     except Moved as moved:
         row = moved.row
         # A lost reply, or somebody who says the same: the shards are brought to what it is either way.
-        if row.edition != campaign.edition + 1:
+        if (row.edition, row.on) != (campaign.edition + 1, on):
             raise Busy from moved
     assert isinstance(row, Campaign)
     return row

@@ -220,6 +220,25 @@ def test_what_another_has_done_meanwhile_is_not_postponed(store: Store, clerk: C
     assert not {"due_at", "due_shard", "attempts", "last_error"} & row.keys()
 
 
+@pytest.mark.parametrize(("job", "at"), [("test-others", NOW), (JOB, NOW + 500)])
+def test_what_was_made_due_otherwise_meanwhile_is_left_as_it_is(
+    store: Store, clerk: Clerk, job: str, at: int
+) -> None:
+    def moved_by_another_first(entry: due.Entry, now: int) -> None:
+        moved = due.moved(job=job, pk=entry.pk, at=at)
+        table.apply(table.update(Errand, (entry.pk, entry.sk), *moved, refuse=lambda _: KeyError()))
+        raise ValueError("too late")
+
+    clerk.instead = moved_by_another_first
+    an_errand()
+
+    assert run().failed == 1
+
+    row = only(store.client, "test_errand")
+    assert (row["due_shard"], row["due_at"]) == (f"{job}#0", at)
+    assert not {"attempts", "last_error"} & row.keys()
+
+
 # --- runs, workers and clocks -------------------------------------------------------------------------------
 
 

@@ -211,6 +211,31 @@ def test_an_old_fact_that_comes_again_does_not_settle_what_is_owed_for_a_newer_o
     assert (lamp["due_ref"], lamp["due_at"]) == ("test.darkened", NOW + 605)
 
 
+def test_an_old_fact_that_comes_again_does_not_settle_the_same_one_that_is_owed_anew(store: Store) -> None:
+    facts.reaction("test.lit", name="log")(logging("log"))
+    light("LAMP#a")
+    (first,) = records(store)
+    switch("LAMP#a", "off")
+    switch("LAMP#a", "on", *facts.owing("test.lit", pk="LAMP#a", now=NOW + 5))
+
+    assert handle([first]) == []
+
+    lamp = only(store.client, "test_lamp")
+    assert (lamp.get("owed_rev"), lamp.get("due_at")) == (3, NOW + 605)
+
+
+def test_a_fact_that_comes_late_leaves_the_row_due_for_what_it_is_due_for_since(store: Store) -> None:
+    facts.reaction("test.lit", name="log")(logging("log"))
+    light("LAMP#a")
+    (first,) = records(store)
+    switch("LAMP#a", "on", *due.moved(job="test-lamps", pk="LAMP#a", at=NOW + 5))
+
+    assert handle([first]) == []
+
+    lamp = only(store.client, "test_lamp")
+    assert (logged(store, "log"), lamp.get("due_shard")) == ({"LAMP#a": 1}, "test-lamps#0")
+
+
 # --- states that move on ------------------------------------------------------------------------------------
 
 
@@ -453,6 +478,19 @@ def test_a_dead_letter_that_always_fails_is_stuck_until_a_person_retries_it(
 
     assert logged(store, "luckless") == {"LAMP#a": 1}
     assert (stuck.listed(limit=10)[0], rows(store.client, "truth", kind="dead_letter")) == ([], [])
+
+
+def test_a_letter_that_waits_is_not_written_anew_when_its_record_comes_again(
+    store: Store, luckless: list[Effect]
+) -> None:
+    light("LAMP#a", owed=False)
+    handle(records(store))
+    assert due.run(job=facts.JOB, worker="one", now=NOW + 60, seconds=30).failed == 1
+
+    handle(records(store)[:1], now=NOW + 70)
+
+    letter = only(store.client, "dead_letter")
+    assert (letter.get("attempts"), letter["due_at"]) == (1, NOW + 90)
 
 
 def busy(*given: Any, **named: Any) -> Any:

@@ -4,7 +4,7 @@
     python -m tests.mutations --kept proof.json        goes on where a run with this file was broken off
     python -m tests.mutations --kept proof.json --part 1/3      beside two others, which write files of their own
 
-It ends with 1 when a term is noticed by nobody and has no reason to stay.
+It ends with 1 when a term is noticed by nobody and has no reason to stay, and when a reason is of no term.
 """
 
 import argparse
@@ -73,9 +73,11 @@ def main() -> int:
     if parts > 1:
         return 0
     trial.REPORT.write_text(report.written(kept.terms, kept.verdicts))
-    open_ = report.without_reason(kept.terms, kept.verdicts)
-    print("\n".join(["noticed by nobody, and without a reason:", *open_]) if open_ else "all is well")  # noqa: T201
-    return 1 if open_ else 0
+    open_, stale = report.without_reason(kept.terms, kept.verdicts), reasons.stale(kept.terms)
+    wrong = {"noticed by nobody, and without a reason:": open_, "reasons of no term:": stale}
+    lines = [line for told, names in wrong.items() if names for line in (told, *names)]
+    print("\n".join(lines or ["all is well"]))  # noqa: T201
+    return 1 if lines else 0
 
 
 def _try(

@@ -118,6 +118,45 @@ ENOUGH |= {
     ): f"{_ONE_REFUND}, and the seat with them",
 }
 
+_WHICH_EDITION = "a closed campaign has another edition than it had before, and only closing makes it so"
+ENOUGH |= {
+    frozenset(
+        _of("campaigns.edition → campaigns.next_edition", "Campaign edition = ?", "Campaign state <> closed")
+    ): _WHICH_EDITION,
+    frozenset(
+        _of("editing._changed → campaigns.next_edition", "Campaign edition = ?", "Campaign state <> closed")
+    ): _WHICH_EDITION,
+    frozenset(_of("byhand.look_at", "Payment due_at = ?", "Payment due_shard = ?")): (
+        "what was looked at, or decided, is due no more, or not there and then"
+    ),
+    frozenset(
+        {
+            *_of("byhand.note_paid_back → orders.confirmed", "Refund exists", "Refund state in due or sent"),
+            *_of("byhand.note_paid_back", "Refund due_shard = ?"),
+        }
+    ): "a refund that is done is stuck no more",
+}
+
+ENOUGH |= {
+    frozenset(
+        _of(
+            "ending.give_differences_back → orders.reduced",
+            "Order exists",
+            "Order state in paid or completed",
+            "Order refundable_fen >= ?",
+        )
+    ): "nothing is left of an order that is over, and nothing is there before it is paid",
+    frozenset(
+        _of("orders._give_back → orders._payment", "Payment due_shard = ?")
+        | _of("orders._give_back → orders.owed_back", "Refund is new")
+    ): "what a person decides about a payment is written with its refund, which is new",
+    frozenset(
+        _of("orders.returned → orders._payment", "Payment due_shard = ?")
+        | _of("orders.returned → orders.owed_back", "Refund is new")
+        | _of("settling._placed_late → orders.returned", "Order exists", "Order state = cancelled")
+    ): "what a person decides about a payment is written with its refund, which is new, and its order is cancelled",
+}
+
 _FRESH = "its id is fresh; the condition makes a repeat of the same write harmless after a lost reply"
 _NEVER_DELETED = "such a row is never deleted; the condition keeps a mistake from beginning a torn one"
 
@@ -128,6 +167,11 @@ _OF_THE_WINDOW = (
 
 _BEGUN = "what was begun of an order never changes, so what was read of it is what is there"
 
+_STUCK_NOW = (
+    "a row that is due at the same second and in another shard was handed to a person at that second; a look that "
+    "went well may take it back"
+)
+
 REASONS: dict[str, str] = {
     "settling._taking_over → orders.cancelled: Order prepay_id = ?": _BEGUN,
     "ending._letting_go → orders.cancelled: Order prepay_id = ?": _BEGUN,
@@ -135,12 +179,12 @@ REASONS: dict[str, str] = {
         "nothing leaves this state, so what was read is what is there"
     ),
     "orders.confirm_given → orders.confirmed: Refund state in due or sent": (
-        "the same write is given `state = due` afterwards, where this tool does not look"
+        "the same write asks for `state = due` besides"
     ),
     "orders._returned → orders.owed_back: Refund is new": (
         "the payment stops being a wrong amount in the same transaction, which happens once"
     ),
-    "orders.owed_back: Refund is new": (
+    "byhand._given_back → orders.owed_back: Refund is new": (
         "a person gives a wrong amount back: in the same transaction it stops being stuck, which happens once"
     ),
     "service._opening → holding.stock_taken: Stock starts_at <= ?": _OF_THE_WINDOW,
@@ -151,16 +195,24 @@ REASONS: dict[str, str] = {
     "service._join → service._joining: Group state = open": (
         "a rule of business: who holds a seat in a group that is over has it until the hold ends, and pays late"
     ),
+    "closing._again → closing._unless_moved: Campaign due_shard = ?": _STUCK_NOW,
+    "closing._told → closing._unless_moved: Campaign due_shard = ?": _STUCK_NOW,
+    "byhand.unlist: Payment due_shard = ?": (
+        "an order that is over waits for nobody, wherever a person has put it meanwhile"
+    ),
+    "facts._answer: Letter exists": "a letter that another has answered and taken away is to be away",
     "service._open → service._opening: Group is new": _FRESH,
     "service._open → service._opening: Seat is new": _FRESH,
 }
-NEVER_DELETED = ("Group", "Part", "Stock", "Order")
+NEVER_DELETED = ("Campaign", "Group", "Part", "Stock", "Order")
 
 
 def implied(term: Term, known: Iterable[Term]) -> bool:
     """Whether the row exists if another term of the same write holds: it compares what a missing row has not."""
     beside = [one for one in known if (one.site, one.kind) == (term.site, term.kind)]
-    return term.text == "exists" and any(" " in one.text and not one.text.startswith("no ") for one in beside)
+    compared = (one.text for one in beside if " " in one.text and not one.text.startswith("no "))
+    # A row that is not there is another than anything.
+    return term.text == "exists" and any(" <> " not in told for told in compared)
 
 
 def never_tried(term: Term, known: Iterable[Term]) -> bool:
@@ -172,6 +224,11 @@ def together(known: Sequence[Term]) -> list[frozenset[Term]]:
     """Those of which one is enough, all of them."""
     there = {str(term) for term in known}
     return [frozenset(map(Term.parsed, sorted(several))) for several in ENOUGH if several <= there]
+
+
+def stale(known: Iterable[str]) -> list[str]:
+    """Terms of which there is a reason, and which nothing asks for any more."""
+    return sorted(set(REASONS).union(*ENOUGH) - set(known))
 
 
 def one_of_several(off: Set[Term]) -> bool:

@@ -9,14 +9,16 @@ Verdicts = Mapping[str, str | None]
 NO_REASON, NOBODY = "NO REASON", "NOBODY"
 HEAD = """# What holds up the group-buys
 
-Each comparison in the condition of each write of opening, joining, paying, leaving, ending and refunding was
-switched off alone; meetings and other tests of a known course, the model, and the races were run until one of them
-noticed. Made by `make mutations`; the last column says who noticed, or why nobody has to.
+Each comparison in the condition of each write was switched off alone: of opening, joining, paying, leaving, ending
+and refunding, of making, changing and closing a campaign, of what a person decides, and of the due work and the
+facts that all of it goes by. Meetings and other tests of a known course, the model, and the races were run until
+one of them noticed. Made by `make mutations`; the last column says who noticed, or why nobody has to.
 
 Of several of which one is enough, each may stay for the others' sake: all of them were switched off together, and
 that was noticed. What has an argument instead was tried with everything but the races.
 
-A term names the function that builds the write, and the one it builds it for.
+A term names the function that builds the write, and the one it builds it for. Those of `core/` and of what is stuck
+stand alone: they ask the same of any row, for whoever calls.
 """
 
 

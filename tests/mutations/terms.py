@@ -6,8 +6,9 @@
         ...
 
 A term is one comparison in the condition of one kind of row, in the writes that one function builds for another:
-``settling._late → settling._one_less: Group free >= ?``. Nothing in the source is touched: the functions of
-`core/table` that build writes are wrapped, and look who calls them.
+``settling._late → settling._one_less: Group free >= ?``. Core asks the same for whomever it asks, and of whatever
+kind of row: ``due.postpone: Row due_at = ?``. Nothing in the source is touched: the functions of `core/table` that
+build writes, and `Write.also`, are wrapped, and look who calls them.
 """
 
 import sys
@@ -20,18 +21,30 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 
 from chalicelib.core import table
-from chalicelib.core.table import Write
+from chalicelib.core.table import Row, Write
 
 BUILDERS = ("create", "update", "upsert", "delete", "check")
-ROOMS = (
-    "chalicelib.orders.giving",
-    "chalicelib.groupbuys.service",
-    "chalicelib.groupbuys.holding",
-    "chalicelib.groupbuys.settling",
-    "chalicelib.groupbuys.ending",
-    "chalicelib.orders.service",
-)
-OTHERS = ("orders.aftersale", "orders.shipped", "orders.named", "orders.complete")
+ROOMS = {
+    "chalicelib.groupbuys.campaigns": "campaigns",
+    "chalicelib.groupbuys.closing": "closing",
+    "chalicelib.groupbuys.editing": "editing",
+    "chalicelib.groupbuys.ending": "ending",
+    "chalicelib.groupbuys.holding": "holding",
+    "chalicelib.groupbuys.service": "service",
+    "chalicelib.groupbuys.settling": "settling",
+    "chalicelib.groupbuys.shelving": "shelving",
+    "chalicelib.orders.byhand": "byhand",
+    "chalicelib.orders.giving": "orders",
+    "chalicelib.orders.service": "orders",
+}
+"""Whose functions are named, and by what."""
+CORE = {
+    "chalicelib.core.due": "due",
+    "chalicelib.core.facts": "facts",
+    "chalicelib.operators.stuck": "stuck",
+}
+"""What rooms use and what calls them back: its functions are named alone."""
+OTHERS = ("orders.aftersale", "orders.shipped", "orders.named")
 """What the mall tells of its own doings, of which no seat and no money hangs."""
 SHOWN = ("state",)
 """Attributes whose value is a part of the rule."""
@@ -77,27 +90,42 @@ def without(terms: Set[Term]) -> Iterator[None]:
 @contextmanager
 def _watched(off: Set[Term], seen: Seen) -> Iterator[None]:
     real = {name: getattr(table, name) for name in BUILDERS}
+    also = Write.also
     for name, build in real.items():
         setattr(table, name, _watching(build, off, seen))
+    setattr(Write, "also", _watching_more(also, off, seen))  # noqa: B010 - a method is not assigned to
     try:
         yield
     finally:
         for name, build in real.items():
             setattr(table, name, build)
+        setattr(Write, "also", also)  # noqa: B010
 
 
 def _watching(build: Callable[..., Write], off: Set[Term], seen: Seen) -> Callable[..., Write]:
     def watched(*args: Any, **how: Any) -> Write:
-        write, site = build(*args, **how), _site(sys._getframe(1))
-        if site is None or write.when is None or site.startswith(OTHERS):
-            return write
-        kind = type(write.row).__name__
-        seen({Term(site=site, kind=kind, text=text(leaf)) for leaf in leaves(write.when)})
-        return replace(
-            write, when=_left(write.when, {one.text for one in off if (one.site, one.kind) == (site, kind)})
-        )
+        write = build(*args, **how)
+        return replace(write, when=_asked(write.row, write.when, sys._getframe(1), off, seen))
 
     return watched
+
+
+def _watching_more(also: Callable[..., Write], off: Set[Term], seen: Seen) -> Callable[..., Write]:
+    def watched(write: Write, when: Condition) -> Write:
+        more = _asked(write.row, when, sys._getframe(1), off, seen)
+        return write if more is None else also(write, more)
+
+    return watched
+
+
+def _asked(row: Row, when: Condition | None, frame: FrameType, off: Set[Term], seen: Seen) -> Any:
+    """What is still asked of the row when these terms are off; outside the rooms, all of it."""
+    site = _site(frame)
+    if site is None or when is None or site.startswith(OTHERS):
+        return when
+    kind = _kind(row, site)
+    seen({Term(site=site, kind=kind, text=text(leaf)) for leaf in leaves(when)})
+    return _left(when, {one.text for one in off if (one.site, one.kind) == (site, kind)})
 
 
 def _site(frame: FrameType | None) -> str | None:
@@ -105,18 +133,22 @@ def _site(frame: FrameType | None) -> str | None:
     names: list[str] = []
     while frame is not None and len(names) < 2:
         module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
+        if module in CORE:
+            return " → ".join(names) or f"{CORE[module]}.{name}"
         if module not in (*ROOMS, __name__):
             break
         # Worn twice, as when a trial is recorded, the builders are called by each other.
         if module in ROOMS and not name.startswith("<"):
-            names.append(f"{_short(module)}.{name}")
+            names.insert(0, f"{ROOMS[module]}.{name}")
         frame = frame.f_back
-    return " → ".join(reversed(names)) or None
+    return " → ".join(names) or None
 
 
-def _short(module: str) -> str:
-    room, name = module.removeprefix("chalicelib.").split(".")
-    return "orders" if room == "orders" else name
+def _kind(row: Row, site: str) -> str:
+    """Whatever kind core is given is any row to it, but for the kinds that it has itself."""
+    kind = type(row)
+    given = site.partition(".")[0] in CORE.values() and kind.__module__ not in CORE
+    return "Row" if given else kind.__name__
 
 
 def leaves(condition: Condition) -> Iterator[Condition]:

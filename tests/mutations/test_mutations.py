@@ -6,12 +6,13 @@ from collections.abc import Callable
 import pytest
 from pynamodb.expressions.condition import Condition
 
-from chalicelib.core import table
+from chalicelib.core import due, table
+from chalicelib.groupbuys import holding
 from chalicelib.groupbuys.models import Group, Part
 from chalicelib.orders.models import Order
 from infra.local.clients import Store
 from tests.factories import emptied
-from tests.groupbuys import a_campaign, broken, open_paid_group
+from tests.groupbuys import AFTERWARDS, a_campaign, broken, open_paid_group
 from tests.harness.rows import rows
 from tests.integration import test_groupbuys as known
 from tests.integration import test_groupbuys_meetings as meetings
@@ -77,7 +78,8 @@ def test_the_table_knows_every_term_that_the_meetings_ask_for(store: Store) -> N
     known = trial.REPORT.read_text()
 
     with at_first_hand():
-        asked = {term for _, terms in trial.asked_by(trial.MODULES[0]) for term in terms}
+        courses = [course for module in trial.MEETINGS for course in trial.asked_by(module)]
+        asked = {term for _, terms in courses for term in terms}
 
     unknown = [
         str(term) for term in sorted(asked) if f"| {term.site} | {term.kind} {term.text} |" not in known
@@ -91,6 +93,15 @@ def test_the_table_has_no_term_without_a_reason() -> None:
     assert report.NO_REASON not in known and report.NOBODY not in known
 
 
+def test_every_reason_is_of_a_term_in_the_table() -> None:
+    lines = [line.split(" | ") for line in trial.REPORT.read_text().splitlines() if line.startswith("| ")]
+    known = {f"{site.removeprefix('| ')}: {condition}" for site, condition, _ in lines}
+    name = next(iter(reasons.REASONS))
+
+    assert reasons.stale(known) == []
+    assert reasons.stale(known - {name}) == [name]
+
+
 # --- the tools ----------------------------------------------------------------------------------------------
 
 
@@ -102,11 +113,34 @@ def test_a_term_is_named_by_who_builds_the_write_and_for_whom(store: Store) -> N
     assert all(Term.parsed(str(term)) == term for term in seen)
 
 
+def test_what_is_asked_of_a_write_besides_is_a_term_of_who_asks_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with recording() as seen:
+        meetings.test_what_the_mall_gives_is_asked_of_it_meanwhile(monkeypatch)
+
+    asked = Term.parsed("orders._confirmed → orders.confirm_given: Refund state = due")
+    assert asked in seen
+    with without({asked}), at_first_hand(), pytest.raises(pytest.fail.Exception):
+        emptied()
+        meetings.test_what_the_mall_gives_is_asked_of_it_meanwhile(monkeypatch)
+
+
+def test_core_is_named_alone_whomever_it_asks_for(store: Store) -> None:
+    group = open_paid_group(a_campaign())
+    with recording() as seen:
+        due.run(job=holding.EXPIRE_JOB, worker="w", now=AFTERWARDS, seconds=30)
+
+    core = {str(term) for term in seen if term.kind in ("Lease", "Row")}
+    assert core >= {"due._lease: Lease holder = ?", "facts._settle: Row owed_rev = ?"}, group
+    assert {term.site for term in seen if term.kind == "Group"} == {"ending._over → ending._closed"}
+
+
 def test_nothing_of_it_is_left_when_it_is_over(store: Store) -> None:
-    build = table.update
+    build, also = table.update, table.Write.also
     with recording():
-        assert table.update is not build
-    assert table.update is build
+        assert table.update is not build and table.Write.also is not also
+    assert table.update is build and table.Write.also is also
 
 
 WHOLE = (Group.pk.exists() & (Group.free >= 1)) & ((Group.state == "open") | Group.pk.does_not_exist())
@@ -148,6 +182,8 @@ def test_that_a_row_is_there_is_implied_by_what_is_compared_beside_it() -> None:
     assert reasons.implied(there, [there, free])
     assert not reasons.implied(there, [there])
     assert not reasons.implied(free, [there, free])
+    # What a missing row has is another than anything.
+    assert not reasons.implied(there, [there, Term.parsed(JOINING + "state <> closed")])
 
 
 def test_what_nobody_notices_needs_a_reason_and_two_that_ask_the_same_are_noticed() -> None:

@@ -6,20 +6,28 @@ Each runs in a forked child, so that a mutant that never ends or spoils the proc
 import functools
 import importlib
 import inspect
+import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.mutations.terms import Term, recording, without
 
 REPORT = Path(__file__).parents[2] / "docs" / "proof-groupbuys.md"
 EXAMPLES = 60
 CPU_S = 200.0
-MODULES = ("test_groupbuys_meetings", "test_groupbuys", "test_groupbuy_payments")
-RACES = ("tests/races", "-k", "groupbuys and not harness_sees and not storm")
+MEETINGS = ("test_groupbuys_meetings", "test_groupbuy_campaigns_meetings")
+MODULES = (*MEETINGS, "test_groupbuys", "test_groupbuy_payments")
+"""Tests that want next to nothing, and are played without pytest."""
+FIXTURED = ("test_groupbuy_campaigns", "test_stuck", "test_due", "test_facts")
+"""Tests with fixtures of their own, which pytest plays."""
+_RACED = "groupbuy or test_stuck or due_work or facts_once"
+RACES = ("tests/races", "-k", f"({_RACED}) and not harness_sees and not storm")
 Noticed = Callable[[Set[Term], Set[str]], str | None]
 
 
@@ -85,19 +93,21 @@ def noticed_by_a_meeting(off: Set[Term], but: Set[str]) -> str | None:
 
     ``but``: tests that do not count, as they notice one of several alone.
     """
-    return _in_a_child(lambda: _coursed(off, MODULES[0], but))
+    return _noticed_in(MEETINGS, off, but)
 
 
 def noticed_by_a_course(off: Set[Term], but: Set[str]) -> str | None:
-    """The same of all other tests of the rules."""
-    others = MODULES[1:]
-    return next(filter(None, (_in_a_child(lambda: _coursed(off, one, but)) for one in others)), None)  # noqa: B023
+    """The same of all other tests of the rules, those with fixtures last."""
+    plain = [one for one in MODULES if one not in MEETINGS]
+    return _noticed_in(plain, off, but) or _noticed_by_pytest(off, but)
+
+
+def _noticed_in(modules: Sequence[str], off: Set[Term], but: Set[str]) -> str | None:
+    return next(filter(None, (_in_a_child(lambda: _coursed(off, one, but)) for one in modules)), None)  # noqa: B023
 
 
 def _coursed(off: Set[Term], module: str, but: Set[str]) -> None:
     """Raises AssertionError: which of the tests that ask for these terms failed."""
-    import pytest
-
     from tests.model.test_groupbuys import at_first_hand
 
     with without(off), at_first_hand():
@@ -139,12 +149,12 @@ def asked_by(module: str) -> list[tuple[Course, Set[Term]]]:
 
 def every_term() -> set[Term]:
     """The terms that any of these tests ask for."""
-    return set().union(*(asked for module in MODULES for _, asked in asked_by(module)))
+    plain = (asked for module in MODULES for _, asked in asked_by(module))
+    return set().union(*plain, *asked_by_pytest().values())
 
 
 def courses(module: str) -> Iterator[Course]:
     """The tests of a module, but for those that want more than nothing or a patch."""
-    import pytest
 
     def patched(test: Callable[..., None]) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -166,19 +176,63 @@ def _marked(test: Any) -> list[Any]:
     return [one for mark in marks if mark.name == "parametrize" for one in mark.args[1]]
 
 
+def _noticed_by_pytest(off: Set[Term], but: Set[str]) -> str | None:
+    """The first of the tests with fixtures that fails without these terms."""
+    asking = [one for one, asked in asked_by_pytest().items() if off <= asked and _name_of(one) not in but]
+    return _in_a_child(lambda: _failed(off, *asking)) if asking else None
+
+
+@functools.cache
+def asked_by_pytest() -> dict[str, Set[Term]]:
+    """The tests with fixtures, each with the terms that it asks for when nothing is switched off."""
+    with tempfile.NamedTemporaryFile("w+") as noted:
+        failed = _in_a_child(lambda: _note(Path(noted.name)))
+        assert failed is None, failed
+        told = json.loads(Path(noted.name).read_text())
+    return {test: set(map(Term.parsed, terms)) for test, terms in told.items()}
+
+
+def _note(where: Path) -> None:
+    asking = Asking()
+    played = _pytest(asking, *(f"tests/integration/{module}.py" for module in FIXTURED))
+    assert played == 0, "the tests fail with every term in its place"
+    where.write_text(json.dumps({test: sorted(map(str, terms)) for test, terms in asking.asked.items()}))
+
+
+class Asking:
+    """Remembers which terms each test asked for."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Set[Term]] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        """One of them is played."""
+        with recording() as asked:
+            yield
+        self.asked[item.nodeid] = asked
+
+
 def noticed_by_a_race(off: Set[Term], but: Set[str]) -> str | None:
     """The first race that is lost without these terms."""
-    return _in_a_child(lambda: _raced(off))
+    return _in_a_child(lambda: _failed(off, *RACES))
 
 
-def _raced(off: Set[Term]) -> None:
-    import pytest
-
+def _failed(off: Set[Term], *tests: str) -> None:
+    """Raises AssertionError: which of the tests failed first."""
     first = FirstFailure()
     with without(off):
-        pytest.main(["-x", "-q", "--tb=no", "-p", "no:cacheprovider", *RACES], plugins=[first])
+        _pytest(first, "-x", *tests)
     if first.name:
         raise AssertionError(first.name)
+
+
+def _pytest(plugin: object, *asked: str) -> int:
+    return int(pytest.main(["-q", "--tb=no", "-p", "no:cacheprovider", *asked], plugins=[plugin]))
+
+
+def _name_of(test: str) -> str:
+    return test.rpartition("::")[2].partition("[")[0]
 
 
 class FirstFailure:
@@ -189,4 +243,4 @@ class FirstFailure:
     def pytest_runtest_logreport(self, report: Any) -> None:
         """One of its parts is over."""
         if report.failed and not self.name:
-            self.name = report.nodeid.split("::")[-1]
+            self.name = _name_of(report.nodeid)

@@ -1,5 +1,5 @@
-"""Campaigns that are changed while people buy: one window in every shard, nothing open after an end with refunds,
-and no seat let go that a phone may still pay.
+"""Campaigns that are changed while people buy: one window in every shard, closed for good, nothing open after an
+end with refunds, and no seat let go that a phone may still pay.
 
 What the careless versions do is what the app does, without the one condition that the rule hangs on.
 """
@@ -89,6 +89,42 @@ def test_of_many_edits_at_once_one_stands_in_every_shard(arena: Arena) -> None:
     outcomes.expect(won=12)
     assert len(windows(arena)) == 1
     assert len({row["edition"] for row in arena.rows("groupbuy_stock")}) == 1
+
+
+# --- what is closed stays closed ----------------------------------------------------------------------------
+
+
+def switching(campaign: Campaign, to: str) -> Callable[[], object]:
+    """Somebody pauses, resumes or closes the campaign, or finds that it is over."""
+
+    def switch() -> None:
+        with suppress(CampaignOver):
+            campaigns.switch(campaign.campaign_id, to=to, making=_making())
+
+    return switch
+
+
+@rounds(ROUGH, STORM)
+def test_a_campaign_is_paused_resumed_edited_and_closed_at_once_and_is_closed_then(arena: Arena) -> None:
+    campaign = a_campaign(shards=4)
+    edits = [editing_to(campaign, NOW + 10 + n) for n in range(2)]
+    switches = [switching(campaign, to) for to in ("paused", "running", "closed") * 3]
+
+    def edit(change: Callable[[], Campaign]) -> None:
+        with suppress(CampaignOver):
+            change()
+
+    outcomes = arena.race(*switches, *[functools.partial(edit, one) for one in edits])
+
+    # Who meets too many others gives up, as an operator would, and says it again.
+    assert set(outcomes.distribution) <= {"won", "busy"}, outcomes.distribution
+    switching(campaign, "closed")()
+    states = [row["state"] for change in arena.images("groupbuy") if (row := change.new)]
+    assert set(states[states.index("closed") :]) == {"closed"}
+    (row,) = arena.rows("groupbuy")
+    assert (row["state"], row["on"]) == ("closed", False)
+    assert {one["on"] for one in arena.rows("groupbuy_stock")} == {False}
+    assert len(arena.rows("audit", action="groupbuy.closed")) == 1
 
 
 # --- nothing is open after an end with refunds --------------------------------------------------------------
