@@ -15,6 +15,7 @@ from chalicelib.groupbuys.refusals import (
     GroupNotOpen,
     LimitReached,
     NotNewMember,
+    OrderInTheWay,
     PriceNotAsShown,
 )
 from infra.local.clients import Store
@@ -67,6 +68,16 @@ def test_a_seat_is_taken_at_the_price_that_was_shown_and_once() -> None:
 
     assert (first.amount_fen, first.size, first.state) == (PRICE, 3, "pending")
     assert again.order_id == first.order_id
+    pay(first)
+    assert take(group, wants, shown=shown_of(group)).order_id == first.order_id
+
+
+def test_an_order_of_the_mall_is_not_seated_for_two() -> None:
+    group = open_paid_group(a_campaign(gateway="mall"))
+    take(group, buying(mall_order_id="M1"), shown=shown_of(group))
+
+    with pytest.raises(OrderInTheWay):
+        take(group, buying(mall_order_id="M1"), shown=shown_of(group))
 
 
 def test_who_has_bought_before_joins_another_group_as_shown() -> None:
@@ -133,6 +144,12 @@ def a_full_group() -> Group:
     return open_paid_group(a_campaign(sizes={2: PRICE}), payers=2)
 
 
+def a_group_of_holds() -> Group:
+    group = open_paid_group(a_campaign(sizes={2: PRICE}))
+    take(group)
+    return group
+
+
 def an_unpaid_group() -> Group:
     return opened(a_campaign()).group
 
@@ -149,6 +166,7 @@ def a_group_for_newcomers() -> Group:
 
 REFUSED: dict[Any, type[Exception]] = {
     a_full_group: GroupFull,
+    a_group_of_holds: GroupFull,
     an_unpaid_group: GroupNotOpen,
     an_ended_group: GroupExpired,
     a_group_for_newcomers: NotNewMember,
@@ -162,6 +180,13 @@ def test_who_cannot_join_is_refused_as_without_it(there: Any) -> None:
     for shown in (None, shown_of(group)):
         with pytest.raises(REFUSED[there]):
             take(group, wants, shown=shown)
+
+
+def test_a_group_whose_time_is_over_is_not_joined_though_nobody_ended_it_yet() -> None:
+    group = open_paid_group(a_campaign())
+
+    with pytest.raises(GroupExpired):
+        take(group, shown=shown_of(group), now=group.expires_at or 0)
 
 
 def test_a_newcomer_joins_as_shown() -> None:

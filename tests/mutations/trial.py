@@ -21,7 +21,7 @@ from tests.mutations.terms import Term, recording, without
 REPORT = Path(__file__).parents[2] / "docs" / "proof-groupbuys.md"
 EXAMPLES = 60
 CPU_S = 200.0
-MEETINGS = ("test_groupbuys_meetings", "test_groupbuy_campaigns_meetings")
+MEETINGS = ("test_groupbuys_meetings", "test_groupbuys_as_shown", "test_groupbuy_campaigns_meetings")
 MODULES = (*MEETINGS, "test_groupbuys", "test_groupbuy_payments")
 """Tests that want next to nothing, and are played without pytest."""
 FIXTURED = ("test_groupbuy_campaigns", "test_stuck", "test_due", "test_facts")
