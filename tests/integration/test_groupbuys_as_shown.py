@@ -72,6 +72,15 @@ def test_a_seat_is_taken_at_the_price_that_was_shown_and_once() -> None:
     assert take(group, wants, shown=shown_of(group)).order_id == first.order_id
 
 
+def test_who_was_seated_by_a_late_payment_has_that_seat() -> None:
+    group, wants = open_paid_group(a_campaign(sizes={4: PRICE})), buying()
+    late = take(group, wants)
+    ending.leave(group_id=group.group_id, member_id=wants.member_id, now=NOW)
+    pay(late)
+
+    assert take(group, wants, shown=shown_of(group)).order_id == late.order_id
+
+
 def test_an_order_of_the_mall_is_not_seated_for_two() -> None:
     group = open_paid_group(a_campaign(gateway="mall"))
     take(group, buying(mall_order_id="M1"), shown=shown_of(group))
