@@ -7,7 +7,8 @@
 
     due    Pass: reconcile#k from half past three at night until it is done
 
-Pass: running → judging → done, or, of a day, running → done. Its slices are two months old at most.
+Pass: looking_again → running → judging → done, or, of a day, → running → done. Its slices are two months old at
+most.
 """
 
 from pynamodb.attributes import BooleanAttribute, JSONAttribute, UnicodeAttribute
@@ -18,7 +19,9 @@ from chalicelib.core.table import IntAttribute, Key, Row
 class Pass(Row, discriminator="reconciling_pass"):
     """One look at the books: how far it is (``cursor``, ``slices``), and what came of it.
 
-    ``looked`` rows were read, ``proved`` numbers added up or not, ``unjudged`` ones moved meanwhile.
+    ``looked`` rows were read, ``proved`` numbers added up or not, ``unjudged`` ones moved meanwhile, ``too_large``
+    ones count more rows than a proof reads. ``tries``: how often the next slice was begun. What was open when the
+    pass began (``begun_at``) is looked at first, and ``cursor`` is among it then.
     """
 
     full = BooleanAttribute()
@@ -29,6 +32,9 @@ class Pass(Row, discriminator="reconciling_pass"):
     proved = IntAttribute()
     drifts = IntAttribute()
     unjudged = IntAttribute()
+    too_large = IntAttribute()
+    tries = IntAttribute(null=True)
+    begun_at = IntAttribute(null=True)
     ended_at = IntAttribute(null=True)
 
     @staticmethod

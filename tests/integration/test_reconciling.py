@@ -341,14 +341,14 @@ def test_two_workers_of_one_slice_are_one(monkeypatch: pytest.MonkeyPatch) -> No
     service.plan(now=NOW + HOUR)
     month = next(row for row in rows(table.client(), "truth", kind="reconciling_pass") if row["full"])
     entry = due.Entry(**{name: month.get(name, "") for name in due.Entry.__annotations__})
-    real = service._read
+    real = service._walk
 
-    def overtaken(row: Any) -> Any:
-        monkeypatch.setattr(service, "_read", real)
+    def overtaken(it: Any) -> None:
+        monkeypatch.setattr(service, "_walk", real)
         service.go_on(entry, NOW + HOUR)
-        return real(row)
+        real(it)
 
-    monkeypatch.setattr(service, "_read", overtaken)
+    monkeypatch.setattr(service, "_walk", overtaken)
     service.go_on(entry, NOW + HOUR)
     night()
 
