@@ -131,6 +131,7 @@ class _Slice:
     over_at: float
     state: str
     cursor: Raw | None
+    place: str = ""
     sums: Added[str] = field(default_factory=Added)
     proved: set[tuple[int, str]] = field(default_factory=set)
     uses: Added[str] = field(default_factory=Added)
@@ -147,7 +148,10 @@ class _Slice:
 
     def looked_again(self, drift: Drift | None) -> bool:
         """Whether a number that is met was looked at before: it was open when the pass began."""
-        return drift is not None and self.looks_again(drift) and drift.first_seen_at < self.begun_at
+        if drift is None or not self.looks_again(drift):
+            return False
+        noted = self.row.sk in (drift.again_day, drift.again_month, drift.gone_in)
+        return noted or drift.first_seen_at < self.begun_at
 
 
 @due.handles(JOB)
@@ -187,6 +191,7 @@ def _work(row: Pass, *, now: int) -> None:
         over_at=time.monotonic() + SLICE_S,
         state=row.state or "",
         cursor=row.cursor,
+        proved={(n, pk) for n, pk in row.proved_last or ()},
     )
     if it.state == "looking_again":
         _look_again(it)
@@ -196,6 +201,7 @@ def _work(row: Pass, *, now: int) -> None:
         Pass.state.set(it.state),
         Pass.cursor.remove() if it.cursor is None else Pass.cursor.set(it.cursor),
         Pass.begun_at.set(it.begun_at),
+        Pass.proved_last.set([[n, pk] for n, pk in sorted(it.proved) if pk == it.place]),
         *_next(row, it.state, it.sums, now=now),
     ]
     parts = [*_kept(row, "REVS", revs, now=now), *_kept(row, f"USES#{row.slices:06d}", it.uses, now=now)]
@@ -273,7 +279,7 @@ def _place_of(item: Raw, *, full: bool) -> Raw:
 
 def _meet(it: _Slice, item: Raw) -> None:
     kind, pk = item["kind"]["S"], item["pk"]["S"]
-    it.sums["looked"] += 1
+    it.sums["looked"], it.place = it.sums["looked"] + 1, pk
     for n, one in enumerate(SUMS):
         if kind in one.kinds and pk.endswith(one.ends):
             drift = it.known.get((one.name, _subject(pk)))
@@ -308,7 +314,8 @@ def _prove(it: _Slice, n: int, pk: str) -> None:
     drift = it.known.get((name, subject))
     if differs is not None:
         it.sums["drifts"] += 1
-        _tell(name, subject, differs, seen_in=it.row.sk, place=pk, now=it.now)
+        again = it.state == "looking_again"
+        _tell(name, subject, differs, seen_in=it.row.sk, place=pk, again=again, now=it.now)
     elif drift is not None and drift.gone_at is None:
         _gone(drift, seen_in=it.row.sk, now=it.now)
 
@@ -379,24 +386,22 @@ def _gone(drift: Drift, *, seen_in: str, now: int) -> None:
 
 
 def _tell(
-    book: str, subject: str, differs: Differs, *, seen_in: str, now: int, place: str | None = None
+    book: str,
+    subject: str,
+    differs: Differs,
+    *,
+    seen_in: str,
+    now: int,
+    place: str | None = None,
+    again: bool = False,
 ) -> None:
     """Keep both numbers for operators, and count them for the alarm, once a pass."""
-    last = Drift.last_month if seen_in.endswith(MONTH) else Drift.last_day
-    actions: list[Any] = [
-        last.set(seen_in),
-        Drift.book.set(book),
-        Drift.subject.set(subject),
-        Drift.says.set(dict(differs.says)),
-        Drift.adds_up.set(dict(differs.adds_up)),
-        Drift.first_seen_at.set(Drift.first_seen_at | now),
-        Drift.seen_at.set(now),
-        Drift.seen_in.set(seen_in),
-        Drift.times.add(1),
-        Drift.gone_at.remove(),
-        Drift.gone_in.remove(),
-        *([Drift.place.set(place)] if place else ()),
-    ]
+    month = seen_in.endswith(MONTH)
+    last = Drift.last_month if month else Drift.last_day
+    looked = (Drift.again_month if month else Drift.again_day,) if again else ()
+    actions = [one.set(seen_in) for one in (last, Drift.seen_in, *looked)]
+    actions += [Drift.place.set(place)] if place else []
+    actions += _numbers(book, subject, differs, now=now)
     anew = last.does_not_exist() | (last != seen_in) | Drift.gone_at.exists()
     try:
         table.apply(
@@ -408,6 +413,20 @@ def _tell(
     logger.error(
         "a number does not add up", book=book, subject=subject, says=differs.says, is_=differs.adds_up
     )
+
+
+def _numbers(book: str, subject: str, differs: Differs, *, now: int) -> list[Action]:
+    return [
+        Drift.book.set(book),
+        Drift.subject.set(subject),
+        Drift.says.set(dict(differs.says)),
+        Drift.adds_up.set(dict(differs.adds_up)),
+        Drift.first_seen_at.set(Drift.first_seen_at | now),
+        Drift.seen_at.set(now),
+        Drift.times.add(1),
+        Drift.gone_at.remove(),
+        Drift.gone_in.remove(),
+    ]
 
 
 def drifts(*, limit: int, after: Raw | None) -> Page:
