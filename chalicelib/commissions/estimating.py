@@ -8,6 +8,7 @@ from chalicelib.commissions.rules import Rate, Sold
 from chalicelib.commissions.schemas import Estimate, Estimated, EstimatedLine, EstimateLine
 from chalicelib.core.money import yuan
 from chalicelib.orders.service import Order
+from chalicelib.rewards import occurrences
 from chalicelib.sharing import dryruns
 
 _LEVELS = ("L1", "L2")
@@ -70,8 +71,12 @@ def of_order(order: Order, whose: Sequence[str | None], now: int) -> list[int]:
     if not service.earns(order):
         return [0] * len(whose)
     levels = zip(_LEVELS, whose, strict=True)
-    lines = [service.lines_for(who, order, level, now=now) if who else [] for level, who in levels]
-    return [rules.total_fen(some) for some in lines]
+    return [_would_earn(who, order, level, now=now) if who else 0 for level, who in levels]
+
+
+def _would_earn(promoter_id: str, order: Order, level: str, *, now: int) -> int:
+    lines = service.lines_for(promoter_id, order, level, new_buyer=occurrences.would_be_first, now=now)
+    return rules.total_fen(lines)
 
 
 dryruns.earning(of_order)

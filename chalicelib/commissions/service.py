@@ -28,6 +28,7 @@ from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order, Refund
 from chalicelib.rewards import occurrences
 from chalicelib.sharing import orders as attributions
+from chalicelib.sharing import visits
 
 JOB = "settle"
 MONEY = "money"
@@ -238,9 +239,16 @@ def _uncounted(row: Commission, lines: list[Line], *, by_fen: int, now: int) -> 
         refuse=lambda _: Moved(),
         now=now,
     )
-    counts = {"settled_fen": -by_fen, "orders": -gone}
-    promoter = promoters.counted(row.promoter_id, cause=row.settled_cause or "", **counts)
-    return [month, promoter, *(_gone(row) if gone else ())]
+    cause, counts = row.settled_cause or "", {"settled_fen": -by_fen, "orders": -gone}
+    promoter = promoters.counted(row.promoter_id, cause=cause, **counts)
+    link = counted_link(row)
+    uncounted = visits.settled({link: -1}, cause=cause, at=row.settled_at or 0) if gone and link else []
+    return [month, promoter, *uncounted, *(_gone(row) if gone else ())]
+
+
+def counted_link(row: Commission) -> str | None:
+    """The link that a settled commission counts for: none, where a promoter bought it or none bound its buyer."""
+    return row.link if row.level == "L1" and row.member_id != row.promoter_id else None
 
 
 def _gone(row: Commission) -> list[Write]:
@@ -322,20 +330,25 @@ def _put(row: Commission) -> list[Write]:
 
 def _earned(look: _Look, found: Any, level: str, promoter_id: str) -> Commission | None:
     """The commission of one promoter; None when they could not earn, or by no rate."""
-    lines = lines_for(promoter_id, look.order, level, now=look.now)
+    lines = lines_for(promoter_id, look.order, level, new_buyer=occurrences.is_first, now=look.now)
     return _row(look, found, level, promoter_id, lines) if rules.total_fen(lines) else None
 
 
-def lines_for(promoter_id: str, order: Order, level: str, *, now: int) -> list[Line]:
-    """What each line of an order earns a promoter on a level; none, if they could not earn when it was made."""
+def lines_for(
+    promoter_id: str, order: Order, level: str, *, new_buyer: Callable[[Order], bool], now: int
+) -> list[Line]:
+    """What each line of an order earns a promoter on a level; none, if they could not earn when it was made.
+
+    ``new_buyer`` says whether it is its buyer's first: who only asks what would be must note nothing by asking.
+    """
     promoter = promoters.active(promoter_id, at=order.created_at)
     if promoter is None:
         return []
     tier = promoters.tier_at(promoter, order.created_at)
-    return list(_rated(order, level, tier=tier, now=now))
+    return list(_rated(order, level, tier=tier, new_buyer=lambda: new_buyer(order), now=now))
 
 
-def _rated(order: Order, level: str, *, tier: int, now: int) -> Iterator[Line]:
+def _rated(order: Order, level: str, *, tier: int, new_buyer: Callable[[], bool], now: int) -> Iterator[Line]:
     in_force = rates.in_force(at=order.created_at, now=now)
     for line in orders.lines_of(order):
         sold = Sold(
@@ -347,7 +360,7 @@ def _rated(order: Order, level: str, *, tier: int, now: int) -> Iterator[Line]:
             campaign_id=order.campaign_id or None,
             tier=tier,
             order_fen=orders.came_fen(order),
-            new_buyer=lambda: occurrences.is_first(order),
+            new_buyer=new_buyer,
         )
         rate = rules.best(in_force, sold)
         if rate is not None:

@@ -99,7 +99,7 @@ def _settling(rows: Sequence[Commission], *, now: int) -> list[Write]:
     """The entry first: that it is there says that the batch was settled."""
     cause = f"settle#{ids.derived('com', *(f'{row.commission_id}.{row.rev}' for row in rows))[4:]}"
     first_level = [row for row in rows if row.level == "L1"]
-    links = Counter(row.link for row in first_level if row.link and row.member_id != row.promoter_id)
+    links = Counter(link for link in map(service.counted_link, rows) if link)
     about: dict[str, Any] = {
         "commissions": len(rows),
         "orders": len(first_level),

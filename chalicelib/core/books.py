@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pynamodb.expressions.condition import Condition
+
+from chalicelib.core import table
+from chalicelib.core.table import Page, Raw, Row
+
 Numbers = Mapping[str, int]
+ROWS_AT_MOST = 5000
+"""Rows of one kind that a proof reads: a second or so, so that no single number can hold up all the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,16 +30,46 @@ class Unsure(Exception):
     """The numbers kept moving, or somebody owes a change of theirs: whether they add up cannot be said now."""
 
 
+class TooLarge(Unsure):
+    """There are more rows than a proof reads: nobody says whether they add up, however often it is tried."""
+
+
+def read(kind: type[Row], pk: str, sk: Condition | None = None) -> list[Any]:
+    """The whole of a partition's range.
+
+    Raises:
+        TooLarge: it is more than a proof reads.
+    """
+    return read_pages(lambda after: table.query(kind, pk, sk, after=after), of=pk)
+
+
+def read_pages(page_after: Callable[[Raw | None], Page], *, of: str) -> list[Any]:
+    """All rows of these pages.
+
+    Raises:
+        TooLarge: they are more than a proof reads.
+    """
+    page = page_after(None)
+    rows = list(page.rows)
+    while page.next_key is not None and len(rows) <= ROWS_AT_MOST:
+        page = page_after(page.next_key)
+        rows += page.rows
+    if len(rows) > ROWS_AT_MOST:
+        raise TooLarge(of)
+    return rows
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sum:
     """A book whose every number is proved from a partition: of any row of these ``kinds``, if its key ``ends`` so.
 
-    ``prove`` reads it and answers with None when all is well; a number that moves is `Unsure`, and not wrong.
+    ``prove`` reads it, as of now, and answers with None when all is well; a number that moves is `Unsure`, and not
+    wrong.
     """
 
     name: str
     kinds: frozenset[str]
-    prove: Callable[[str], Differs | None]
+    prove: Callable[[str, int], Differs | None]
     ends: str = ""
 
 

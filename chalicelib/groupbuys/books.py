@@ -4,7 +4,7 @@ from collections import Counter as Added
 from collections.abc import Iterable, Iterator
 
 from chalicelib.core import table
-from chalicelib.core.books import Counter, Differs, Sum, Tally, Unsure
+from chalicelib.core.books import Counter, Differs, Sum, Tally, Unsure, read
 from chalicelib.core.table import Row
 from chalicelib.groupbuys import campaigns, rules
 from chalicelib.groupbuys.models import Group, Seat, Stock
@@ -13,14 +13,14 @@ _HAS_ITS_UNITS = ("opening", "open", "filled")
 ROUNDS = 8
 
 
-def prove_group(pk: str) -> Differs | None:
+def prove_group(pk: str, now: int) -> Differs | None:
     """Whether a group's seats are those that it counts; read until none of them moved meanwhile.
 
     Raises:
-        Unsure: they kept moving.
+        Unsure: they kept moving. TooLarge: there are too many.
     """
     for _ in range(ROUNDS):
-        rows = table.query_all(Row, pk)
+        rows = read(Row, pk)
         group = next((row for row in rows if isinstance(row, Group)), None)
         if group is None or group.state == "lapsed":
             return None

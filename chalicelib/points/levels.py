@@ -55,16 +55,17 @@ def everything(*, now: int) -> list[Level]:
 def edit(given: EditLevels, *, by: Operator, now: int) -> list[Level]:
     """The levels told anew; who has a level keeps it until their growth, or their year, says otherwise.
 
+    As they were, nothing changes, and no line is left in the trail.
+
     Raises:
         Invalid: the thresholds do not rise from 0, or a gift cannot be given.
     """
     levels: list[Level] = [msgspec.to_builtins(level) for level in given.levels]
-    thresholds = [level["growth"] for level in levels]
-    if thresholds != sorted(set(thresholds)) or thresholds[0] != 0:
-        raise Invalid(field="levels", reason="growth rises from level to level, and the first needs 0")
-    for at, level in enumerate(levels):
-        _check_gift(at, level["perks"]["gift"], now=now)
+    _check(levels, now=now)
     before = table.get(Levels, Levels.key())
+    if before is not None and before.levels == levels:
+        _levels.forget("all")
+        return levels
     row = Levels(*Levels.key(), levels=levels, rev=before.rev + 1 if before is not None else 1)
     unchanged = Levels.pk.does_not_exist() if before is None else Levels.rev == before.rev
     audit = operators.recorded(
@@ -78,6 +79,14 @@ def edit(given: EditLevels, *, by: Operator, now: int) -> list[Level]:
     table.transact([Write(operation="Put", row=row, when=unchanged, refuse=Busy), audit])
     _levels.forget("all")
     return levels
+
+
+def _check(levels: list[Level], *, now: int) -> None:
+    thresholds = [level["growth"] for level in levels]
+    if thresholds != sorted(set(thresholds)) or thresholds[0] != 0:
+        raise Invalid(field="levels", reason="growth rises from level to level, and the first needs 0")
+    for at, level in enumerate(levels):
+        _check_gift(at, level["perks"]["gift"], now=now)
 
 
 def _check_gift(at: int, gift: dict[str, Any] | None, *, now: int) -> None:

@@ -51,9 +51,18 @@ def _first_rule() -> PointsRule:
 
 
 def edit_rule(given: EditPointsRule, *, by: Operator, now: int) -> PointsRule:
-    """The rule told anew; what is earned keeps its month, and a shorter life waits until the longer one is due."""
+    """The rule told anew; what is earned keeps its month, and a shorter life waits until the longer one is due.
+
+    As it was, nothing changes, and no line is left in the trail.
+
+    Raises:
+        Busy: somebody else changed it meanwhile.
+    """
     before = table.get(PointsRule, PointsRule.key())
-    told = msgspec.to_builtins(given)
+    there, told = before or _first_rule(), msgspec.to_builtins(given)
+    if all(getattr(there, name) == value for name, value in told.items()):
+        _rules.forget("rule")
+        return there
     row = PointsRule(*PointsRule.key(), rev=before.rev + 1 if before is not None else 1, **told)
     unchanged = PointsRule.pk.does_not_exist() if before is None else PointsRule.rev == before.rev
     audit = operators.recorded(

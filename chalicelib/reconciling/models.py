@@ -7,7 +7,8 @@
 
     due    Pass: reconcile#k from half past three at night until it is done
 
-Pass: running → judging → done, or, of a day, running → done. Its slices are two months old at most.
+Pass: looking_again → running → judging → done, or, of a day, → running → done. Its slices are two months old at
+most.
 """
 
 from pynamodb.attributes import BooleanAttribute, JSONAttribute, UnicodeAttribute
@@ -18,7 +19,10 @@ from chalicelib.core.table import IntAttribute, Key, Row
 class Pass(Row, discriminator="reconciling_pass"):
     """One look at the books: how far it is (``cursor``, ``slices``), and what came of it.
 
-    ``looked`` rows were read, ``proved`` numbers added up or not, ``unjudged`` ones moved meanwhile.
+    ``looked`` rows were read, ``proved`` numbers added up or not, ``unjudged`` ones moved meanwhile, ``too_large``
+    ones count more rows than a proof reads. ``tries``: how often the next slice was begun. What was open when the
+    pass began (``begun_at``) is looked at first, and ``cursor`` is among it then. ``proved_last`` is what a slice
+    proved of the partition in which it ended.
     """
 
     full = BooleanAttribute()
@@ -29,6 +33,10 @@ class Pass(Row, discriminator="reconciling_pass"):
     proved = IntAttribute()
     drifts = IntAttribute()
     unjudged = IntAttribute()
+    too_large = IntAttribute()
+    tries = IntAttribute(null=True)
+    begun_at = IntAttribute(null=True)
+    proved_last = JSONAttribute(null=True)
     ended_at = IntAttribute(null=True)
 
     @staticmethod
@@ -53,7 +61,7 @@ class Drift(Row, discriminator="drift"):
 
     ``gone_at``: when a pass found it in order again; somebody has seen to it, for no pass repairs anything.
     ``place`` is the partition that proves it, where one does. A day's pass and a month's may go on at once, so each
-    kind notes by itself which of them told it last.
+    kind notes by itself which of them told it last, and which looked at it again as it was open.
     """
 
     book = UnicodeAttribute()
@@ -66,6 +74,8 @@ class Drift(Row, discriminator="drift"):
     times = IntAttribute()
     last_day = UnicodeAttribute(null=True)
     last_month = UnicodeAttribute(null=True)
+    again_day = UnicodeAttribute(null=True)
+    again_month = UnicodeAttribute(null=True)
     place = UnicodeAttribute(null=True)
     gone_at = IntAttribute(null=True)
     gone_in = UnicodeAttribute(null=True)

@@ -23,7 +23,10 @@ class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PassAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at the books: rows read, numbers proved, those that do not add up, those that kept moving."""
+    """One look at the books: rows read, numbers proved, those that do not add up, those that kept moving.
+
+    ``too_large`` are those that count more rows than a proof reads: nobody says whether they add up.
+    """
 
     name: str
     state: str
@@ -31,4 +34,5 @@ class PassAnswer(msgspec.Struct, frozen=True, kw_only=True):
     proved: int
     drifts: int
     unjudged: int
+    too_large: int
     ended_at: int | None

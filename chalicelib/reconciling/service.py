@@ -9,15 +9,19 @@ and adds up what each row uses of a counter that counts rows all over the table.
 counters' revisions; at its end it compares those that are unchanged, for of the others it cannot know. They are
 counted as ``unjudged``: what is claimed without a pause for a whole pass is judged in a quieter month.
 
-Every pass looks again at what is open in a partition; what adds up by then is marked gone, with when. Nothing is
-ever mended here.
+Every pass looks again, first, at what is open in a partition; what adds up by then is marked gone, with when.
+Nothing is ever mended here.
 
-A pass is a row that is due, works a few pages at a time and keeps where it is. A slice's sums are written in the
-transaction that moves the cursor, so that a slice that is read again, by whomever, is counted once.
+A pass is a row that is due, works a slice at a time and keeps where it is. A slice's sums are written in the
+transaction that moves the cursor, so that a slice that is read again, by whomever, is counted once. It ends after
+so many proofs or seconds, wherever in a page that is, and a proof reads so many rows at most: no promoter, however
+big, makes a slice longer than its function lives. Should one be killed again and again all the same, the others go
+first.
 """
 
+import time
 from collections import Counter as Added
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,7 +30,7 @@ from pynamodb.expressions.update import Action
 
 from chalicelib.commissions import books as commissions
 from chalicelib.core import clock, config, due, ledger, table
-from chalicelib.core.books import Counter, Differs, Sum, Tally, Unsure
+from chalicelib.core.books import Counter, Differs, Sum, Tally, TooLarge, Unsure, read
 from chalicelib.core.cache import Cache
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.ledger import Account, Hold
@@ -45,23 +49,31 @@ AT_HOUR, AT_MINUTE = 3, 30
 PAGES = 4
 PAGE: int | None = None
 """Rows of a page; None: as many as a megabyte holds."""
+PROOFS = 500
+"""Numbers that a slice proves at most."""
+SLICE_S = 5.0
+"""What a slice has of the ten seconds between the end of a job's time and that of its function."""
+OPEN_A_PAGE = 100
+TRIES = 3
+"""How often a slice is begun before the other passes have their turn."""
 NUMBERS_A_ROW = 1000
 SLICES_STAY_S = 60 * DAY
 TALLIES: Sequence[Tally] = (groupbuys.STOCK, coupons.STOCK, points.EXCHANGES, rewards.PURSES)
-_NOTHING_YET: dict[str, Any] = dict.fromkeys(("slices", "looked", "proved", "drifts", "unjudged"), 0)
+_SUMS = ("looked", "proved", "drifts", "unjudged", "too_large")
+_NOTHING_YET: dict[str, Any] = dict.fromkeys(("slices", *_SUMS), 0)
 _planned: Cache[bool] = Cache(for_s=DAY)
 
 
 # --- the ledger ---------------------------------------------------------------------------------------------
 
 
-def prove_account(pk: str) -> Differs | None:
+def prove_account(pk: str, now: int) -> Differs | None:
     """Whether an account is what its entries add up to; in one read, and exactly when that says no.
 
     Raises:
-        Unsure: it kept being posted to.
+        Unsure: it kept being posted to. TooLarge: it has too many entries.
     """
-    rows = table.query_all(Row, pk)
+    rows = read(Row, pk)
     account = next((row for row in rows if isinstance(row, Account)), Account(pk, "META"))
     entries = [row for row in rows if isinstance(row, ledger.Entry)]
     held = -sum(row.amount for row in entries if isinstance(row, Hold) and row.state == "frozen")
@@ -97,7 +109,7 @@ def _plan(name: str, *, full: bool, now: int) -> None:
     local = datetime.fromtimestamp(now, config.settings().zone)
     at = int(local.replace(hour=AT_HOUR, minute=AT_MINUTE, second=0, microsecond=0).timestamp())
     slot = due.slot(job=JOB, pk=pk, at=at)
-    row = Pass(pk, sk, state="running", full=full, since=at - DAY - HOUR, **_NOTHING_YET, **slot)
+    row = Pass(pk, sk, state="looking_again", full=full, since=at - DAY - HOUR, **_NOTHING_YET, **slot)
     try:
         table.apply(table.create(row))
     except table.Taken:
@@ -109,22 +121,48 @@ class _Moved(Exception):
 
 
 @dataclass
-class _Seen:
-    """What a slice has read."""
+class _Slice:
+    """What a slice has read and proved of its pass, and how it goes on."""
 
+    row: Pass
+    begun_at: int
+    now: int
+    known: Mapping[tuple[str, str], Drift]
+    over_at: float
+    state: str
     cursor: Raw | None
-    looked: int = 0
-    partitions: set[tuple[int, str]] = field(default_factory=set)
+    place: str = ""
+    sums: Added[str] = field(default_factory=Added)
+    proved: set[tuple[int, str]] = field(default_factory=set)
     uses: Added[str] = field(default_factory=Added)
+
+    @property
+    def over(self) -> bool:
+        """Whether the next slice goes on from here; a step is made in any case, however slow the store is."""
+        stepped = (self.state, self.cursor) != (self.row.state, self.row.cursor)
+        return stepped and (len(self.proved) >= PROOFS or time.monotonic() >= self.over_at)
+
+    def looks_again(self, drift: Drift) -> bool:
+        """Whether a number is looked at before all others: it is open, or was until this slice was begun before."""
+        return bool(drift.place) and (drift.gone_at is None or drift.gone_in == self.row.sk)
+
+    def looked_again(self, drift: Drift | None) -> bool:
+        """Whether a number that is met was looked at before: it was open when the pass began."""
+        if drift is None or not self.looks_again(drift):
+            return False
+        noted = self.row.sk in (drift.again_day, drift.again_month, drift.gone_in)
+        return noted or drift.first_seen_at < self.begun_at
 
 
 @due.handles(JOB)
 def go_on(entry: due.Entry, now: int) -> None:
-    """The next slice of a pass: its pages are read, its partitions proved; or, all being read, the judgement."""
+    """The next slice of a pass: pages are read, their partitions proved; or, all being read, the judgement."""
     row = table.get(Pass, (entry.pk, entry.sk))
     if row is None or row.due_at != entry.due_at or row.state == "done":
         return
     try:
+        if not _begun(row, now=now):
+            return
         if row.state == "judging":
             _judge(row, now=now)
         else:
@@ -133,33 +171,53 @@ def go_on(entry: due.Entry, now: int) -> None:
         logger.info("another has worked this slice", reconciling=row.sk)
 
 
+def _begun(row: Pass, *, now: int) -> bool:
+    """Note that a slice is begun; one that was begun in vain again and again waits until others had their turn."""
+    waits = (row.tries or 0) >= TRIES and (row.due_at or now) < now
+    action = (Row.due_at.set(now), Pass.tries.remove()) if waits else (Pass.tries.add(1),)
+    table.apply(_as_read(row, *action))
+    if waits:
+        logger.error("a slice does not come to its end", reconciling=row.sk, slice=row.slices)
+    return not waits
+
+
 def _work(row: Pass, *, now: int) -> None:
     revs = {_name(tally, one): one.rev for tally, one in _counters()} if row.full and not row.slices else {}
-    seen = _read(row)
-    drifts, unjudged = _prove(row, seen.partitions, now=now)
-    ends = seen.cursor is None
-    state = "running" if not ends else "judging" if row.full else "done"
+    it = _Slice(
+        row=row,
+        begun_at=row.begun_at or now,
+        now=now,
+        known=_known(),
+        over_at=time.monotonic() + SLICE_S,
+        state=row.state or "",
+        cursor=row.cursor,
+        proved={(n, pk) for n, pk in row.proved_last or ()},
+    )
+    if it.state == "looking_again":
+        _look_again(it)
+    if it.state == "running":
+        _walk(it)
     actions = [
-        Pass.state.set(state),
-        Pass.cursor.remove() if seen.cursor is None else Pass.cursor.set(seen.cursor),
-        Pass.looked.add(seen.looked),
-        Pass.proved.add(len(seen.partitions) - unjudged),
-        Pass.unjudged.add(unjudged),
-        *_next(row, state, drifts, now=now),
+        Pass.state.set(it.state),
+        Pass.cursor.remove() if it.cursor is None else Pass.cursor.set(it.cursor),
+        Pass.begun_at.set(it.begun_at),
+        Pass.proved_last.set([[n, pk] for n, pk in sorted(it.proved) if pk == it.place]),
+        *_next(row, it.state, it.sums, now=now),
     ]
-    parts = [*_kept(row, "REVS", revs, now=now), *_kept(row, f"USES#{row.slices:06d}", seen.uses, now=now)]
-    table.transact([_moved(row, *actions), *parts])
+    parts = [*_kept(row, "REVS", revs, now=now), *_kept(row, f"USES#{row.slices:06d}", it.uses, now=now)]
+    table.transact([_as_read(row, *actions), *parts])
 
 
-def _next(row: Pass, state: str, drifts: int, *, now: int) -> list[Action]:
+def _next(row: Pass, state: str, sums: Mapping[str, int], *, now: int) -> list[Action]:
     """What every step of a pass notes, and when the next one is due: at once, and as another entry of the index."""
-    noted = [Pass.slices.add(1), Pass.drifts.add(drifts)]
+    noted = [Pass.slices.add(1), Pass.tries.remove()]
+    noted += [getattr(Pass, name).add(n) for name, n in sums.items()]
     if state == "done":
         return [*noted, Pass.ended_at.set(now), *due.emptied()]
     return [*noted, *due.moved(job=JOB, pk=row.pk, at=min((row.due_at or now) + 1, now))]
 
 
-def _moved(row: Pass, *actions: Action) -> Write:
+def _as_read(row: Pass, *actions: Action) -> Write:
     as_read = (Pass.slices == row.slices) & (Pass.state == row.state)
     return table.update(Pass, (row.pk, row.sk), *actions, when=as_read, refuse=lambda _: _Moved())
 
@@ -175,59 +233,91 @@ def _kept(row: Pass, part: str, numbers: Mapping[str, int], *, now: int) -> Iter
 # --- reading and proving ------------------------------------------------------------------------------------
 
 
-def _read(row: Pass) -> _Seen:
-    """A few pages of the table, or of the owner index as far as it is of late."""
-    seen = _Seen(cursor=row.cursor)
-    for _ in range(PAGES):
-        if row.full:
-            items, seen.cursor = table.scan(limit=PAGE, after=seen.cursor)
-        else:
-            late = Row.listed_at >= f"{row.since:011d}"
-            items, seen.cursor = table.scan(index="owner", when=late, limit=PAGE, after=seen.cursor)
-        seen.looked += len(items)
-        for item in items:
-            _note(seen, item, full=row.full)
-        if seen.cursor is None:
-            break
-    return seen
-
-
-def _note(seen: _Seen, item: Raw, *, full: bool) -> None:
-    kind, pk = item["kind"]["S"], item["pk"]["S"]
-    proved_there = [n for n, one in enumerate(SUMS) if kind in one.kinds and pk.endswith(one.ends)]
-    seen.partitions.update((n, pk) for n in proved_there)
-    tallies = [one for one in TALLIES if kind in one.kinds] if full else []
-    for tally in tallies:
-        for key, units in tally.uses(table.decode(item)):
-            seen.uses[f"{tally.name}#{key}"] += units
-
-
-def _prove(row: Pass, partitions: set[tuple[int, str]], *, now: int) -> tuple[int, int]:
-    """How many of them do not add up, and of how many that cannot be said; each of the former is told.
-
-    The first slice proves what is open besides, wherever that lies.
-    """
-    drifts, unjudged, still_open = 0, 0, _open()
-    if not row.slices:
-        partitions |= _places(still_open.values())
-    for n, pk in sorted(partitions):
-        name, subject = SUMS[n].name, pk.partition("#")[2]
-        try:
-            differs = SUMS[n].prove(pk)
-        except Unsure:
-            unjudged += 1
-            continue
-        drifts += differs is not None
-        if differs is not None:
-            _tell(name, subject, differs, seen_in=row.sk, place=pk, now=now)
-        elif (name, subject) in still_open:
-            _gone(still_open[name, subject], seen_in=row.sk, now=now)
-    return drifts, unjudged
-
-
-def _places(found: Iterable[Drift]) -> set[tuple[int, str]]:
+def _look_again(it: _Slice) -> None:
+    """What was open when the pass began, wherever it lies."""
     books = {one.name: n for n, one in enumerate(SUMS)}
-    return {(books[drift.book], drift.place) for drift in found if drift.place and drift.book in books}
+    while True:
+        page = table.query(Drift, "DRIFTS", limit=OPEN_A_PAGE, after=it.cursor)
+        for drift in page.rows:
+            if it.over:
+                return
+            if it.looks_again(drift) and drift.book in books:
+                _prove(it, books[drift.book], drift.place)
+            it.cursor = {"pk": {"S": drift.pk}, "sk": {"S": drift.sk}}
+        it.cursor = page.next_key
+        if page.next_key is None:
+            it.state = "running"
+            return
+
+
+def _walk(it: _Slice) -> None:
+    """A few pages of the table, or of the owner index as far as it is of late; each row's partition is proved."""
+    for _ in range(PAGES):
+        items, next_key = _page(it)
+        for item in items:
+            if it.over:
+                return
+            _meet(it, item)
+            it.cursor = _place_of(item, full=it.row.full)
+        it.cursor = next_key
+        if next_key is None:
+            it.state = "judging" if it.row.full else "done"
+            return
+
+
+def _page(it: _Slice) -> tuple[list[Raw], Raw | None]:
+    if it.row.full:
+        return table.scan(limit=PAGE, after=it.cursor)
+    late = Row.listed_at >= f"{it.row.since:011d}"
+    return table.scan(index="owner", when=late, limit=PAGE, after=it.cursor)
+
+
+def _place_of(item: Raw, *, full: bool) -> Raw:
+    """Where a read goes on behind a row."""
+    return {name: item[name] for name in (("pk", "sk") if full else ("pk", "sk", "owner", "listed_at"))}
+
+
+def _meet(it: _Slice, item: Raw) -> None:
+    kind, pk = item["kind"]["S"], item["pk"]["S"]
+    it.sums["looked"], it.place = it.sums["looked"] + 1, pk
+    for n, one in enumerate(SUMS):
+        if kind in one.kinds and pk.endswith(one.ends):
+            drift = it.known.get((one.name, _subject(pk)))
+            if not it.looked_again(drift):
+                _prove(it, n, pk)
+    for tally in TALLIES if it.row.full else ():
+        if kind in tally.kinds:
+            for key, units in tally.uses(table.decode(item)):
+                it.uses[f"{tally.name}#{key}"] += units
+
+
+def _subject(pk: str) -> str:
+    return pk.partition("#")[2]
+
+
+def _prove(it: _Slice, n: int, pk: str) -> None:
+    """Whether a partition's numbers add up, once in a slice; what does not is told, and what does again."""
+    if (n, pk) in it.proved:
+        return
+    it.proved.add((n, pk))
+    name, subject = SUMS[n].name, _subject(pk)
+    try:
+        differs = SUMS[n].prove(pk, it.now)
+    except TooLarge:
+        it.sums["too_large"] += 1
+        logger.warning("more rows than a proof reads", book=name, subject=subject)
+        return
+    except Unsure:
+        it.sums["unjudged"] += 1
+        return
+    it.sums["proved"] += 1
+    drift = it.known.get((name, subject))
+    if differs is not None:
+        it.sums["drifts"] += 1
+        again = it.state == "looking_again"
+        _tell(name, subject, differs, seen_in=it.row.sk, place=pk, again=again, now=it.now)
+    elif drift is not None and drift.gone_at is None:
+        _gone(drift, seen_in=it.row.sk, now=it.now)
 
 
 def _counters() -> Iterator[tuple[Tally, Counter]]:
@@ -241,21 +331,21 @@ def _name(tally: Tally, one: Counter) -> str:
 def _judge(row: Pass, *, now: int) -> None:
     """Compare the counters that nothing has changed since the pass began with what rows use of them."""
     revs, uses = _added_up(row)
-    drifts, judged, unjudged, still_open = 0, 0, 0, _open()
+    sums: Added[str] = Added()
+    known = _known()
     for tally, one in _counters():
         name = _name(tally, one)
         if revs.get(name) != one.rev:
-            unjudged += 1
+            sums["unjudged"] += 1
             continue
-        judged += 1
-        adds_up = dict.fromkeys(one.says, uses[name])
+        sums["proved"] += 1
+        adds_up, drift = dict.fromkeys(one.says, uses[name]), known.get((tally.name, one.key))
         if dict(one.says) != adds_up:
-            drifts += 1
+            sums["drifts"] += 1
             _tell(tally.name, one.key, Differs(says=one.says, adds_up=adds_up), seen_in=row.sk, now=now)
-        elif (tally.name, one.key) in still_open:
-            _gone(still_open[tally.name, one.key], seen_in=row.sk, now=now)
-    noted = (Pass.state.set("done"), Pass.proved.add(judged), Pass.unjudged.add(unjudged))
-    table.apply(_moved(row, *noted, *_next(row, "done", drifts, now=now)))
+        elif drift is not None and drift.gone_at is None:
+            _gone(drift, seen_in=row.sk, now=now)
+    table.apply(_as_read(row, Pass.state.set("done"), *_next(row, "done", sums, now=now)))
 
 
 def _added_up(row: Pass) -> tuple[dict[str, int], Added[str]]:
@@ -276,10 +366,10 @@ class _Told(Exception):
     """This pass has told it already, or another has since it was read."""
 
 
-def _open() -> dict[tuple[str, str], Drift]:
-    """What did not add up when it was last proved, by book and subject."""
+def _known() -> dict[tuple[str, str], Drift]:
+    """What did not add up when it was last proved, or is gone, by book and subject."""
     rows: list[Drift] = table.query_all(Drift, "DRIFTS")
-    return {(row.book, row.subject): row for row in rows if row.gone_at is None}
+    return {(row.book, row.subject): row for row in rows}
 
 
 def _gone(drift: Drift, *, seen_in: str, now: int) -> None:
@@ -296,24 +386,22 @@ def _gone(drift: Drift, *, seen_in: str, now: int) -> None:
 
 
 def _tell(
-    book: str, subject: str, differs: Differs, *, seen_in: str, now: int, place: str | None = None
+    book: str,
+    subject: str,
+    differs: Differs,
+    *,
+    seen_in: str,
+    now: int,
+    place: str | None = None,
+    again: bool = False,
 ) -> None:
     """Keep both numbers for operators, and count them for the alarm, once a pass."""
-    last = Drift.last_month if seen_in.endswith(MONTH) else Drift.last_day
-    actions: list[Any] = [
-        last.set(seen_in),
-        Drift.book.set(book),
-        Drift.subject.set(subject),
-        Drift.says.set(dict(differs.says)),
-        Drift.adds_up.set(dict(differs.adds_up)),
-        Drift.first_seen_at.set(Drift.first_seen_at | now),
-        Drift.seen_at.set(now),
-        Drift.seen_in.set(seen_in),
-        Drift.times.add(1),
-        Drift.gone_at.remove(),
-        Drift.gone_in.remove(),
-        *([Drift.place.set(place)] if place else ()),
-    ]
+    month = seen_in.endswith(MONTH)
+    last = Drift.last_month if month else Drift.last_day
+    looked = (Drift.again_month if month else Drift.again_day,) if again else ()
+    actions = [one.set(seen_in) for one in (last, Drift.seen_in, *looked)]
+    actions += [Drift.place.set(place)] if place else []
+    actions += _numbers(book, subject, differs, now=now)
     anew = last.does_not_exist() | (last != seen_in) | Drift.gone_at.exists()
     try:
         table.apply(
@@ -325,6 +413,20 @@ def _tell(
     logger.error(
         "a number does not add up", book=book, subject=subject, says=differs.says, is_=differs.adds_up
     )
+
+
+def _numbers(book: str, subject: str, differs: Differs, *, now: int) -> list[Action]:
+    return [
+        Drift.book.set(book),
+        Drift.subject.set(subject),
+        Drift.says.set(dict(differs.says)),
+        Drift.adds_up.set(dict(differs.adds_up)),
+        Drift.first_seen_at.set(Drift.first_seen_at | now),
+        Drift.seen_at.set(now),
+        Drift.times.add(1),
+        Drift.gone_at.remove(),
+        Drift.gone_in.remove(),
+    ]
 
 
 def drifts(*, limit: int, after: Raw | None) -> Page:

@@ -193,6 +193,13 @@ def is_first(order: Any) -> bool:
     return bool(noted.order_id == order.order_id)
 
 
+def would_be_first(order: Any) -> bool:
+    """The same for those who only ask what would be: as it is noted, or as it is known; nothing is noted."""
+    noted = table.get(First, First.key(order.member_id))
+    first = noted.order_id if noted is not None else _first_of(order)
+    return bool(first == order.order_id)
+
+
 def _first_of(order: Any) -> str:
     known = orders.of_member(order.member_id, limit=LOOKED_BACK, after=None).rows
     all_paid = [one for one in known if one.state in PAID and one.paid_at is not None]

@@ -99,11 +99,12 @@ def _rows(
 
 def _named(order_ids: list[str], *, now: int) -> list[OrderAttribution]:
     """The snapshots of these orders; of those that have none, as it would be."""
-    keys = [(OrderAttribution, OrderAttribution.key(one)) for one in dict.fromkeys(order_ids)]
+    asked = list(dict.fromkeys(order_ids))
+    keys = [(OrderAttribution, OrderAttribution.key(one)) for one in asked]
     made: Mapping[str, OrderAttribution] = {
         row.order_id: row for row in (table.get_many(keys) if keys else []) if row is not None
     }
-    others = orders.those([one for one in order_ids if one not in made])
+    others = orders.those([one for one in asked if one not in made])
     return [*made.values(), *(attributed.as_if(order, now=now) for order in others)]
 
 

@@ -116,7 +116,8 @@ class FunnelQuery(msgspec.Struct, frozen=True, kw_only=True):
 class FunnelDay(msgspec.Struct, frozen=True, kw_only=True):
     """One day of a link: opened → became new members → bound to the sharer → ordered → paid → settled.
 
-    ``settled`` are orders that earned the sharer something which is theirs by now, of members whom this link bound.
+    ``settled`` are orders that earned the sharer something which is theirs by now, of members whom this link bound:
+    counted on the day on which it became theirs, and no more when the order goes back whole.
     """
 
     day: str
@@ -264,7 +265,8 @@ class DryRun(EditPolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Promoters(msgspec.Struct, frozen=True, kw_only=True):
     """Who earns by an order, and how much by the rates of when it was made; null: nobody.
 
-    It is worked out from what is left of the order now; holds, and what a group's head has of it, are left out.
+    It is worked out from what is left of the order now, so that what is and what would be compare. Left out are
+    holds, what operators refused, and what a group's head has of it.
     """
 
     promoter_id: str | None

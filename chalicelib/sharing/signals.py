@@ -133,18 +133,25 @@ def of_order(
 def _up(buyer: str, above: Story) -> tuple[int, list[Story]]:
     """How many are in the smallest ring of members who brought one another back to the buyer, and all looked at.
 
-    No circle of bindings ever stands at once, so what they were before counts as well. Beyond `WALKED_AT_MOST`
-    nobody is looked at, and then there is no ring.
+    No circle of bindings ever stands at once, so what they were before counts as well. The newest bindings
+    are looked at first; beyond `WALKED_AT_MOST` members nobody is, and then there is no ring.
     """
     walked, level, members = [above], [above], 2
     while level:
-        brought_by = {span.promoter_id for story in level for span in story.spans}
+        brought_by = _newest_first([span for story in level for span in story.spans])
         if buyer in brought_by:
             return members, walked
-        fresh = sorted(brought_by - {story.member_id for story in walked})
+        known = {story.member_id for story in walked}
+        fresh = [one for one in brought_by if one not in known]
         level = [stories.of(one) for one in fresh[: WALKED_AT_MOST - len(walked)]]
         walked, members = [*walked, *level], members + 1
     return 0, walked
+
+
+def _newest_first(spans: Sequence[Span]) -> list[str]:
+    """Who brought somebody, each once."""
+    by_time = sorted(spans, key=lambda span: (-span.at, span.promoter_id))
+    return list(dict.fromkeys(span.promoter_id for span in by_time))
 
 
 def _signal(kind: str, **evidence: int) -> dict[str, Any]:

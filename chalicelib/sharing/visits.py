@@ -239,7 +239,8 @@ def count_paid(order: Row, now: int) -> Sequence[Write]:
 def settled(links: Mapping[str, int], *, cause: str, at: int) -> list[Write]:
     """The writes that count settled orders for the links that bound their buyers, once for their cause.
 
-    That link is not always the one that led to an order: who was brought once may come back by themselves.
+    That link is not always the one that led to an order: who was brought once may come back by themselves. Of one
+    that went back whole it is taken down on the day on which it was counted.
     """
     day = clock.local_day(at, zone=config.settings().zone)
     return [

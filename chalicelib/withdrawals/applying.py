@@ -118,7 +118,10 @@ def ground(member_id: str, *, withdrawal_id: str | None = None) -> Ground:
 
 
 def with_month(here: Ground, terms: Version, *, now: int) -> Ground:
-    """With what the person who would be paid had in this month, where tax is of all of it."""
+    """With what the person who would be paid had in this month, where tax is of all of it.
+
+    They may have had it as another member, or be somebody else altogether: it is asked once nothing else refuses.
+    """
     if here.person is None or not tax.adds_up(terms.tax_rule):
         return here
     key = Taxed.key(here.person, service.today(now)["month"])
@@ -129,10 +132,12 @@ def with_month(here: Ground, terms: Version, *, now: int) -> Ground:
 
 
 def quote(asked: AskWithdrawal, *, terms: Version, here: Ground, now: int) -> tuple[Split, AppError | None]:
-    """Where an amount would go, and what refuses it now."""
-    here = with_month(here, terms, now=now)
-    split = _split(asked, terms, here, now=now)
+    """Where an amount would go, and what refuses it now; refused, its tax is that of a month's first payment."""
+    split = _split(asked, terms, here)
     try:
+        _judge(asked, split, terms, here, now=now)
+        here = with_month(here, terms, now=now)
+        split = _split(asked, terms, here)
         _judge(asked, split, terms, here, now=now)
     except AppError as refused:
         return split, refused
@@ -154,6 +159,7 @@ def apply(asked: Withdraw, who: Applying) -> tuple[Withdrawal, bool]:
         before = _asked_before(asked, who, here)
         if before is not None:
             return before, False
+        _judge(asked, _split(asked, terms, here), terms, here, now=who.now)
         here = with_month(here, terms, now=who.now)
         row = _made(asked, who, terms, here)
         try:
@@ -188,7 +194,7 @@ def _same(row: Withdrawal, asked: Withdraw, *, now: int) -> bool:
     return alike and service.account_of(row, now=now) == asked.account
 
 
-def _split(asked: AskWithdrawal, terms: Version, here: Ground, *, now: int) -> Split:
+def _split(asked: AskWithdrawal, terms: Version, here: Ground) -> Split:
     told = terms.told
     return tax.split(
         asked.amount_fen,
@@ -234,7 +240,7 @@ def day_left(terms: Version, here: Ground, *, now: int) -> int:
 
 
 def _made(asked: Withdraw, who: Applying, terms: Version, here: Ground) -> Withdrawal:
-    split = _split(asked, terms, here, now=who.now)
+    split = _split(asked, terms, here)
     method = _judge(asked, split, terms, here, now=who.now)
     if method.account != (asked.account is not None):
         raise Invalid(field="account", reason="needed here" if method.account else "not taken here")

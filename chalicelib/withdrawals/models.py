@@ -160,15 +160,16 @@ class Month(Row, discriminator="withdrawal_month"):
 class Payee(Row, discriminator="payee"):
     """Who a member is to the tax office: ``sealed`` has name and number, ``person`` is the number's hash.
 
-    The others are masked. A row from before there was a hash is told anew by the member.
+    The others are masked. ``changed_at``: when the member was last said to be somebody else than before.
     """
 
     sealed = UnicodeAttribute()
-    person = UnicodeAttribute(null=True)
+    person = UnicodeAttribute()
     id_kind = UnicodeAttribute()
     name_shown = UnicodeAttribute()
     number_shown = UnicodeAttribute()
     at = IntAttribute()
+    changed_at = IntAttribute(null=True)
 
     @staticmethod
     def key(member_id: str) -> Key:

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.core import config, table
-from chalicelib.core.errors import Conflict, Invalid
+from chalicelib.core import clock, config, table
+from chalicelib.core.errors import Busy, Conflict, Invalid
 from chalicelib.core.table import Write
 from chalicelib.withdrawals import sealing
 from chalicelib.withdrawals.models import Month, Payee, Withdrawal
 from chalicelib.withdrawals.schemas import TellPayee
 
+ROUNDS = 8
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECKS = "10X98765432"
 
@@ -25,6 +26,17 @@ class PayeeNeeded(Conflict):
     en = "Please tell your name and id number first."
     zh = "请先填写实名信息。"
     advice = "Ask for them, PUT /v1/me/payee, then apply again."
+
+
+class PayeeChanged(Conflict):
+    """The member became another person in this month already; ``details.again_at`` says when they may again."""
+
+    code = "payee_changed"
+    en = "You can name another person once a month only."
+    zh = "实名信息每月只能更换一次。"
+    advice = (
+        "Say that it is possible again from `details.again_at` on; the same number's name can be corrected."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,33 +72,59 @@ def tell(given: TellPayee, *, member_id: str, nonce: bytes, now: int) -> Payee:
 
     Raises:
         Invalid: no id card has this number, or there is no key to seal it with.
+        PayeeChanged: they were said to be another person in this month already. Busy.
     """
     number = given.id_number.upper()
     if given.id_kind == "id_card" and not is_id_card(number):
         raise Invalid(field="id_number", reason="no id card has this number")
     if not sealing.ready(now=now):
         raise Invalid(field="id_number", reason="this shop keeps no id numbers")
-    before = find(member_id)
-    if before is not None and before.person and _is(before, given.real_name, number, given.id_kind, now=now):
-        return before
+    for _ in range(ROUNDS):
+        before = find(member_id)
+        if before is not None and _is(before, given.real_name, number, given.id_kind, now=now):
+            return before
+        row = _row(given, number, before, member_id=member_id, nonce=nonce, now=now)
+        unmoved = Payee.pk.does_not_exist() if before is None else Payee.rev == before.rev
+        with suppress(_Moved):
+            table.apply(Write(operation="Put", row=row, when=unmoved, refuse=lambda _: _Moved()))
+            return row
+    raise Busy
+
+
+class _Moved(Exception):
+    """It was told otherwise meanwhile."""
+
+
+def _row(
+    given: TellPayee, number: str, before: Payee | None, *, member_id: str, nonce: bytes, now: int
+) -> Payee:
     text = msgspec.json.encode({"real_name": given.real_name, "id_number": number}).decode()
-    row = Payee(
+    person = person_of(id_kind=given.id_kind, id_number=number, now=now)
+    return Payee(
         *Payee.key(member_id),
+        rev=before.rev + 1 if before is not None else 1,
         sealed=sealing.seal(text, about=_about(member_id), nonce=nonce, now=now),
-        person=person_of(id_kind=given.id_kind, id_number=number, now=now),
+        person=person,
         id_kind=given.id_kind,
         name_shown=sealing.masked_name(given.real_name),
         number_shown=sealing.masked(number),
         at=now,
+        changed_at=_changed_at(before, person, now=now),
     )
-    other = Payee.pk.does_not_exist() | (Payee.sealed != row.sealed)
-    with suppress(_Told):
-        table.apply(Write(operation="Put", row=row, when=other, refuse=lambda _: _Told()))
-    return row
 
 
-class _Told(Exception):
-    """It is kept already."""
+def _changed_at(before: Payee | None, person: str, *, now: int) -> int | None:
+    """When the person was last another; a new one at most once in a calendar month.
+
+    Whoever could be anybody at will would read, in the tax of their quotes, what everybody had.
+    """
+    if before is None or before.person == person:
+        return before.changed_at if before is not None else None
+    zone = config.settings().zone
+    month = clock.month_of(now, zone=zone)
+    if before.changed_at is not None and clock.month_of(before.changed_at, zone=zone) == month:
+        raise PayeeChanged(again_at=clock.month_starts_at(month + 1, zone=zone))
+    return now
 
 
 def find(member_id: str) -> Payee | None:

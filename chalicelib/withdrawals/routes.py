@@ -150,9 +150,9 @@ def show_payee(call: Call) -> PayeeAnswer:
     return _payee(row, call)
 
 
-@api.put("/v1/me/payee", door=doors.MEMBER, refuses=[Invalid])
+@api.put("/v1/me/payee", door=doors.MEMBER, refuses=[Invalid, payees.PayeeChanged, Busy])
 def tell_payee(call: Call, body: TellPayee) -> PayeeAnswer:
-    """Say who I am to the tax office; it is kept sealed, and shown masked."""
+    """Say who I am to the tax office; it is kept sealed, and shown masked. Another person once a month at most."""
     nonce = secrets.token_bytes(sealing.NONCE_BYTES)
     return _payee(payees.tell(body, member_id=call.member_id, nonce=nonce, now=call.now), call)
 

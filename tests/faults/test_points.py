@@ -13,7 +13,7 @@ from chalicelib.core.facts import Fact
 from chalicelib.core.ledger import HoldOver, Posted
 from chalicelib.members.schemas import MemberRef
 from chalicelib.points import badges, checkout, exchanges, levels, rules, service
-from chalicelib.points.schemas import AddBadge, Adjust, EditLevels, FreezePoints
+from chalicelib.points.schemas import AddBadge, Adjust, EditLevels, EditPointsRule, FreezePoints
 from chalicelib.sharing.models import Binding
 from tests.factories import NOW, OWNER, a_member, books, emptied
 from tests.harness.faults import each_fault
@@ -164,6 +164,22 @@ def test_an_exchange_is_switched_with_one_audit_row() -> None:
         assert [row["on"] for row in there.of("points_stock")] == [False, False]
         assert there.only("points_exchange")["state"] == "paused"
         assert len(there.of("audit", action="exchange.paused")) == 1
+
+    each_fault(run, client=table.client(), setup=setup, check=check)
+
+
+def test_the_rule_is_told_anew_with_one_audit_row_and_told_again_with_none() -> None:
+    def setup() -> World:
+        emptied()
+        return World()
+
+    def run(_: World) -> None:
+        service.edit_rule(EditPointsRule(lasts_months=12), by=OWNER, now=NOW)
+
+    def check(_: World) -> None:
+        there = books(table.client())
+        assert (there.only("points_rule")["lasts_months"], there.only("points_rule")["rev"]) == (12, 1)
+        assert len(there.of("audit", action="points.rule")) == 1
 
     each_fault(run, client=table.client(), setup=setup, check=check)
 

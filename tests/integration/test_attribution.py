@@ -572,6 +572,18 @@ def test_a_chain_that_ends_is_no_ring_and_costs_a_read_for_each_who_was_brought(
     assert spent.operations["Query"] == 1 + 6 + 1 + 1
 
 
+def test_a_ring_that_closed_lately_is_seen_behind_more_old_bindings_than_are_looked_at() -> None:
+    buyer, promoter = a_member(), a_member()
+    *others, last = sorted(a_member() for _ in range(signals.WALKED_AT_MOST + 2))
+    moved(last, buyer)
+    for n, one in enumerate([*others, last]):
+        moved(promoter, one, now=NOW + n)
+    moved(last, a_member(), now=NOW + HOUR)
+    moved(buyer, promoter, now=NOW + HOUR)
+
+    assert kinds(buyer, at=NOW + DAY) == ["ring"]
+
+
 def test_three_who_brought_one_another_on_one_device_hold_and_strangers_on_it_do_not(store: Store) -> None:
     in_force(signals=SignalLimits(device_members=60))
     top = a_member()
@@ -638,6 +650,18 @@ def test_a_dry_run_over_named_orders_takes_those_that_have_no_attribution_yet(st
 
     assert dry_run("last", order_ids=[order.order_id, "ord_none"]) == ({order.order_id: (carol, None)}, 1)
     assert rows(store.client, "truth", kind="attribution") == []
+
+
+def test_a_dry_run_over_an_order_that_is_named_twice_tells_of_it_once(store: Store) -> None:
+    bob, alice = a_member(), a_member()
+    came(bob, alice)
+    made, unmade = an_order(bob, at=NOW + 1), an_order(bob, at=NOW + 2)
+    of(made)
+
+    named = [one.order_id for one in (made, unmade)] * 2
+    page = admin.dry_run(a_call(operator=OWNER, now=NOW + WEEK), DryRun(mode="first", order_ids=named))
+
+    assert [one.order_id for one in page.items] == [made.order_id, unmade.order_id]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ from tests.commissions import (
 from tests.factories import NOW, OWNER, PROGRAM, a_call, a_link, a_member, a_visit, emptied
 from tests.groupbuys import a_campaign, buying, open_paid_group, orders_of, pay, take
 from tests.harness.direct import Direct
+from tests.harness.rows import rows
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +244,31 @@ def test_a_dry_run_moves_what_is_earned_from_one_promoter_to_another(alice: str)
         (alice, 990, 0),
     ]
     assert [one.would_fen for one in pages[1].promoters] == [0, 0], "who is no promoter earns nothing"
+
+
+def test_a_dry_run_over_orders_of_new_buyers_changes_no_row_and_decides_nothing(
+    alice: str, direct: Direct
+) -> None:
+    a_rate(bps=2000, new_buyers_only=True)
+    friend = a_friend_of(alice)
+    second = paid(bought(friend, now=NOW + 1), now=NOW + 1, told=False)
+    before = everything(direct)
+
+    assert dry_run(second, "first").was_fen == 1980, "as far as is known, it is the first"
+    assert everything(direct) == before
+
+    first = paid(bought(friend), told=False)
+    assert [dry_run(order, "first").was_fen for order in (first, second)] == [1980, 990]
+    for order in (first, second):
+        happens("order.paid", orders.show(order.order_id))
+    assert (earned(first), earned(second)) == ([("L1", "pending", 1980)], [("L1", "pending", 990)])
+    assert [dry_run(order, "first").was_fen for order in (first, second)] == [1980, 990], "as it is noted"
+
+
+def everything(client: Direct) -> list[dict[str, Any]]:
+    """Every row of both tables."""
+    found = [row for name in ("truth", "traffic") for row in rows(client, name)]
+    return sorted(found, key=lambda row: (row["pk"], row["sk"]))
 
 
 # --- completed and settled ----------------------------------------------------------------------------------
@@ -664,6 +690,23 @@ def test_a_link_counts_the_settled_orders_of_whom_it_bound(alice: str) -> None:
     assert told.total.settled == 2
 
 
+def test_an_order_of_a_link_that_went_back_whole_after_it_settled_is_taken_down_where_it_was_counted(
+    alice: str,
+) -> None:
+    link, friend = a_link(sharer_id=alice, now=LONG_AGO), a_member(now=LONG_AGO)
+    attribution.bind(friend, visit=a_visit(link=link, now=LONG_AGO), now=LONG_AGO)
+    whole, part, other = (completed(paid(bought(who))) for who in (friend, friend, a_friend_of(alice)))
+    settled()
+
+    partly_refunded(part, l1=100, now=LATER + DAY)
+    for order in (whole, other):
+        refunded(order, now=LATER + DAY)
+    told_again(whole, now=LATER + 2 * DAY)
+
+    told = sharing_routes.show_funnel(as_member(alice), link.code, FunnelQuery(days=30))
+    assert [(day.day, day.settled) for day in told.items] == [(runs.day_of(LATER), 1)]
+
+
 def test_a_batch_whose_every_order_came_by_another_link_is_counted_in_one_transaction(alice: str) -> None:
     links = {f"link{n}": 1 for n in range(settling.MOST)}
     about = {"commissions": len(links), "orders": len(links), "base_fen": 1, "links": links}
@@ -695,6 +738,10 @@ def test_one_s_own_order_counts_for_nobody_s_link(alice: str) -> None:
     assert (commission(order).promoter_id, commission(order).link) == (alice, link.code)
     [entry] = ledger.entries(owner=alice, book="money", limit=10).rows
     assert "links" not in entry.about
+    refunded(order, now=LATER + DAY)
+    assert earned(order) == [("L1", "clawed_back", 0)]
+    days = table.query_all(LinkDay, LinkDay.key(link.code, "")[0], LinkDay.sk.startswith("DAY#"))
+    assert not any(row.settled for row in days)
 
 
 def test_what_is_clawed_back_counts_for_no_tier(alice: str) -> None:

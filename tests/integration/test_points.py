@@ -667,6 +667,21 @@ def test_points_that_came_back_are_not_said_to_be_frozen(shopper: str) -> None:
     assert freeze(100, order="M-2")[0] == 201
 
 
+def test_a_rule_that_says_what_holds_already_changes_nothing_and_leaves_no_line() -> None:
+    admin.edit_rule(as_operator(), EditPointsRule())
+    told = [admin.edit_rule(as_operator(), EditPointsRule(rate_fen=10)) for _ in range(2)]
+
+    assert told[0] == told[1] == admin.show_rule(as_operator())
+    assert len(books(table.client()).of("audit", action="points.rule")) == 1
+
+
+def test_levels_that_are_told_as_they_are_leave_no_line() -> None:
+    for _ in range(2):
+        set_levels()
+
+    assert len(books(table.client()).of("audit", action="levels.edited")) == 1
+
+
 def test_the_order_decides_how_many_points_it_takes(shopper: str) -> None:
     admin.edit_rule(as_operator(), EditPointsRule(rate_points=50, rate_fen=10, max_share_bps=1000))
 

@@ -1,12 +1,16 @@
 """Proving the books: what adds up is not spoken of, what does not is told with both numbers, nothing is mended."""
 
+import math
+import random
 from collections import Counter
 from typing import Any
 
 import pytest
 
+from chalicelib.commissions import books as commissions
 from chalicelib.commissions import months, promoters, settling
 from chalicelib.commissions.models import Counted, Earned, Promoter
+from chalicelib.core import books as proofs
 from chalicelib.core import cache, config, due, ledger, table
 from chalicelib.core.books import Unsure
 from chalicelib.core.clock import DAY, HOUR
@@ -30,7 +34,9 @@ from tests.commissions import (
     a_promoter,
     a_rate,
     bought,
+    commission,
     completed,
+    happens,
     line,
     paid,
     partly_refunded,
@@ -42,6 +48,7 @@ from tests.coupons import a_pack, a_plan, a_template, claim
 from tests.factories import NOW, OWNER, a_call, caught_up, dying_at, reacted
 from tests.groupbuys import a_buyer, a_campaign, buying, open_paid_group, opened, take
 from tests.harness.counter import counting
+from tests.harness.hostile import Hostile
 from tests.harness.rows import rows
 from tests.points import ALICE, an_exchange, earn, freeze
 from tests.rewards import a_rule
@@ -221,6 +228,95 @@ def test_an_account_that_keeps_moving_is_neither_wrong_nor_gone(monkeypatch: pyt
     assert (day.name, day.proved, day.drifts, day.unjudged) == ("2026-01-02#day", 0, 0, 1)
 
 
+# --- slices and their ends ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bound", [{"PROOFS": 1}, {"SLICE_S": 0.0}, {"PROOFS": 2, "OPEN_A_PAGE": 1}])
+def test_a_slice_ends_within_a_page_and_each_number_is_counted_once_in_a_pass(
+    bound: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in bound.items():
+        monkeypatch.setattr(service, name, value)
+    people = [f"mbr_{n}" for n in range(5)]
+    for who in people:
+        earn(10, owner=who)
+    wrong = people[1:4]
+    for who in wrong:
+        bent(Account, Account.key(who, "points"), Account.balance.add(1))
+    night()
+    assert [(one.looked >= 5, one.proved, one.drifts) for one in passes()] == [(True, 5, 3)] * 2
+    assert min(row["slices"] for row in rows(table.client(), "truth", kind="reconciling_pass")) > 3
+
+    bent(Account, Account.key(wrong[0], "points"), Account.balance.add(-1))
+    for who in people:
+        earn(1, owner=who, now=NOW + DAY)
+    night(now=NOW + DAY + HOUR)
+
+    day = passes()[0]
+    assert (day.proved, day.drifts) == (5, 2), "what was open is looked at again first, and then no more"
+    gone = [one.subject for one in admin.list_drifts(CALL, Listing()).items if one.gone_at is not None]
+    assert gone == [f"{wrong[0]}#points"]
+
+
+def test_an_account_that_is_too_large_is_said_to_be_and_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proofs, "ROWS_AT_MOST", 4)
+    for n in range(4):
+        earn(1, now=NOW + n)
+    earn(5, owner="mbr_other")
+    bent(Account, Account.key(ALICE, "points"), Account.balance.add(1))
+    bent(Account, Account.key("mbr_other", "points"), Account.balance.add(1))
+
+    night()
+
+    assert list(drifts()) == ["accounts mbr_other#points"]
+    assert {(one.state, one.proved, one.too_large, one.unjudged) for one in passes()} == {("done", 1, 1, 0)}
+
+
+def test_a_promoter_with_too_many_commissions_is_said_to_be_too_large(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = a_promoter_s_month(store)
+    assert len(commissions._commissions(alice)) == 3
+    monkeypatch.setattr(commissions, "PAGE", 1)
+    monkeypatch.setattr(proofs, "ROWS_AT_MOST", 1)
+
+    with counting(table.client()) as spent, pytest.raises(proofs.TooLarge):
+        commissions._commissions(alice)
+    with pytest.raises(proofs.TooLarge):
+        commissions.prove_counts(Promoter.key(alice)[0], LATER + DAY)
+
+    assert spent.operations["Query"] == 2, "not more than says that there are more"
+
+
+def test_a_pass_that_is_killed_in_every_slice_lets_the_others_come_to_their_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    earn(10)
+    cache.clear_all()
+    service.plan(now=NOW + HOUR)
+    real = service._work
+
+    def killed(row: Any, *, now: int) -> None:
+        if row.full:
+            raise KeyboardInterrupt
+        real(row, now=now)
+
+    monkeypatch.setattr(service, "_work", killed)
+    for minute in range(service.TRIES + 1):
+        with pytest.raises(KeyboardInterrupt):
+            due.run(job=service.JOB, worker="w", now=NOW + HOUR + minute * 60, seconds=60)
+
+    assert {one.name: one.state for one in passes()} == {
+        "2026-01-01#day": "done",
+        "2026-01#month": "looking_again",
+    }
+    monkeypatch.setattr(service, "_work", real)
+    night(now=NOW + 2 * HOUR)
+    assert [one.state for one in passes()] == ["done", "done"]
+
+
 # --- promoters ----------------------------------------------------------------------------------------------
 
 
@@ -291,6 +387,33 @@ def test_what_is_settled_and_not_counted_yet_is_not_judged(store: Store) -> None
     assert (drifts(), passes()[1].unjudged) == ({}, 0)
 
 
+def test_a_commission_that_the_index_does_not_know_yet_is_no_drift() -> None:
+    some_terms()
+    a_rate(bps=1000)
+    alice = a_promoter()
+    order = bought(a_friend_of(alice))
+    pk, now = Promoter.key(alice)[0], LATER
+
+    with Hostile(table.client(), dice=random.Random(1), index_delay=math.inf):
+        completed(paid(order))
+        row = commission(order)
+        due_now = {name: getattr(row, name) for name in due.Entry.__annotations__}
+        settling.settle([due.Entry(**due_now)], now)
+        entry = ledger.find(owner=alice, book="money", cause=str(commission(order).settled_cause))
+        assert entry is not None
+        happens("settlement.posted", entry, now=now)
+        assert promoters.counts_of(alice)["orders"] == 1
+
+        with pytest.raises(Unsure):
+            commissions.prove_counts(pk, now + HOUR - 1)
+        differs = commissions.prove_counts(pk, now + HOUR)
+        assert differs is not None and differs.adds_up["orders"] == 0, (
+            "an index that lags for an hour is broken"
+        )
+
+    assert commissions.prove_counts(pk, now) is None
+
+
 def test_counters_that_move_while_a_pass_goes_on_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "PAGE", 1)
     monkeypatch.setattr(service, "PAGES", 1)
@@ -341,14 +464,14 @@ def test_two_workers_of_one_slice_are_one(monkeypatch: pytest.MonkeyPatch) -> No
     service.plan(now=NOW + HOUR)
     month = next(row for row in rows(table.client(), "truth", kind="reconciling_pass") if row["full"])
     entry = due.Entry(**{name: month.get(name, "") for name in due.Entry.__annotations__})
-    real = service._read
+    real = service._walk
 
-    def overtaken(row: Any) -> Any:
-        monkeypatch.setattr(service, "_read", real)
+    def overtaken(it: Any) -> None:
+        monkeypatch.setattr(service, "_walk", real)
         service.go_on(entry, NOW + HOUR)
-        return real(row)
+        real(it)
 
-    monkeypatch.setattr(service, "_read", overtaken)
+    monkeypatch.setattr(service, "_walk", overtaken)
     service.go_on(entry, NOW + HOUR)
     night()
 

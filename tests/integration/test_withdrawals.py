@@ -16,7 +16,7 @@ from chalicelib.core.http import Call, Document, Listing, Reply
 from chalicelib.operators import stuck
 from chalicelib.support import service as support
 from chalicelib.withdrawals import admin as withdrawal_admin
-from chalicelib.withdrawals import applying, payees, sending
+from chalicelib.withdrawals import applying, payees, sending, tax
 from chalicelib.withdrawals import mall as withdrawal_mall
 from chalicelib.withdrawals import routes as withdrawal_routes
 from chalicelib.withdrawals import service as withdrawals
@@ -645,16 +645,10 @@ def test_a_person_has_one_allowance_a_month_whichever_member_they_are() -> None:
     assert ID_CARD not in str(books(table.client()).rows)
 
 
-def test_a_payee_who_was_told_before_there_were_persons_is_asked_once_more() -> None:
-    terms(tax=MONTHLY)
-    earn(9_000_00)
-    known()
-    table.apply(table.update(Payee, Payee.key(ALICE), Payee.person.remove(), refuse=KeyError))
-
-    refused(800_00, "payee_needed")
-    payees.tell(TellPayee(real_name="王小明", id_number=ID_CARD), member_id=ALICE, nonce=b"m" * 12, now=NOW)
-
-    assert withdraw(800_00).tax_fen == 0
+def other_person(number: str = "E12345678", *, name: str = "李四", now: int = NOW) -> Payee:
+    """Alice says that she is somebody else."""
+    given = TellPayee(real_name=name, id_number=number, id_kind="passport")
+    return payees.tell(given, member_id=ALICE, nonce=b"m" * 12, now=now)
 
 
 def test_a_member_who_is_another_person_by_now_has_that_persons_allowance() -> None:
@@ -662,17 +656,51 @@ def test_a_member_who_is_another_person_by_now_has_that_persons_allowance() -> N
     earn(9_000_00)
     known()
     mine = withdraw(800_00, key="a")
-    other = TellPayee(real_name="李四", id_number="E12345678", id_kind="passport")
-    payees.tell(other, member_id=ALICE, nonce=b"m" * 12, now=NOW)
-    theirs = withdraw(800_00, key="b")
-    known()
-    mine_again = withdraw(800_00, key="c")
+    other_person()
+    theirs, theirs_again = (withdraw(800_00, key=key) for key in "bc")
 
-    assert [row.tax_fen for row in (mine, theirs, mine_again)] == [0, 0, 160_00]
-    for row in (mine, theirs, mine_again):
+    assert [row.tax_fen for row in (mine, theirs, theirs_again)] == [0, 0, 160_00]
+    for row in (mine, theirs, theirs_again):
         tell(sent(row), "paid")
     months = withdrawal_routes.list_statements(called(ALICE), Listing()).items
     assert sorted((one.withdrawals, one.tax_fen) for one in months) == [(1, 0), (2, 160_00)]
+
+
+def test_a_member_is_another_person_once_in_a_calendar_month_and_corrects_a_name_at_any_time() -> None:
+    known()
+    other_person()
+    corrected = other_person(name="李思")
+    assert other_person(name="李思", now=NOW + 9).at == NOW, "told the same again, it is the same"
+    for number in ("E99999999", "E00000000"):
+        with pytest.raises(payees.PayeeChanged) as told:
+            other_person(number, now=FEBRUARY - 1)
+        assert told.value.details == {"again_at": FEBRUARY}
+    with pytest.raises(payees.PayeeChanged):
+        known()
+    there = payees.find(ALICE)
+    assert there is not None and (there.rev, there.person) == (3, corrected.person)
+
+    other_person("E99999999", now=FEBRUARY)
+    with pytest.raises(payees.PayeeChanged):
+        other_person("E00000000", now=FEBRUARY + 1)
+
+
+def test_what_another_person_withdrew_is_not_in_a_quote_that_is_refused() -> None:
+    terms(tax=MONTHLY, min_fen=100_00)
+    bob = a_member()
+    for owner in (ALICE, bob):
+        known(owner)
+    earn(9_000_00)
+    earn(1_000_00, owner=bob)
+    withdraw(800_00)
+
+    def quoted(fen: int) -> tuple[int, str | None]:
+        told = withdrawal_routes.quote(called(bob), AskWithdrawal(amount_fen=fen, method="mall"))
+        return told.tax_fen, told.why_not
+
+    assert quoted(1_000_01) == (tax.withheld_fen(1_000_01), "not_enough_money")
+    assert quoted(99_00) == (0, "invalid")
+    assert quoted(1_000_00) == (tax.withheld_fen(1_800_00), None)
 
 
 def test_a_months_statement_is_for_the_member_and_for_finance() -> None:
@@ -708,8 +736,7 @@ def test_who_was_paid_is_who_is_named_whoever_they_are_by_now(bank: Bank) -> Non
     for _ in range(2):  # told the same again, it is the same
         known()
     shown = [withdrawal_admin.show_payee(by_operator(), first.withdrawal_id).real_name]
-    li = TellPayee(real_name="李四", id_number="E12345678", id_kind="passport")
-    payees.tell(li, member_id=ALICE, nonce=b"m" * 12, now=NOW)
+    other_person()
     run(now=NOW + 2 * DAY)  # asked for again
     tell(first, "paid")
     tell(sent(withdraw(300_00), now=NOW + 3 * DAY), "paid")

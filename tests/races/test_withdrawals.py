@@ -167,6 +167,23 @@ def test_the_harness_sees_one_number_have_two_allowances_when_the_month_is_a_rea
 
 
 @rounds(STORM)
+def test_a_member_becomes_one_other_person_in_a_month_however_many_are_told_at_once(
+    arena: Arena, bank: Bank
+) -> None:
+    persons(ALICE)
+
+    def told(number: int) -> Callable[[], str]:
+        given = TellPayee(real_name="李四", id_number=f"E1234567{number}", id_kind="passport")
+        return lambda: payees.tell(given, member_id=ALICE, nonce=b"m" * 12, now=NOW).person
+
+    outcomes = arena.race(*map(told, range(6)))
+
+    outcomes.expect(won=1, payee_changed=5)
+    (row,) = arena.rows("payee")
+    assert [row["person"]] == outcomes.winners
+
+
+@rounds(STORM)
 def test_one_number_has_one_allowance_as_however_many_members_it_asks(arena: Arena, bank: Bank) -> None:
     terms(tax={"rule": "monthly"})
     owners = [a_promoter(f"mbr_{'P' * 25}{n}") for n in range(8)]
