@@ -18,7 +18,7 @@ from tests.store_contract import (
     add,
     crowd,
     granted,
-    kept_iterator,
+    iterator_at,
     key,
     put,
     records,
@@ -136,7 +136,7 @@ def test_an_impossible_update_is_a_reason_to_cancel(store: Store, fresh: str) ->
 
 
 def test_an_iterator_goes_on_after_the_store_was_emptied(store: Store) -> None:
-    iterator = kept_iterator(store)
+    iterator = iterator_at(store, "TRIM_HORIZON")
     store.client.put_item(TableName="truth", Item=key("A", "BEFORE"))
 
     embedded.empty()
@@ -147,7 +147,7 @@ def test_an_iterator_goes_on_after_the_store_was_emptied(store: Store) -> None:
 
 
 def test_an_idle_reader_costs_no_memory(store: Store) -> None:
-    iterator = kept_iterator(store)
+    iterator = iterator_at(store, "TRIM_HORIZON")
 
     seen = {store.streams.get_records(ShardIterator=iterator)["NextShardIterator"] for _ in range(3)}
 

@@ -220,19 +220,6 @@ def overtaken(client: Any, operation: str, by: Callable[[], Any]) -> Iterator[No
         yield
 
 
-@contextmanager
-def dawdling(client: Any, *, up_to: float, dice: random.Random) -> Iterator[None]:
-    """Every write comes late by its own time, so that what was read before it is old."""
-
-    def layer(below: Call, operation: str, params: Params) -> Params:
-        if operation in WRITES:
-            time.sleep(dice.uniform(0, up_to))
-        return below(operation, params)
-
-    with wrapped(client, layer):
-        yield
-
-
 def unconditionally(row: Row) -> Row:
     """What a naive version does once it has read that all is well."""
     return table.apply(Write(operation="Put", row=row, when=None, refuse=Busy))
