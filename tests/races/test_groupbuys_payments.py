@@ -35,7 +35,7 @@ from tests.groupbuys import (
     releasing,
     take,
 )
-from tests.races.arena import CROWD, ROUGH, STORM, Arena, rounds
+from tests.races.arena import CROWD, STORM, Arena, rounds
 
 pytestmark = [pytest.mark.engine, pytest.mark.alone("groupbuys", "orders")]
 
@@ -74,7 +74,7 @@ def test_the_harness_sees_a_payment_lost_that_meets(
 # --- itself, and another one --------------------------------------------------------------------------------
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_a_payment_that_is_told_ten_times_at_once_is_taken_once(arena: Arena) -> None:
     campaign = a_campaign()
     groups = [open_paid_group(campaign) for _ in range(3)]
@@ -107,7 +107,7 @@ def test_of_four_payments_of_one_order_three_go_back(arena: Arena) -> None:
 # --- the end of the group, of the hold, and leaving ---------------------------------------------------------
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_payments_against_the_end_of_their_groups(arena: Arena) -> None:
     campaign = a_campaign()
     groups = [open_paid_group(campaign, payers=2) for _ in range(8)]
@@ -123,7 +123,7 @@ def test_payments_against_the_end_of_their_groups(arena: Arena) -> None:
     assert states(arena, campaign) <= {"paid", "refunded"}
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_payments_against_the_end_of_their_holds(arena: Arena) -> None:
     campaign = a_campaign()
     held = [opened(campaign).order for _ in range(8)]
@@ -207,7 +207,7 @@ def test_late_payers_and_joiners_for_the_last_seats(arena: Arena, reserve: str) 
 # --- given back by the mall ---------------------------------------------------------------------------------
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_the_mall_s_own_refunds_against_the_ends_of_their_groups(arena: Arena) -> None:
     config.override(payment_gateway="mall")
     campaign = a_campaign(gateway="mall", stock=3 * CROWD)
