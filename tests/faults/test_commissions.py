@@ -12,7 +12,6 @@ from chalicelib.core import cache, due, facts, table
 from chalicelib.core.clock import DAY
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
-from infra.local.clients import Store
 from tests.commissions import (
     LATER,
     LONG_AGO,
@@ -36,16 +35,9 @@ from tests.harness.direct import Direct
 from tests.harness.faults import each_fault
 
 
-@pytest.fixture(scope="module")
-def direct(embedded_store: Store) -> Direct:
-    """The embedded store without HTTP: these tests make very many calls."""
-    return Direct(embedded_store.client)
-
-
 @pytest.fixture(autouse=True)
 def client(direct: Direct, monkeypatch: pytest.MonkeyPatch) -> Iterator[Direct]:
-    """The app looks at it."""
-    monkeypatch.setattr(table, "_client", direct)
+    """What the app looks at; nothing of it is remembered."""
     alone(monkeypatch)
     yield direct
     cache.clear_all()

@@ -25,7 +25,7 @@ from chalicelib.core.facts import OWED_AFTER_S
 from chalicelib.groupbuys import ending, holding
 from chalicelib.groupbuys.models import Campaign
 from chalicelib.orders import service as orders
-from tests.factories import NOW, a_word, alone
+from tests.factories import NOW, a_word
 from tests.faults.test_groupbuys import Mall, a_mall_that_listens
 from tests.groupbuys import (
     AFTERWARDS,
@@ -42,7 +42,7 @@ from tests.groupbuys import (
 from tests.harness.wire import READS, WRITES, Call, Params, wrapped
 from tests.races.arena import Arena
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.alone("groupbuys", "orders")]
 
 
 # --- a worker in a process of its own -----------------------------------------------------------------------
@@ -72,12 +72,6 @@ def counted(client: Any, dies: Callable[[], None]) -> Iterator[None]:
     with wrapped(client, layer), pytest.MonkeyPatch.context() as patch:
         patch.setattr(urllib3, "request", request)
         yield
-
-
-@pytest.fixture(autouse=True)
-def the_room_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others who react, as rewards do, would only make every play longer."""
-    alone(monkeypatch, "groupbuys", "orders")
 
 
 def works(job: str, *, now: int) -> None:

@@ -11,7 +11,6 @@ from chalicelib.core.table import Row
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.sharing.models import Binding
-from infra.local.clients import Store
 from tests.commissions import (
     LONG_AGO,
     a_friend_of,
@@ -30,16 +29,9 @@ from tests.harness.direct import Direct
 from tests.harness.faults import each_fault
 
 
-@pytest.fixture(scope="module")
-def direct(embedded_store: Store) -> Direct:
-    """The embedded store without HTTP: these tests make very many calls."""
-    return Direct(embedded_store.client)
-
-
 @pytest.fixture(autouse=True)
 def client(direct: Direct, monkeypatch: pytest.MonkeyPatch) -> Iterator[Direct]:
-    """The app looks at it."""
-    monkeypatch.setattr(table, "_client", direct)
+    """What the app looks at; nothing of it is remembered."""
     alone(monkeypatch)
     # What an order earns others is tried beside this: here it would double the calls.
     for fact, reactions in list(facts._reactions.items()):

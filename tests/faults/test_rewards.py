@@ -12,7 +12,7 @@ from chalicelib.members import service as members
 from chalicelib.members.models import Member
 from chalicelib.rewards import service
 from infra.local.clients import Store
-from tests.factories import NOW, a_link, a_member, alone, books, emptied
+from tests.factories import NOW, a_link, a_member, books, emptied
 from tests.harness.faults import each_fault
 from tests.rewards import (
     VOUCHER,
@@ -28,7 +28,7 @@ from tests.rewards import (
     terms,
 )
 
-pytestmark = pytest.mark.usefixtures("direct")
+pytestmark = [pytest.mark.alone("rewards"), pytest.mark.usefixtures("direct")]
 
 TIERS: list[dict[str, Any]] = [{"at": 1, "give": [{"kind": "points", "amount": 5}]}]
 
@@ -40,12 +40,6 @@ class World:
     alice: str
     fact: Fact
     rule_id: str = ""
-
-
-@pytest.fixture(autouse=True)
-def only_rewards(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else reacts: their own faults are tried elsewhere."""
-    alone(monkeypatch, "rewards")
 
 
 def told(row: Row, name: str) -> Fact:

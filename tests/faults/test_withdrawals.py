@@ -56,16 +56,9 @@ class World:
         return self.row
 
 
-@pytest.fixture(scope="module")
-def warm_client(embedded_store: Store) -> Any:
-    """The app's client, without the way over botocore: some hundred cases are run here."""
-    return Direct(table._new_client())
-
-
 @pytest.fixture(autouse=True)
-def here(store: Store, warm_client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def here(store: Store, direct: Direct, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """The store, and a bank for each case."""
-    monkeypatch.setattr(table, "_client", warm_client)
     config.override(payout_gateways="sandbox manual mall")
     yield monkeypatch
 

@@ -1,7 +1,7 @@
 """What commissions cost in calls and write units: made, due, settled by the batch, taken back, looked at."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -31,18 +31,10 @@ from tests.harness.counter import Spent, counting
 from tests.harness.direct import Direct
 
 
-@pytest.fixture(scope="module")
-def direct(embedded_store: Store) -> Direct:
-    """The embedded store without HTTP: these tests make very many calls."""
-    return Direct(embedded_store.client)
-
-
 @pytest.fixture(autouse=True)
-def empty(direct: Direct, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def empty(direct: Direct) -> None:
     """Nothing is in it."""
-    monkeypatch.setattr(table, "_client", direct)
     emptied()
-    yield
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.sharing import attribution, policies
 from chalicelib.sharing.schemas import EditPolicy
-from infra.local.clients import Store
 from tests.commissions import (
     HOLD_DAYS,
     LONG_AGO,
@@ -157,12 +156,6 @@ STEPS = st.lists(
 )
 
 
-@pytest.fixture(scope="module")
-def direct(embedded_store: Store) -> Direct:
-    """The embedded store without HTTP: these tests make very many calls."""
-    return Direct(embedded_store.client)
-
-
 def a_shop() -> Shop:
     """Two levels earn; tins earn a fixed sum each on the first."""
     emptied()
@@ -186,7 +179,6 @@ def a_shop() -> Shop:
 def test_the_promoters_have_what_the_orders_earned_to_the_fen(
     direct: Direct, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[Any, ...]], begun: bool
 ) -> None:
-    monkeypatch.setattr(table, "_client", direct)
     alone(monkeypatch)
     shop = a_shop()
     shop.buys(9_999, 3_333)

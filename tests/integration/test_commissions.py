@@ -29,7 +29,6 @@ from chalicelib.sharing.models import Binding, LinkDay
 from chalicelib.sharing.refusals import NotBound
 from chalicelib.sharing.schemas import DryRun, DryRunPage, EditPolicy, FunnelQuery
 from chalicelib.support import service as support
-from infra.local.clients import Store
 from tests.commissions import (
     HOLD_DAYS,
     LATER,
@@ -59,16 +58,9 @@ from tests.harness.direct import Direct
 from tests.harness.rows import rows
 
 
-@pytest.fixture(scope="module")
-def direct(embedded_store: Store) -> Direct:
-    """The embedded store without HTTP: these tests make very many calls."""
-    return Direct(embedded_store.client)
-
-
 @pytest.fixture(autouse=True)
 def books(direct: Direct, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The usual terms; in the end every commission is the sum of its lines, and the money what is settled."""
-    monkeypatch.setattr(table, "_client", direct)
     alone(monkeypatch)
     emptied()
     some_terms()

@@ -67,17 +67,10 @@ ID_CARD = "11010519491231002X"
 FEBRUARY = clock.month_starts_at(2026 * 12 + 1, zone=config.settings().zone)
 
 
-@pytest.fixture(scope="module")
-def warm_client(embedded_store: Store) -> Any:
-    """The app's client, without the way over botocore, and made once: either takes longer than these tests."""
-    return Direct(table._new_client())
-
-
 @pytest.fixture(autouse=True)
-def bank(store: Store, warm_client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
+def bank(store: Store, direct: Direct, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
     """The mall's bank; whatever a test does, the books add up at its end."""
     there = Bank()
-    monkeypatch.setattr(table, "_client", warm_client)
     monkeypatch.setattr(deliveries, "post", there.post)
     a_promoter()
     config.override(payout_gateways="sandbox manual mall")
