@@ -1,4 +1,4 @@
-"""What a member has in each room, at the two moments that concern every room: two members become one, or one leaves.
+"""What a member has in each room, when it concerns every room: two members become one, or one leaves.
 
 A room declares how its part is handed over, told, held against leaving, and erased; `members` asks all of them and
 knows none. What a room does here is done again after a failure, so that each step is a condition on its own rows.
