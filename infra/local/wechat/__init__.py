@@ -1,0 +1,25 @@
+"""A WeChat to run against: a real HTTP server that answers as api.weixin.qq.com is documented to.
+
+As there, success and refusal are both HTTP 200 with JSON in the body, sent as text/plain; a success has no
+``errcode`` or 0; a refusal's ``errmsg`` ends in a request id that differs each time, so that only the code can be
+relied upon. Each part is a module that says where what it does is documented.
+"""
+
+from infra.local.wechat import login, tokens
+from infra.local.wechat.frame import MESSAGES, Fault, Platform
+from infra.local.wechat.people import DEMO_PROGRAMS, openid, session_key, unionid
+from infra.local.wechat.server import Simulator, start
+
+__all__ = [
+    "DEMO_PROGRAMS",
+    "MESSAGES",
+    "Fault",
+    "Platform",
+    "Simulator",
+    "login",
+    "openid",
+    "session_key",
+    "start",
+    "tokens",
+    "unionid",
+]
