@@ -12,6 +12,7 @@ from chalicelib.sessions.schemas import SignedIn, SignedInMember, SignIn
 from chalicelib.sharing import signals
 from chalicelib.sharing.answers import visit_answer
 from chalicelib.wechat import service as wechat
+from chalicelib.wechat.client import App, Unanswered, WeChatMisconfigured, WeChatTooOften, WeChatUnavailable
 
 api = Api(__name__)
 
@@ -27,16 +28,17 @@ api = Api(__name__)
         wechat.LoginCodeInvalid,
         wechat.LoginRefused,
         wechat.LoginTooOften,
-        wechat.WeChatUnavailable,
-        wechat.WeChatMisconfigured,
+        WeChatUnavailable,
+        Unanswered,
+        WeChatMisconfigured,
+        WeChatTooOften,
     ],
 )
 def sign_in(call: Call, body: SignIn) -> Reply[SignedIn]:
     """Sign in with a login code, and by the link or visit that led here: one call for a cold start."""
     program = members.program(body.program_id, now=call.now)
-    login = wechat.code_to_session(
-        appid=program.appid, secret_name=program.secret_name, code=body.code, now=call.now
-    )
+    app = App(appid=program.appid, secret_name=program.secret_name)
+    login = wechat.code_to_session(app, code=body.code, now=call.now)
     proofs = [rules.openid_proof(program_id=program.program_id, openid=login.openid)]
     if login.unionid:
         proofs.append(rules.unionid_proof(login.unionid))
