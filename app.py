@@ -44,8 +44,10 @@ from chalicelib.reconciling import admin as reconciling_admin
 from chalicelib.reconciling import service as reconciling
 from chalicelib.rewards import admin as rewards_admin
 from chalicelib.rewards import routes as rewards_routes
+from chalicelib.safety import service as safety
 from chalicelib.sessions import mall as sessions_mall
 from chalicelib.sessions import routes as sessions_routes
+from chalicelib.sessions import wechat as sessions_wechat
 from chalicelib.sharing import admin as sharing_admin
 from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
@@ -70,6 +72,7 @@ ROOM_JOBS = (
     commission_months.JOB,
     withdrawals.JOB,
     reconciling.JOB,
+    safety.JOB,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
@@ -81,7 +84,8 @@ app.register_middleware(
 app.register_middleware(ConvertToMiddleware(telemetry.metrics.log_metrics))
 app.register_middleware(http.normalise, event_type="http")
 
-doors.post(member=members.admit, operator=operators.authenticate)
+doors.post(member=members.admit, operator=operators.authenticate, wechat=sessions_wechat.admit)
+safety.post(person=members.writer, address=lambda upload_id, now: None)
 
 for room in (
     contract,
@@ -90,6 +94,7 @@ for room in (
     operators_admin,
     sessions_routes,
     sessions_mall,
+    sessions_wechat,
     sharing_routes,
     sharing_admin,
     orders_routes,

@@ -30,6 +30,8 @@ os.environ.update(
         "SECRET_SESSION_KEYS": '{"test-1":"' + "5e" * 32 + '"}',
         "SECRET_LINK_KEY": "11" * 32,
         "SECRET_WECHAT_DEMO": "demo-secret",
+        "SECRET_WECHAT_DEMO_MESSAGE_TOKEN": "message-token",
+        "SECRET_WECHAT_DEMO_MESSAGE_KEY": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
         "SECRET_MALL_SECRETS": "test-mall-secret",
         "SECRET_PAYEE_KEYS": '{"test-1":"' + "5e" * 32 + '"}',
         "TIMEZONE": "Asia/Shanghai",

@@ -71,6 +71,12 @@ class Call:
         return self.caller.session.member_id
 
     @property
+    def program_id(self) -> str:
+        """The program that the member is signed in to; only behind the member door."""
+        assert self.caller.session is not None
+        return self.caller.session.program_id
+
+    @property
     def operator(self) -> doors.Operator:
         """The operator; only behind an operator door."""
         assert self.caller.operator is not None
@@ -181,7 +187,9 @@ class Api:
             def wrapped(**path_params: str) -> Response:
                 return _answer(route, self.blueprint.current_request, path_params)
 
-            self.blueprint.route(path, methods=[method], cors=CORS)(wrapped)
+            self.blueprint.route(path, methods=[method], cors=CORS, content_types=_content_types(view))(
+                wrapped
+            )
             return view
 
         return declare
@@ -215,11 +223,11 @@ def _answer(route: Route, request: Request, path_params: Mapping[str, str]) -> R
         return _success(route, route.view(**arguments), request_id)
     except AppError as refused:
         logger.info("refused", route=f"{route.method} {route.path}", code=refused.code, request_id=request_id)
-        return failure(refused, lang=lang, request_id=request_id)
+        return _refused(route, refused, lang=lang, request_id=request_id)
     except Exception:
         logger.exception("request failed", route=f"{route.method} {route.path}", request_id=request_id)
         count("RequestsFailed")
-        return failure(InternalError(), lang=lang, request_id=request_id)
+        return _refused(route, InternalError(), lang=lang, request_id=request_id)
 
 
 def _arguments(
@@ -244,11 +252,17 @@ def _arguments(
     if not all(_ID.fullmatch(value) for value in path_params.values()):
         raise NotFound
     arguments: dict[str, Any] = {"call": call, **path_params}
-    if "body" in route.hints:
-        arguments["body"] = decode(body or b"{}", route.hints["body"])
+    if (kind := route.hints.get("body")) is not None:
+        arguments["body"] = body if kind is bytes else decode(body or b"{}", kind)
     if "query" in route.hints:
         arguments["query"] = _query(query, route.hints["query"])
     return arguments
+
+
+def _content_types(view: Callable[..., Any]) -> list[str]:
+    """JSON; whoever takes the body as it is takes what WeChat sends, too."""
+    as_it_is = view.__annotations__.get("body") is bytes
+    return ["application/json", *(["text/xml", "application/xml", "text/plain"] if as_it_is else [])]
 
 
 def _body(request: Request) -> bytes:
@@ -314,6 +328,13 @@ def _success(route: Route, result: Any, request_id: str) -> Response:
         }
         return Response(body=result.content, headers=headers, status_code=status)
     return _json(result, status, request_id)
+
+
+def _refused(route: Route, error: AppError, *, lang: str, request_id: str) -> Response:
+    """The envelope; or, to WeChat Pay, the words that it knows: any other status than 200 has it tell again."""
+    if route.door.kind == "wechat":
+        return _json({"code": "FAIL", "message": error.message("zh")}, error.status, request_id)
+    return failure(error, lang=lang, request_id=request_id)
 
 
 def failure(error: AppError, *, lang: str, request_id: str) -> Response:
