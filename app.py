@@ -7,7 +7,7 @@ import os
 import uuid
 from typing import Any
 
-from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
+from chalice.app import CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
 
 from chalicelib.checkins import admin as checkins_admin
 from chalicelib.checkins import reminders as checkin_reminders
@@ -77,7 +77,7 @@ ROOM_JOBS = (
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 
-app = Chalice(app_name=telemetry.SERVICE, configure_logs=False)
+app = http.App(app_name=telemetry.SERVICE, configure_logs=False)
 app.register_middleware(
     ConvertToMiddleware(telemetry.logger.inject_lambda_context(clear_state=True, log_event=False))
 )
