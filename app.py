@@ -36,6 +36,7 @@ from chalicelib.orders import admin as orders_admin
 from chalicelib.orders import mall as orders_mall
 from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
+from chalicelib.orders import wechat as orders_wechat
 from chalicelib.points import admin as points_admin
 from chalicelib.points import levels as points_levels
 from chalicelib.points import mall as points_mall
@@ -99,6 +100,7 @@ for room in (
     sharing_admin,
     orders_routes,
     orders_mall,
+    orders_wechat,
     orders_admin,
     groupbuys_routes,
     groupbuys_mall,

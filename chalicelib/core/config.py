@@ -30,6 +30,9 @@ class Settings:
     base_url: str = ""
     secrets: str = "env"
     wechat_url: str = "https://api.weixin.qq.com"
+    wechatpay_url: str = "https://api.mch.weixin.qq.com"
+    wechatpay_mchid: str = ""
+    wechatpay_public_key_id: str = ""
     mall_webhook_url: str = ""
     payment_gateway: str = "mall"
     payout_gateways: str = "manual mall"
@@ -99,8 +102,8 @@ def _rank(value: str) -> int:
 
 
 def _gateway(value: str) -> str:
-    if value not in ("mall", "sandbox"):
-        raise ValueError("'mall' or 'sandbox'")
+    if value not in ("mall", "sandbox", "wechat"):
+        raise ValueError("'mall', 'wechat' or 'sandbox'")
     return value
 
 
@@ -115,6 +118,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "payout_gateways": _gateways,
     "base_url": _url,
     "wechat_url": _url,
+    "wechatpay_url": _url,
     "mall_webhook_url": _url,
     "dynamodb_endpoint": _url,
     "timezone": _zone,
@@ -142,12 +146,16 @@ def read(environment: Mapping[str, str]) -> Settings:
         elif field.default is MISSING:
             raise ConfigError(f"{name} is not set. See docs/deploying.md.")
     settings = Settings(**values)
+    if settings.payment_gateway == "wechat" and not settings.wechatpay_mchid:
+        raise ConfigError("WECHATPAY_MCHID must be set where PAYMENT_GATEWAY is 'wechat'.")
     if settings.stage.startswith("prod"):
-        _no_sandbox(settings)
+        _fit_for_prod(settings)
     return settings
 
 
-def _no_sandbox(settings: Settings) -> None:
+def _fit_for_prod(settings: Settings) -> None:
+    if settings.payment_gateway == "wechat" and not settings.base_url:
+        raise ConfigError("BASE_URL must be set in a prod stage: WeChat Pay tells there what was paid.")
     if settings.payment_gateway == "sandbox":
         raise ConfigError("PAYMENT_GATEWAY must not be 'sandbox' in a prod stage: anybody could pay with it.")
     if "sandbox" in settings.payout_gateways.split():

@@ -1,8 +1,8 @@
 """Who may pass: every route declares one door, and nothing passes without one.
 
-``PUBLIC`` (a session is optional), ``MEMBER``, ``MALL`` (signed calls of the mall's servers), ``WECHAT`` (signed
-notifications of WeChat Pay) and ``operators(*roles)``, through which an owner always passes. Rooms provide the
-guards that know members, operators and WeChat Pay; `app.py` posts them here.
+``PUBLIC`` (a session is optional), ``MEMBER``, ``MALL`` (signed calls of the mall's servers), ``WECHAT`` (what
+WeChat pushes, and notifications of WeChat Pay, both signed) and ``operators(*roles)``, through which an owner
+always passes. Rooms provide the guards that know members, operators and WeChat; `app.py` posts them here.
 """
 
 from collections.abc import Callable, Mapping

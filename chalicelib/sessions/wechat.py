@@ -9,7 +9,7 @@ from chalicelib.core.errors import BadRequest, NotFound, SignatureInvalid
 from chalicelib.core.http import Api, Call, Document
 from chalicelib.members import service as members
 from chalicelib.sessions.schemas import Echo, PushedWith
-from chalicelib.wechat import pushes
+from chalicelib.wechat import pay, pushes
 from chalicelib.wechat.client import App
 
 api = Api(__name__)
@@ -17,7 +17,7 @@ _MESSAGES = re.compile(r"/v1/wechat/([^/]+)/messages")
 
 
 def admit(approach: Approach, now: int) -> None:
-    """The guard of WeChat's door.
+    """The guard of WeChat's door: what is pushed is signed in its query, what WeChat Pay tells in its headers.
 
     Raises:
         SignatureInvalid: it is not WeChat, or not now.
@@ -25,7 +25,8 @@ def admit(approach: Approach, now: int) -> None:
     path, _, query = approach.target.partition("?")
     pushed = _MESSAGES.fullmatch(path)
     if pushed is None:
-        raise SignatureInvalid
+        pay.admit(approach.headers, approach.body, now)
+        return
     try:
         app = app_of(pushed[1], now=now)
     except NotFound as unknown:

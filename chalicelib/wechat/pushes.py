@@ -39,9 +39,13 @@ def admit(app: App, query: Mapping[str, str], *, now: int) -> None:
     """Let WeChat pass.
 
     Raises:
-        SignatureInvalid: whoever calls does not know the program's token, or has an old call.
+        SignatureInvalid: whoever calls does not know the program's token, or has an old call; or it has none.
     """
-    token = config.secret(f"wechat/{app.secret_name}/message_token", now=now)
+    try:
+        token = config.secret(f"wechat/{app.secret_name}/message_token", now=now)
+    except config.ConfigError as missing:
+        logger.warning("a push to a program that takes none", appid=app.appid)
+        raise SignatureInvalid from missing
     stamp, given = query.get("timestamp", ""), query.get("signature", "")
     right = hmac.compare_digest(
         signature(token, stamp, query.get("nonce", "")).encode(), given.encode("utf-8", "replace")

@@ -5,7 +5,18 @@ As there, success and refusal are both HTTP 200 with JSON in the body, sent as t
 relied upon. Each part is a module that says where what it does is documented.
 """
 
-from infra.local.wechat import login, phones, pushes, safety, tokens
+from infra.local.wechat import (
+    bills,
+    login,
+    merchant,
+    notices,
+    pay,
+    phones,
+    pushes,
+    refunds,
+    safety,
+    tokens,
+)
 from infra.local.wechat.frame import MESSAGES, Fault, Platform
 from infra.local.wechat.people import DEMO_PROGRAMS, openid, session_key, unionid
 from infra.local.wechat.server import Simulator, start
@@ -16,11 +27,16 @@ __all__ = [
     "Fault",
     "Platform",
     "Simulator",
+    "bills",
     "login",
+    "merchant",
+    "notices",
     "openid",
     "phones",
     "pushes",
     "safety",
+    "pay",
+    "refunds",
     "session_key",
     "start",
     "tokens",
