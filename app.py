@@ -36,6 +36,7 @@ from chalicelib.orders import admin as orders_admin
 from chalicelib.orders import mall as orders_mall
 from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
+from chalicelib.orders import shipping
 from chalicelib.orders import wechat as orders_wechat
 from chalicelib.points import admin as points_admin
 from chalicelib.points import levels as points_levels
@@ -74,6 +75,7 @@ ROOM_JOBS = (
     withdrawals.JOB,
     reconciling.JOB,
     safety.JOB,
+    shipping.JOB,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")

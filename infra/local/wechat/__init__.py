@@ -15,6 +15,7 @@ from infra.local.wechat import (
     pushes,
     refunds,
     safety,
+    shipping,
     tokens,
 )
 from infra.local.wechat.frame import MESSAGES, Fault, Platform
@@ -38,6 +39,7 @@ __all__ = [
     "pay",
     "refunds",
     "session_key",
+    "shipping",
     "start",
     "tokens",
     "unionid",
