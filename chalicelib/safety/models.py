@@ -39,7 +39,6 @@ class Check(Row, discriminator="content_check"):
     member_id = UnicodeAttribute()
     program_id = UnicodeAttribute()
     trace_id = UnicodeAttribute(null=True)
-    label = UnicodeAttribute(null=True)
     asked_at = IntAttribute()
 
     @staticmethod

@@ -293,7 +293,7 @@ def _by_hand(state: State) -> stuck.Decide:
 
 
 def _tell(rows: Sequence[Check]) -> list[Story]:
-    names = ("what", "room", "ref", "content", "label", "asked_at")
+    names = ("what", "room", "ref", "content", "asked_at")
     return [
         Story(member_id=row.member_id, details={name: getattr(row, name) for name in names}) for row in rows
     ]
