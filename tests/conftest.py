@@ -28,6 +28,7 @@ os.environ.update(
         "SECRETS": "env",
         "SECRET_SESSION_KEYS": '{"test-1":"' + "5e" * 32 + '"}',
         "SECRET_LINK_KEY": "11" * 32,
+        "SECRET_ERASED_KEY": "22" * 32,
         "SECRET_MALL_SECRETS": "test-mall-secret",
         "SECRET_PAYEE_KEYS": '{"test-1":"' + "5e" * 32 + '"}',
         "TIMEZONE": "Asia/Shanghai",
