@@ -28,6 +28,7 @@ from chalicelib.core.telemetry import count, logger
 from chalicelib.members import returning, service
 from chalicelib.members.models import Blocked, Identity, Leaving, Member
 from chalicelib.members.service import HERE
+from chalicelib.operators import stuck
 
 JOB = "leave"
 CHANGE_OF_MIND_S = 15 * DAY
@@ -294,6 +295,9 @@ def _nobody(row: Leaving, member: Member, *, now: int) -> list[Write]:
     nobody = _member(member.member_id, Member.state.set("erased"), *fields, *owed, when=nothing_else)
     erased = (Leaving.erased_at.set(now), Leaving.obstacles.remove(), *due.emptied())
     return [nobody, _turned(row, *erased, to="erased")]
+
+
+stuck.trouble(stuck.Trouble(job=JOB, en="A member who could not be erased", zh="未能完成的账号注销"))
 
 
 @facts.reaction("member.erased", name="members.tell_mall_erased")

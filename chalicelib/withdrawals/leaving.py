@@ -13,6 +13,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.errors import NotFound
 from chalicelib.core.estates import Obstacle
 from chalicelib.core.table import Row, Write
+from chalicelib.operators import stuck
 from chalicelib.withdrawals import payees
 from chalicelib.withdrawals.models import OPEN, Forgetting, Month, Payee, Purse, Withdrawal
 from chalicelib.withdrawals.service import MONEY
@@ -121,6 +122,11 @@ def forget(entry: due.Entry, now: int) -> None:
         table.apply(table.update(Forgetting, (row.pk, row.sk), *later, refuse=NotFound))
     else:
         _applied([table.delete(Forgetting, (row.pk, row.sk), refuse=_gone)])
+
+
+stuck.trouble(
+    stuck.Trouble(job=JOB, en="Bank accounts that could not be erased", zh="未能清除的收款账户信息")
+)
 
 
 def _forget(row: Withdrawal) -> None:
