@@ -114,6 +114,7 @@ def _member(member: Member, call: Call) -> AdminMember:
         identities=sorted(rules.masked_proof(proof) for proof in member.identities or ()),
         came_link=member.came_link,
         blocked_because=member.blocked_because,
+        leaving_at=member.leaving_at,
         tags=sorted(member.tags or ()),
         now=call.now,
     )

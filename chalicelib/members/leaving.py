@@ -102,11 +102,12 @@ def ask(member_id: str, *, forfeit: bool, now: int) -> tuple[Leaving, bool]:
             Leaving,
             (row.pk, row.sk),
             Leaving.forfeit.set(True),
-            when=Leaving.state == "waiting",
+            when=(Leaving.state == "waiting") & (Leaving.rev == row.rev),
             refuse=_moved,
         )
         with suppress(_Moved):
             return _as_written(given_up), False
+        row = find(member_id) or row
     return row, False
 
 

@@ -126,12 +126,13 @@ class AdminProgram(ProgramAnswer, frozen=True, kw_only=True):
 
 
 class AdminMember(MemberAnswer, frozen=True, kw_only=True):
-    """A member as operators see them; identities are shown masked."""
+    """A member as operators see them; identities are shown masked. ``leaving_at``: when they are to be erased."""
 
     program_id: str
     identities: list[str]
     came_link: str | None
     blocked_because: str | None
+    leaving_at: int | None
     tags: list[str]
     now: int
 

@@ -17,14 +17,18 @@ from chalicelib.members.schemas import AskDeletion
 from chalicelib.orders import service as orders
 from chalicelib.points import service as points
 from chalicelib.rewards import occurrences
+from chalicelib.sessions import service as sessions
+from chalicelib.sessions.routes import signed_in_answer
 from chalicelib.withdrawals import leaving as payouts
 from chalicelib.withdrawals import payees
 from chalicelib.withdrawals import service as withdrawals
+from chalicelib.withdrawals.schemas import TellPayee
 from tests import checkins, coupons
 from tests.factories import (
     NOW,
     OWNER,
     PROGRAM,
+    a_call,
     a_link,
     a_member,
     a_proof,
@@ -83,6 +87,9 @@ def test_a_sign_in_says_it_and_does_not_take_it_back() -> None:
     member, new = members.find_or_register(proofs=[a_proof("alice")], program_id=PROGRAM, now=NOW + DAY)
 
     assert (member.member_id, member.leaving_at, new) == (alice, ERASE_AT, False)
+    signed_in = sessions.SignedIn(member=member, new=new, visit=None, bound=False, visit_refused=None)
+    answer = signed_in_answer(signed_in, a_call(), visitor="v", program_id=PROGRAM, wx_scene=None)
+    assert answer.body.leaving_at == ERASE_AT
     assert the_row(alice).state == "waiting"
 
 
@@ -354,6 +361,27 @@ def test_whom_money_went_to_is_forgotten_in_a_month_and_the_tax_book_in_ten_year
     assert books(direct)["payee_forgetting"] == 0
     (of_bob,) = withdrawals.of_member(bob, limit=9, after=None).rows
     assert of_bob.account is not None
+
+
+def test_a_withdrawal_that_is_open_again_keeps_its_account_until_it_ends(
+    direct: Direct, people: tuple[Person, Person]
+) -> None:
+    alice = people[0].member_id
+    asked(alice)
+    at = (erased(alice).erased_at or 0) + payouts.ACCOUNTS_STAY_S
+    earn(200_00, owner=alice)
+    told = TellPayee(real_name="N", id_number="11010519491231002X")
+    payees.tell(told, member_id=alice, nonce=b"n" * 12, now=at)
+    row = withdraw(200_00, method="bank", owner=alice, now=at)
+
+    due.run(job=payouts.JOB, worker="w", now=at, seconds=30)
+
+    kept = {one.withdrawal_id: one.account for one in withdrawals.of_member(alice, limit=9, after=None).rows}
+    assert [wid for wid, account in kept.items() if account] == [row.withdrawal_id]
+    withdrawals.reject(row.withdrawal_id, reason="nobody", by=OWNER, now=at)
+    due.run(job=payouts.JOB, worker="w", now=at + payouts.AGAIN_S, seconds=30)
+    assert [one.account for one in withdrawals.of_member(alice, limit=9, after=None).rows] == [None, None]
+    assert books(direct)["payee_forgetting"] == 0
 
 
 def test_the_mall_is_told_once(direct: Direct) -> None:
