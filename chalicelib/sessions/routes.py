@@ -55,6 +55,7 @@ _OPENED = [NotFound, Invalid, SessionKeyStale]
         Invalid,
         NotFound,
         members.MemberBlocked,
+        members.MemberLeaving,
         wechat.LoginCodeInvalid,
         wechat.LoginRefused,
         wechat.LoginTooOften,
@@ -162,6 +163,7 @@ def signed_in_answer(
         visit=visit,
         bound=signed_in.bound,
         visit_refused=signed_in.visit_refused,
+        leaving_at=member.leaving_at,
         now=call.now,
     )
     return Reply(answer, 201 if signed_in.new else 200)

@@ -177,7 +177,7 @@ def test_stream_handlers_must_be_connected_enabled_and_safe_against_bad_records(
 
 def test_secrets_must_be_there_and_encrypted() -> None:
     found = {"session_keys": "SecureString", "link_key": "String"}
-    well, plain, missing, no_login, later = checks.secrets(path="/liebian/dev", found=found)
+    well, plain, _, missing, no_login, later = checks.secrets(path="/liebian/dev", found=found)
 
     assert well.ok
     assert not plain.ok
