@@ -22,15 +22,15 @@ from chalicelib.core.errors import AppError
 from chalicelib.groupbuys import reading
 from chalicelib.groupbuys.models import Campaign, Group
 from chalicelib.members import service as members
-from chalicelib.orders import routes, wechat
+from chalicelib.orders import routes, wechat, wechatpay
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.wechat import pay
 from chalicelib.wechat.schemas import SealedNotice
 from infra.local.wechat import Simulator, login, notices, refunds
-from infra.local.wechat.pay import Trade, Trades
-from tests.factories import NOW, OWNER, PROGRAM, a_call, a_program
-from tests.groupbuys import a_campaign, broken, open_paid_group, take
+from infra.local.wechat.pay import Trade, Trades, transaction
+from tests.factories import NOW, OWNER, PROGRAM, a_call, a_program, a_word
+from tests.groupbuys import PHONE, a_campaign, broken, open_paid_group, take
 from tests.harness.merchant import APPID, merchant_of_wechat_pay, phone_pays
 
 VIEWS = {"payments": wechat.payment, "refunds": wechat.refund}
@@ -77,6 +77,21 @@ class Desk:
         said = phone_pays(self.simulator, self.begin(order, now=now))
         assert said == {"errMsg": "requestPayment:ok"}, said
         assert notices.wait(self.platform)
+        return orders.show(order.order_id)
+
+    def took(self, order: Order) -> Order:
+        """The order as when it was paid and told of, without the way there."""
+        orders._begin(order, a_word("pay_"), PHONE)
+        asked = {
+            "out_trade_no": order.order_id,
+            "appid": APPID,
+            "amount": {"total": order.amount_fen},
+            "payer": {"openid": order.member_id},
+        }
+        trade = Trade(asked=asked, expires_at=0.0, state="SUCCESS", paid_at=NOW, transaction_id=a_word("42"))
+        with self.platform.lock:
+            self.platform.of(Trades).by_number[order.order_id] = trade
+        orders.pay(order.order_id, wechatpay.paid_of(transaction(trade)), now=NOW)
         return orders.show(order.order_id)
 
     def check(self, order: Order, *, now: int = NOW) -> Order:
