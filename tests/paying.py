@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.core import doors
+from chalicelib.core import doors, due
 from chalicelib.core.errors import AppError
 from chalicelib.groupbuys import reading
 from chalicelib.groupbuys.models import Campaign, Group
@@ -28,6 +28,7 @@ from chalicelib.orders.service import Order
 from chalicelib.wechat import pay
 from chalicelib.wechat.schemas import SealedNotice
 from infra.local.wechat import Simulator, login, notices, refunds
+from infra.local.wechat.notices import Told
 from infra.local.wechat.pay import Trade, Trades, transaction
 from tests.factories import NOW, OWNER, PROGRAM, a_call, a_program, a_word
 from tests.groupbuys import PHONE, a_campaign, broken, open_paid_group, take
@@ -167,3 +168,26 @@ def seat_of(order: Order) -> str | None:
     order = orders.show(order.order_id)
     seats = {one.member_id: one for one in reading.with_seats(order.group_id)[1]}
     return seats[order.member_id].state if order.member_id in seats else None
+
+
+def entry_of(order: Order) -> due.Entry:
+    """What the index says of the order's refund."""
+    [refund] = orders.money_of(order.order_id)[1]
+    return due.Entry(
+        pk=refund.pk,
+        sk=refund.sk,
+        kind="",
+        due_shard=refund.due_shard or "",
+        due_at=refund.due_at or 0,
+        due_ref="",
+    )
+
+
+def refund_told(desk: Desk, order: Order) -> Told:
+    """What WeChat tells of the order's refund."""
+    [refund] = orders.money_of(order.order_id)[1]
+    with desk.platform.lock:
+        known = desk.platform.of(refunds.Refunds).by_number[refund.refund_id]
+        told = refunds._become(desk.platform, known, "SUCCESS")
+    assert told is not None
+    return told

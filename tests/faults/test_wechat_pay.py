@@ -20,14 +20,14 @@ from chalicelib.orders.service import REFUND_JOB, Back, Order
 from chalicelib.wechat import pay
 from chalicelib.wechat.schemas import SealedNotice
 from infra.local.clients import Store
-from infra.local.wechat import notices, refunds
+from infra.local.wechat import notices
 from infra.local.wechat.notices import Told
 from infra.local.wechat.pay import success
 from tests.factories import NOW, a_call, a_word
 from tests.groupbuys import AFTERWARDS, broken, open_paid_group, proposed
 from tests.harness.direct import Direct
 from tests.harness.faults import each_fault
-from tests.paying import Desk, at_the_desk, seat_of
+from tests.paying import Desk, at_the_desk, entry_of, refund_told, seat_of
 
 pytestmark = [pytest.mark.alone("groupbuys", "orders"), pytest.mark.usefixtures("direct")]
 
@@ -103,35 +103,17 @@ def tell(desk: Desk, told: Told) -> None:
     VIEWS[what](a_call(now=NOW), "demo", msgspec.json.decode(body, type=SealedNotice))
 
 
-def entry_of(order: Order, job: str) -> due.Entry:
-    """What the index says is due of an order."""
-    [refund] = orders.money_of(order.order_id)[1]
-    return due.Entry(
-        pk=refund.pk, sk=refund.sk, kind="", due_shard=f"{job}#0", due_at=refund.due_at or 0, due_ref=""
-    )
-
-
 def give_back(order: Order) -> None:
     """The job finds that the refund is due."""
     [refund] = orders.money_of(order.order_id)[1]
     if refund.state != "done":
-        orders.send_refund(entry_of(order, REFUND_JOB), NOW)
+        orders.send_refund(entry_of(order), NOW)
 
 
 def let_go(order: Order) -> None:
     """The job finds that the hold has run out."""
     if orders.show(order.order_id).state == "pending":
         ending.let_go(held_by(order), now=NOW)
-
-
-def refund_told(desk: Desk, order: Order) -> Told:
-    """What WeChat tells of the order's refund."""
-    [refund] = orders.money_of(order.order_id)[1]
-    with desk.platform.lock:
-        known = desk.platform.of(refunds.Refunds).by_number[refund.refund_id]
-        told = refunds._become(desk.platform, known, "SUCCESS")
-    assert told is not None
-    return told
 
 
 # --- the store fails --------------------------------------------------------------------------------------------
