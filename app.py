@@ -33,6 +33,7 @@ from chalicelib.members import service as members
 from chalicelib.operators import admin as operators_admin
 from chalicelib.operators import service as operators
 from chalicelib.orders import admin as orders_admin
+from chalicelib.orders import bills
 from chalicelib.orders import mall as orders_mall
 from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
@@ -72,6 +73,7 @@ ROOM_JOBS = (
     commission_months.JOB,
     withdrawals.JOB,
     reconciling.JOB,
+    bills.JOB,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
@@ -152,6 +154,7 @@ def expire_groups(event: CloudWatchEvent) -> None:
 def run_room_jobs(event: CloudWatchEvent) -> None:
     """What the rooms have due besides."""
     reconciling.plan(now=clock.now())
+    bills.plan(now=clock.now())
     due.run_each(jobs=ROOM_JOBS, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
 
 

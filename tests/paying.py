@@ -1,9 +1,9 @@
 """Group-buy orders that are paid by the simulated WeChat Pay, for tests.
 
     with at_the_desk(monkeypatch) as desk:
-        order = desk.a_seat(campaign)
+        order = desk.a_seat()
         desk.pays(order)                       # the phone pays, and WeChat tells
-        assert desk.broken(store, campaign) == []
+        assert desk.broken(store, order) == []
 
 WeChat's clock is the time at which it was last called, so that jobs run when they are told to. What WeChat tells
 goes past the door to the route, as over HTTP; ``desk.answers`` are the statuses.
@@ -31,7 +31,7 @@ from infra.local.wechat import Simulator, login, notices, refunds
 from infra.local.wechat.notices import Told
 from infra.local.wechat.pay import Trade, Trades, transaction
 from tests.factories import NOW, OWNER, PROGRAM, a_call, a_program, a_word
-from tests.groupbuys import PHONE, a_campaign, broken, open_paid_group, take
+from tests.groupbuys import PHONE, a_campaign, broken, opened, take
 from tests.harness.merchant import APPID, merchant_of_wechat_pay, phone_pays
 
 VIEWS = {"payments": wechat.payment, "refunds": wechat.refund}
@@ -54,10 +54,15 @@ class Desk:
         """A campaign whose orders WeChat takes the money of."""
         return a_campaign(gateway="wechat", **told)
 
-    def a_seat(self, campaign: Campaign | None = None, *, group: Group | None = None) -> Order:
-        """An unpaid order in an open group, whose head has paid by another gateway."""
-        group = group or open_paid_group(campaign or self.a_campaign())
-        order = take(group)
+    def a_group(self, **told: Any) -> Group:
+        """An open group whose head has paid."""
+        head = opened(self.a_campaign(**told)).order
+        self.took(head)
+        return reading.find(head.group_id or "")
+
+    def a_seat(self, *, group: Group | None = None) -> Order:
+        """An unpaid order in an open group."""
+        order = take(group or self.a_group())
         self.knows(order)
         return order
 
@@ -86,6 +91,7 @@ class Desk:
         asked = {
             "out_trade_no": order.order_id,
             "appid": APPID,
+            "description": order.title,
             "amount": {"total": order.amount_fen},
             "payer": {"openid": order.member_id},
         }

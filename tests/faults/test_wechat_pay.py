@@ -24,7 +24,7 @@ from infra.local.wechat import notices
 from infra.local.wechat.notices import Told
 from infra.local.wechat.pay import success
 from tests.factories import NOW, a_call, a_word
-from tests.groupbuys import AFTERWARDS, broken, open_paid_group, proposed
+from tests.groupbuys import AFTERWARDS, broken, proposed
 from tests.harness.direct import Direct
 from tests.harness.faults import each_fault
 from tests.paying import Desk, at_the_desk, entry_of, refund_told, seat_of
@@ -47,7 +47,7 @@ class Scene:
 
     def __init__(self, desk: Desk, store: Store) -> None:
         self.desk, self.store = desk, store
-        self.group = open_paid_group(desk.a_campaign(stock=1000, sizes={200: 8900}))
+        self.group = desk.a_group(stock=1000, sizes={200: 8900})
 
     def held(self) -> Order:
         """An unpaid order."""

@@ -15,7 +15,7 @@ from chalicelib.orders.wechatpay import WeChatPay
 from infra.local.wechat import notices
 from infra.local.wechat.pay import success
 from tests.factories import NOW
-from tests.groupbuys import broken, open_paid_group
+from tests.groupbuys import broken
 from tests.paying import Desk, at_the_desk, entry_of, refund_told, seat_of
 from tests.races.arena import STORM, Arena, rounds
 
@@ -68,7 +68,7 @@ def beginning(desk: Desk, order: Order) -> Callable[[], None]:
 
 def begun(desk: Desk, count: int) -> list[Order]:
     """So many orders that a phone can pay, in one group."""
-    group = open_paid_group(desk.a_campaign(sizes={20: 8900}))
+    group = desk.a_group(sizes={20: 8900})
     held = [desk.a_seat(group=group) for _ in range(count)]
     for order in held:
         desk.begin(order)
