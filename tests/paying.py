@@ -54,15 +54,15 @@ class Desk:
         """A campaign whose orders WeChat takes the money of."""
         return a_campaign(gateway="wechat", **told)
 
-    def a_group(self, **told: Any) -> Group:
+    def a_group(self, campaign: Campaign | None = None, **told: Any) -> Group:
         """An open group whose head has paid."""
-        head = opened(self.a_campaign(**told)).order
+        head = opened(campaign or self.a_campaign(**told)).order
         self.took(head)
         return reading.find(head.group_id or "")
 
-    def a_seat(self, *, group: Group | None = None) -> Order:
+    def a_seat(self, campaign: Campaign | None = None, *, group: Group | None = None) -> Order:
         """An unpaid order in an open group."""
-        order = take(group or self.a_group())
+        order = take(group or self.a_group(campaign))
         self.knows(order)
         return order
 

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import msgspec
+
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Listing
 from chalicelib.members import service as members
 from chalicelib.members.schemas import MemberRef
-from chalicelib.orders import bills, byhand, service
+from chalicelib.operators import service as operators
+from chalicelib.orders import bills, byhand, service, shipping
 from chalicelib.orders.answers import mall_order
 from chalicelib.orders.models import Bill, Difference
 from chalicelib.orders.schemas import (
@@ -20,6 +23,8 @@ from chalicelib.orders.schemas import (
     MoneyRow,
     OrderLine,
     RefundOrder,
+    ShipmentAnswer,
+    Shipped,
 )
 from chalicelib.orders.service import Line, Order
 
@@ -156,3 +161,37 @@ def _bill(row: Bill) -> BillAnswer:
 
 def _difference(row: Difference) -> BillDifference:
     return BillDifference(**{name: getattr(row, name) for name in BillDifference.__struct_fields__})
+
+
+@api.post(
+    "/v1/admin/orders/{order_id}/shipment",
+    door=doors.operators("support"),
+    refuses=[NotFound, Invalid, shipping.NotShippable, shipping.ShipmentDiffers],
+)
+def ship(call: Call, order_id: str, body: Shipped) -> ShipmentAnswer:
+    """Say how an order was sent that WeChat Pay took the money of: WeChat is told, and pays the shop out."""
+    order = service.show(order_id)
+    if order.gateway != "wechat":
+        raise shipping.NotShippable(state=order.state, gateway=order.gateway)
+    audit = operators.recorded(
+        by=call.operator,
+        action="order.shipped",
+        subject=order_id,
+        before=None,
+        after=msgspec.to_builtins(body),
+        member_id=order.member_id,
+        now=call.now,
+    )
+    shipping.note(order, body, also=[audit], now=call.now)
+    row = shipping.of(order_id)
+    assert row is not None
+    return ShipmentAnswer(
+        order_id=order_id,
+        how=row.how,  # type: ignore[arg-type]
+        express_company=row.express_company,
+        tracking_no=row.tracking_no,
+        contact=row.contact,
+        state=row.state or "",
+        sent_at=row.sent_at,
+        now=call.now,
+    )

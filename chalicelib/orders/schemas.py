@@ -29,6 +29,22 @@ EventType = Literal[
 ]
 
 
+Company = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,128}$(?!\n)")]
+Tracking = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{1,128}$(?!\n)")]
+Contact = Annotated[str, msgspec.Meta(pattern=r"^[0-9*+-]{4,32}$(?!\n)")]
+
+
+class Shipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an order was sent: by ``express`` with WeChat's id of the company and the parcel's number, by a ``local``
+    courier, as ``virtual`` goods, or for ``pickup``. ``contact``: the receiver's phone, masked but for the last
+    four digits, which SF Express (SF) asks for."""
+
+    how: Literal["express", "local", "virtual", "pickup"]
+    express_company: Company | None = None
+    tracking_no: Tracking | None = None
+    contact: Contact | None = None
+
+
 OrderState = Literal["pending", "paid", "completed", "cancelled", "refunding", "refunded"]
 
 
@@ -95,7 +111,8 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     ``payment_id`` of a refund says of which payment it was, its ``lines`` how much of which line. ``member`` of
     ``member.linked`` and ``member.deleted`` is whom it is about, ``product_id`` of ``product.off_shelf`` what.
     ``at`` is when it happened, so that an after-sale is closed even when its opening is told last; one with an
-    ``aftersale_id`` is closed for good, and needs no ``at``.
+    ``aftersale_id`` is closed for good, and needs no ``at``. ``shipped`` says how, which WeChat wants to know of
+    what it took the money of.
     """
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -109,6 +126,7 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     aftersale_id: OrderId | None = None
     member: MemberRef | None = None
     product_id: Id | None = None
+    shipped: Shipped | None = None
     lines: Annotated[list[EventLine], msgspec.Meta(min_length=1, max_length=LINES_AT_MOST)] | None = None
     link: Annotated[str, msgspec.Meta(pattern=r"^[2-9A-HJKMNP-Z]{10}$(?!\n)")] | None = None
     created_at: Epoch | None = None
@@ -273,3 +291,12 @@ class BillDifference(msgspec.Struct, frozen=True, kw_only=True):
     ours_fen: int | None
     seen_at: int
     gone_at: int | None
+
+
+class ShipmentAnswer(Shipped, frozen=True, kw_only=True):
+    """How an order was sent, and whether WeChat knows: ``due`` until then, ``told``, or entered ``by_hand``."""
+
+    order_id: str
+    state: str
+    sent_at: int
+    now: int

@@ -121,7 +121,7 @@ def not_given(status: str) -> str:
 
 
 def _asked(order: Order, *, appid: str, phone: Phone) -> dict[str, Any]:
-    openid = members.openid_in(phone.program_id, order.member_id)
+    openid = members.openid(order.member_id, program_id=phone.program_id)
     if openid is None:
         raise gateways.PayerUnknown
     return {
