@@ -39,11 +39,11 @@ from chalicelib.operators import admin as operators_admin
 from chalicelib.operators import leaving as operators_leaving
 from chalicelib.operators import service as operators
 from chalicelib.orders import admin as orders_admin
+from chalicelib.orders import bills, shipping
 from chalicelib.orders import leaving as orders_leaving
 from chalicelib.orders import mall as orders_mall
 from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
-from chalicelib.orders import shipping
 from chalicelib.orders import wechat as orders_wechat
 from chalicelib.points import admin as points_admin
 from chalicelib.points import leaving as points_leaving
@@ -87,6 +87,7 @@ ROOM_JOBS = (
     commission_months.JOB,
     withdrawals.JOB,
     reconciling.JOB,
+    bills.JOB,
     safety.JOB,
     shipping.JOB,
     leaving.JOB,
@@ -188,6 +189,7 @@ def expire_groups(event: CloudWatchEvent) -> None:
 def run_room_jobs(event: CloudWatchEvent) -> None:
     """What the rooms have due besides."""
     reconciling.plan(now=clock.now())
+    bills.plan(now=clock.now())
     due.run_each(jobs=ROOM_JOBS, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
 
 

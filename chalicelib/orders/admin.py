@@ -6,14 +6,18 @@ import msgspec
 
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
-from chalicelib.core.http import Api, Call, Items
+from chalicelib.core.http import Api, Call, Items, Listing
 from chalicelib.members import service as members
 from chalicelib.members.schemas import MemberRef
 from chalicelib.operators import service as operators
-from chalicelib.orders import byhand, service, shipping
+from chalicelib.orders import bills, byhand, service, shipping
 from chalicelib.orders.answers import mall_order
+from chalicelib.orders.models import Bill, Difference
 from chalicelib.orders.schemas import (
     AdminOrder,
+    BillAnswer,
+    BillDifference,
+    BillDifferences,
     FindOrders,
     FoundOrder,
     MoneyRow,
@@ -126,6 +130,37 @@ def _order(order: Order, call: Call) -> AdminOrder:
 
 def _line(line: Line) -> OrderLine:
     return OrderLine(**{name: getattr(line, name) for name in OrderLine.__struct_fields__})
+
+
+_FINANCE = doors.operators("support", "finance")
+
+
+@api.get("/v1/admin/bills", door=_FINANCE, refuses=[cursors.CursorInvalid], csv=True)
+def list_bills(call: Call, query: Listing) -> Items[BillAnswer]:
+    """WeChat Pay's bills, newest first, and whether our books agree."""
+    after = cursors.unseal(query.after, where="bills", now=call.now)
+    page = bills.listed(limit=query.limit, after=after)
+    next_page = cursors.seal(page.next_key, where="bills", now=call.now)
+    return Items(items=[_bill(row) for row in page.rows], next=next_page, now=call.now)
+
+
+@api.get("/v1/admin/bills/differences", door=_FINANCE, refuses=[cursors.CursorInvalid], csv=True)
+def list_differences(call: Call, query: BillDifferences) -> Items[BillDifference]:
+    """The payments and refunds of a day in which WeChat Pay's bill and our books differ, and those that did."""
+    where = f"bills#{query.day}"
+    after = cursors.unseal(query.after, where=where, now=call.now)
+    page = bills.differences(query.day, limit=query.limit, after=after)
+    next_page = cursors.seal(page.next_key, where=where, now=call.now)
+    return Items(items=[_difference(row) for row in page.rows], next=next_page, now=call.now)
+
+
+def _bill(row: Bill) -> BillAnswer:
+    names = [name for name in BillAnswer.__struct_fields__ if name != "day"]
+    return BillAnswer(day=row.sk, **{name: getattr(row, name) for name in names})
+
+
+def _difference(row: Difference) -> BillDifference:
+    return BillDifference(**{name: getattr(row, name) for name in BillDifference.__struct_fields__})
 
 
 @api.post(

@@ -12,6 +12,7 @@ Amount = Annotated[int, msgspec.Meta(ge=1, le=10_000_000_00)]
 NoLess = Annotated[int, msgspec.Meta(ge=0, le=10_000_000_00)]
 Epoch = Annotated[int, msgspec.Meta(ge=0, le=10_000_000_000)]
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$(?!\n)")]
 LINES_AT_MOST = 100
 EventType = Literal[
     "order.created",
@@ -154,7 +155,7 @@ class MallLine(msgspec.Struct, frozen=True, kw_only=True):
 class Reconcile(msgspec.Struct, frozen=True, kw_only=True):
     """A day of the mall's books, or the slice of it ``after`` one order_id and ``until`` another."""
 
-    day: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$(?!\n)")]
+    day: Day
     orders: Annotated[list[MallLine], msgspec.Meta(max_length=200)]
     after: OrderId | None = None
     until: OrderId | None = None
@@ -251,6 +252,45 @@ class FoundOrder(msgspec.Struct, frozen=True, kw_only=True):
     paid_at: int | None
     shipped_at: int | None
     completed_at: int | None
+
+
+class BillAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """WeChat Pay's bill of a day against our books: ``due``, ``agrees`` or ``differs``.
+
+    ``others`` are lines of other systems that the merchant's number serves; they are not looked at.
+    """
+
+    day: str
+    state: str
+    looks: int
+    payments: int | None
+    refunds: int | None
+    others: int | None
+    differences: int | None
+    compared_at: int | None
+
+
+class BillDifferences(Listing, frozen=True, kw_only=True):
+    """Of which day."""
+
+    day: Day
+
+
+class BillDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """One payment or refund in which the books differ, in fen; since ``gone_at`` they agree.
+
+    ``payment_unknown``, ``refund_unknown``: the bill has it and we do not; ``payment_amount``, ``refund_amount``;
+    ``refund_open``: given back there and not confirmed here; ``payment_not_theirs``: taken here and not there.
+    """
+
+    day: str
+    what: str
+    number: str
+    order_id: str
+    theirs_fen: int | None
+    ours_fen: int | None
+    seen_at: int
+    gone_at: int | None
 
 
 class ShipmentAnswer(Shipped, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from infra.local.clients import Store
 from infra.local.wechat import merchant, notices, refunds
 from infra.local.wechat.pay import success
 from tests.factories import NOW, OWNER, a_program, a_word
-from tests.groupbuys import broken, open_paid_group, opened, run_jobs, take
+from tests.groupbuys import broken, opened, run_jobs, take
 from tests.harness.merchant import phone_pays
 from tests.harness.rows import rows
 from tests.paying import Desk, at_the_desk, seat_of
@@ -141,7 +141,7 @@ def test_told_as_it_may_be_it_counts_once(desk: Desk, store: Store, fault: Any, 
 
 
 def test_two_that_come_in_another_order_fill_the_group(desk: Desk) -> None:
-    group = open_paid_group(desk.a_campaign())
+    group = desk.a_group()
     desk.platform.faults["/notices/payments"] = "disorder"
     held = [desk.a_seat(group=group) for _ in range(2)]
 
