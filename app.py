@@ -152,6 +152,12 @@ def run_room_jobs(event: CloudWatchEvent) -> None:
     due.run_each(jobs=ROOM_JOBS, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
 
 
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def transfers(event: CloudWatchEvent) -> None:
+    """Pay withdrawals by WeChat Pay: the one function whose address it knows, so the one that asks it to."""
+    due.run(job=withdrawals.TRANSFER_JOB, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
+
+
 @app.on_dynamodb_record(stream_arn=STREAM, batch_size=100, starting_position="TRIM_HORIZON")
 def react(event: DynamoDBEvent) -> dict[str, Any]:
     """The stream's first reader: facts, and the reactions of the rooms."""

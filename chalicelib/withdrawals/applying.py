@@ -15,7 +15,7 @@ from chalicelib.core.table import Write
 from chalicelib.withdrawals import payees, sealing, service, tax
 from chalicelib.withdrawals.models import Payee, Purse, Taxed, Withdrawal
 from chalicelib.withdrawals.schemas import Account, AskWithdrawal, Method, Withdraw
-from chalicelib.withdrawals.service import JOB, MONEY, ROUNDS, Stale
+from chalicelib.withdrawals.service import MONEY, ROUNDS, Stale
 from chalicelib.withdrawals.tax import Split
 from chalicelib.withdrawals.terms import LEAST_NET_FEN, Version, in_force
 
@@ -271,7 +271,7 @@ def _made(asked: Withdraw, who: Applying, terms: Version, here: Ground) -> Withd
         **_sealed(asked.account, withdrawal_id, who),
         **service.today(who.now),
         **table.listed(f"{who.member_id}#withdrawals", at=who.now, as_=withdrawal_id),
-        **(due.slot(job=JOB, pk=pk, at=who.now) if approved else {}),
+        **(due.slot(job=service.job_of(method.gateway), pk=pk, at=who.now) if approved else {}),
     )
 
 

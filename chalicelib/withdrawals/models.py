@@ -10,8 +10,9 @@ Month       PAYOUTS#<mbr_>        MONTH#<YYYY-MM>     paid                      
                                   [#<person>]
 Payee       PAYOUTS#<mbr_>        PAYEE               the member                    apply, gateways, finance
 
-due    Withdrawal: pay_out#k from approved on, but for transfers by hand; gone at the end, or react#k for what its
-       end owes; stuck#pay_out after ten failures; stuck#pay_out_differs when what is told differs from how it ended
+due    Withdrawal: from approved on pay_out#k, or transfers#k where WeChat Pay pays, but for transfers by hand; gone
+       at the end, or react#k for what its end owes; stuck#<job> after ten failures; stuck#pay_out_differs when what
+       is told differs from how it ended
 owner  Withdrawal: <mbr_>#withdrawals, newest first
 rank   Withdrawal: WITHDRAWALS#<state>#<k> by the time it was applied for. Month: PAYSHEET#<YYYY-MM>#<k>
 

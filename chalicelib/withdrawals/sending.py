@@ -19,7 +19,15 @@ from chalicelib.withdrawals import payouts, service, tax, terms
 from chalicelib.withdrawals.models import OPEN, UNDER_WAY, Purse, Taxed, Withdrawal
 from chalicelib.withdrawals.payouts import Standing
 from chalicelib.withdrawals.schemas import TransferOutcome
-from chalicelib.withdrawals.service import JOB, MONEY, ROUNDS, Ending, Stale, WithdrawalOver
+from chalicelib.withdrawals.service import (
+    JOB,
+    MONEY,
+    ROUNDS,
+    TRANSFER_JOB,
+    Ending,
+    Stale,
+    WithdrawalOver,
+)
 
 DIFFERS_JOB = "pay_out_differs"
 
@@ -28,6 +36,7 @@ class InDebt(Exception):
     """More was taken back of the member's money, since they applied, than is left."""
 
 
+@due.handles(TRANSFER_JOB)
 @due.handles(JOB)
 def pay_out(entry: due.Entry, now: int) -> None:
     """Send what is approved, ask about what is under way, close what nobody confirmed.
@@ -83,7 +92,7 @@ def _beginning(row: Withdrawal, *, now: int) -> tuple[Withdrawal, list[Write]]:
     elsewhere = month != row.month and tax.adds_up({"rule": row.tax_rule})
     taxed = _taxed_in(row, row.person, month) if elsewhere and row.person else []
     # Still due: asked about by the next run, should this one die before it has heard anything.
-    slot = due.moved(job=JOB, pk=row.pk, at=now)
+    slot = due.moved(job=service.job_of(row.gateway), pk=row.pk, at=now)
     sums = (Withdrawal.tax_fen.set(row.tax_fen), Withdrawal.net_fen.set(row.net_fen))
     then = [Withdrawal.sent_at.set(now), Withdrawal.month.set(month), *sums, *slot]
     sent = service.moved(row, to="transferring", then=then)
@@ -126,7 +135,7 @@ def _stands(row: Withdrawal, standing: Standing, *, now: int) -> None:
 def _under_way(row: Withdrawal, standing: Standing) -> None:
     """Note how it stands, and when it is asked about next."""
     at = standing.ask_at
-    then = due.emptied() if at is None else due.moved(job=JOB, pk=row.pk, at=at)
+    then = due.emptied() if at is None else due.moved(job=service.job_of(row.gateway), pk=row.pk, at=at)
     if standing.confirm_by is not None:
         then = [*then, Withdrawal.confirm_by.set(standing.confirm_by)]
     _unless_ended(service.moved(row, to=standing.state, then=then))
@@ -252,16 +261,17 @@ def _tell(rows: Sequence[Withdrawal]) -> list[stuck.Story]:
     ]
 
 
-stuck.trouble(
-    Trouble(
-        job=JOB,
-        en="A withdrawal of which it is not known whether it was paid",
-        zh="打款结果未知的提现",
-        urgency=0,
-        tell=_tell,
-        settle={"paid": _settled("paid"), "failed": _settled("failed")},
+for job in (JOB, TRANSFER_JOB):
+    stuck.trouble(
+        Trouble(
+            job=job,
+            en="A withdrawal of which it is not known whether it was paid",
+            zh="打款结果未知的提现",
+            urgency=0,
+            tell=_tell,
+            settle={"paid": _settled("paid"), "failed": _settled("failed")},
+        )
     )
-)
 stuck.trouble(
     Trouble(
         job=DIFFERS_JOB,

@@ -26,6 +26,7 @@ from chalicelib.withdrawals.tax import DayTally, Tally
 
 MONEY = "money"
 JOB = "pay_out"
+TRANSFER_JOB = "transfers"
 ROUNDS = 40
 
 
@@ -136,6 +137,11 @@ def account_of(row: Withdrawal, *, now: int) -> Account | None:
 def cause_of(row: Withdrawal) -> str:
     """Under what the money of a withdrawal is held."""
     return f"withdrawal#{row.withdrawal_id}"
+
+
+def job_of(gateway: str) -> str:
+    """The job that drives a gateway; WeChat Pay's is its own, for it takes transfers from known addresses only."""
+    return TRANSFER_JOB if gateway == "wechat" else JOB
 
 
 def today(now: int) -> dict[str, Any]:
@@ -328,7 +334,7 @@ def approve(withdrawal_id: str, *, by: Operator, now: int) -> Withdrawal:
             return row
         if row.state != "applied":
             raise WithdrawalOver(state=row.state)
-        slot = due.moved(job=JOB, pk=row.pk, at=now)
+        slot = due.moved(job=job_of(row.gateway), pk=row.pk, at=now)
         try:
             table.transact(
                 [moved(row, to="approved", then=slot), _audit(row, "approved", {}, by=by, now=now)]

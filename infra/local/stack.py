@@ -17,7 +17,7 @@ from infra.local.clients import Store
 
 StoreName = Literal["embedded", "dynamodb-local"]
 REMEMBERS_IN = Path(".cache/local-store")
-JOBS = ("run_owed_facts", "send_deliveries", "release_holds", "expire_groups", "run_room_jobs")
+JOBS = ("run_owed_facts", "send_deliveries", "release_holds", "expire_groups", "run_room_jobs", "transfers")
 JOBS_EVERY_S = 1.0
 FIRST_PAUSE_S = 1
 """What fails is tried again sooner than in a deployment, too."""
