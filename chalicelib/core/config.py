@@ -30,6 +30,9 @@ class Settings:
     base_url: str = ""
     secrets: str = "env"
     wechat_url: str = "https://api.weixin.qq.com"
+    wechatpay_url: str = "https://api.mch.weixin.qq.com"
+    wechatpay_mchid: str = ""
+    wechatpay_public_key_id: str = ""
     mall_webhook_url: str = ""
     payment_gateway: str = "mall"
     payout_gateways: str = "manual mall"
@@ -101,6 +104,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "payout_gateways": _gateways,
     "base_url": _url,
     "wechat_url": _url,
+    "wechatpay_url": _url,
     "mall_webhook_url": _url,
     "dynamodb_endpoint": _url,
     "timezone": _zone,

@@ -93,6 +93,8 @@ class Platform:
 
     def __init__(self, programs: Mapping[str, str]) -> None:
         self.programs = programs
+        self.clock: Callable[[], float] = time.time
+        self.stopped = threading.Event()
         self.lock = threading.RLock()
         self.faults: dict[str, Fault] = {}
         self.happened: list[dict[str, Any]] = []

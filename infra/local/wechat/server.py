@@ -21,8 +21,8 @@ class Simulator:
     def __init__(self, *, programs: Mapping[str, str], port: int) -> None:
         self.slow_s = 10.0
         self.calls = 0
-        self.stopped = threading.Event()
         self.platform = Platform(programs)
+        self.stopped = self.platform.stopped
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.simulator = self
         self.url = self.platform.url = f"http://127.0.0.1:{self._server.server_port}"
