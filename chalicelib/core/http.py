@@ -71,6 +71,12 @@ class Call:
         return self.caller.session.member_id
 
     @property
+    def program_id(self) -> str:
+        """The program that the member is signed in to; only behind the member door."""
+        assert self.caller.session is not None
+        return self.caller.session.program_id
+
+    @property
     def operator(self) -> doors.Operator:
         """The operator; only behind an operator door."""
         assert self.caller.operator is not None

@@ -341,6 +341,13 @@ def external_ids(member_id: str) -> list[str]:
     )
 
 
+def openid_in(program_id: str, member_id: str) -> str | None:
+    """Who a member is in a program, if they ever signed in to it."""
+    prefix = rules.openid_proof(program_id=program_id, openid="")
+    found = sorted(proof for proof in show(member_id).identities if proof.startswith(prefix))
+    return found[0].removeprefix(prefix) if found else None
+
+
 def find(*, proof: str) -> Member:
     """The member whom this proof names.
 

@@ -60,7 +60,8 @@ class Withdrawal(Row, discriminator="withdrawal"):
 
     ``payee`` is who the member was to the tax office when they applied, sealed, ``person`` their hash. ``told`` is
     what was told of it once it had ended otherwise, ``paid_as`` the cause of its last payment, where a person had
-    it paid after all.
+    it paid after all. Where WeChat Pay pays, ``program_id`` is where the member is known to it, and ``package``
+    opens its page.
     """
 
     FACTS = {
@@ -101,6 +102,8 @@ class Withdrawal(Row, discriminator="withdrawal"):
     reason = UnicodeAttribute(null=True)
     told = UnicodeAttribute(null=True)
     paid_as = UnicodeAttribute(null=True)
+    program_id = UnicodeAttribute(null=True)
+    package = UnicodeAttribute(null=True)
 
     @staticmethod
     def key(withdrawal_id: str) -> Key:

@@ -10,14 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 from chalicelib.core import due, facts, ledger, table
-from chalicelib.core.errors import Busy, NotFound
+from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
 from chalicelib.operators import stuck
 from chalicelib.operators.stuck import ByHand, Moved, Trouble
-from chalicelib.withdrawals import payouts, service, tax, terms
+from chalicelib.wechat.transfers import Bill
+from chalicelib.withdrawals import payouts, service, tax, terms, transfers
 from chalicelib.withdrawals.models import OPEN, UNDER_WAY, Purse, Taxed, Withdrawal
-from chalicelib.withdrawals.payouts import Standing
+from chalicelib.withdrawals.payouts import Gateway, Standing
 from chalicelib.withdrawals.schemas import TransferOutcome
 from chalicelib.withdrawals.service import (
     JOB,
@@ -30,6 +31,12 @@ from chalicelib.withdrawals.service import (
 )
 
 DIFFERS_JOB = "pay_out_differs"
+_GATEWAYS: dict[str, Gateway] = {
+    "sandbox": payouts.Sandbox(),
+    "manual": payouts.Manual(),
+    "mall": payouts.Mall(),
+    transfers.GATEWAY: transfers.WeChat(),
+}
 
 
 class InDebt(Exception):
@@ -49,7 +56,7 @@ def pay_out(entry: due.Entry, now: int) -> None:
         row = begin(row, now=now)
     if row is None or row.state not in UNDER_WAY:
         return
-    _stands(row, payouts.of(row.gateway).transfer(row, now=now), now=now)
+    _stands(row, _GATEWAYS[row.gateway].transfer(row, now=now), now=now)
 
 
 # --- beginning ----------------------------------------------------------------------------------------------
@@ -125,11 +132,14 @@ def _stands(row: Withdrawal, standing: Standing, *, now: int) -> None:
     if standing.state in UNDER_WAY:
         _under_way(row, standing)
         return
-    ending = Ending(to=standing.state, reference=standing.reference, reason=standing.reason, now=now)
     try:
-        service.end(row, ending)
+        service.end(row, _ending(standing, now=now))
     except WithdrawalOver as over:
         logger.info("it ended meanwhile", withdrawal=row.withdrawal_id, state=over.details["state"])
+
+
+def _ending(standing: Standing, *, now: int) -> Ending:
+    return Ending(to=standing.state, reference=standing.reference, reason=standing.reason, now=now)
 
 
 def _under_way(row: Withdrawal, standing: Standing) -> None:
@@ -138,7 +148,11 @@ def _under_way(row: Withdrawal, standing: Standing) -> None:
     then = due.emptied() if at is None else due.moved(job=service.job_of(row.gateway), pk=row.pk, at=at)
     if standing.confirm_by is not None:
         then = [*then, Withdrawal.confirm_by.set(standing.confirm_by)]
-    _unless_ended(service.moved(row, to=standing.state, then=then))
+    if standing.package is not None:
+        then = [*then, Withdrawal.package.set(standing.package)]
+    # Nobody else's change is undone by what was heard before it, such as that the member does not want it any more.
+    unchanged = Withdrawal.rev == row.rev
+    _unless_ended(service.moved(row, to=standing.state, then=then).also(unchanged))
 
 
 def _unless_ended(write: Write) -> None:
@@ -178,17 +192,38 @@ def told_by_mall(withdrawal_id: str, told: TransferOutcome, *, now: int) -> With
     try:
         service.end(row, ending)
     except WithdrawalOver:
-        _differs(service.show(withdrawal_id), told, now=now)
+        why = f"{told.type} {told.reference or told.reason or ''}".strip()
+        _differs(service.show(withdrawal_id), why, now=now)
         raise
     return service.show(withdrawal_id)
 
 
-def _differs(row: Withdrawal, told: TransferOutcome, *, now: int) -> None:
+def told_by_wechat(bill: Bill, *, now: int) -> None:
+    """WeChat Pay says by itself how a transfer ended; told again, nothing changes.
+
+    Raises:
+        NotFound: it is none of ours. Invalid: it is about another sum, or another merchant's.
+    """
+    row = service.show(transfers.id_of(bill.number))
+    if row.gateway != transfers.GATEWAY:
+        raise NotFound
+    try:
+        standing = transfers.standing(row, bill, now=now)
+    except payouts.NotKnown as wrong:
+        raise Invalid(field="resource", reason=str(wrong)) from wrong
+    if standing.state in UNDER_WAY:
+        return
+    try:
+        service.end(row, _ending(standing, now=now))
+    except WithdrawalOver:
+        _differs(service.show(row.withdrawal_id), f"{bill.state} {bill.reference}", now=now)
+
+
+def _differs(row: Withdrawal, why: str, *, now: int) -> None:
     """What was sent has ended, and is told of as ended otherwise: a person looks, and nothing moves by itself."""
     if row.state in OPEN or row.sent_at is None:
         return
     facts.catch_up(row, now=now)
-    why = f"{told.type} {told.reference or told.reason or ''}".strip()
     actions = (Withdrawal.told.set(why), *due.handed_over(DIFFERS_JOB, at=now, why=why))
     # What a person has decided about, or looks at already, is no news when it is told again.
     news = Withdrawal.told.does_not_exist() | (Withdrawal.told != why)

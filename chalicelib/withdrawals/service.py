@@ -8,6 +8,7 @@ new number is only ever another withdrawal, out of what is left.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,7 @@ MONEY = "money"
 JOB = "pay_out"
 TRANSFER_JOB = "transfers"
 ROUNDS = 40
+AWAITS = "awaiting_confirmation"
 
 
 class WithdrawalOver(Conflict):
@@ -317,6 +319,30 @@ def paid_in_month(row: Withdrawal, *, tax_fen: int, sign: int, now: int) -> Writ
 def pay_sheets(month: str) -> list[str]:
     """The partitions of the rank index that hold a month's statements."""
     return table.boards(f"PAYSHEET#{month}")
+
+
+def cancel(withdrawal_id: str, *, member_id: str, now: int) -> Withdrawal:
+    """The member does not want it any more: their time to confirm is over. Said again, nothing changes.
+
+    It has not ended by this: the gateway closes it, and they may have taken the money before it does.
+
+    Raises:
+        NotFound. WithdrawalOver: it does not wait for them, or is paid. Busy.
+    """
+    for _ in range(ROUNDS):
+        row = show(withdrawal_id, member_id=member_id)
+        if row.state in ("failed", "expired") or (row.state == AWAITS and (row.confirm_by or 0) <= now):
+            return row
+        if row.state != AWAITS:
+            raise WithdrawalOver(state=row.state)
+        over = (Withdrawal.confirm_by.set(now), *due.moved(job=job_of(row.gateway), pk=row.pk, at=now))
+        waits = (Withdrawal.state == AWAITS) & (Withdrawal.confirm_by > now)
+        with suppress(Stale):
+            table.apply(
+                table.update(Withdrawal, (row.pk, row.sk), *over, when=waits, refuse=lambda _: Stale())
+            )
+            return show(withdrawal_id)
+    raise Busy
 
 
 # --- for operators ------------------------------------------------------------------------------------------
