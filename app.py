@@ -36,6 +36,7 @@ from chalicelib.orders import admin as orders_admin
 from chalicelib.orders import mall as orders_mall
 from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
+from chalicelib.orders import wechat as orders_wechat
 from chalicelib.points import admin as points_admin
 from chalicelib.points import levels as points_levels
 from chalicelib.points import mall as points_mall
@@ -49,10 +50,12 @@ from chalicelib.sessions import routes as sessions_routes
 from chalicelib.sharing import admin as sharing_admin
 from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
+from chalicelib.wechat import pay
 from chalicelib.withdrawals import admin as withdrawal_admin
 from chalicelib.withdrawals import mall as withdrawal_mall
 from chalicelib.withdrawals import routes as withdrawal_routes
 from chalicelib.withdrawals import service as withdrawals
+from chalicelib.withdrawals import wechat as withdrawal_wechat
 
 JOB_SECONDS = 45.0
 ROOM_JOBS = (
@@ -81,7 +84,7 @@ app.register_middleware(
 app.register_middleware(ConvertToMiddleware(telemetry.metrics.log_metrics))
 app.register_middleware(http.normalise, event_type="http")
 
-doors.post(member=members.admit, operator=operators.authenticate)
+doors.post(member=members.admit, operator=operators.authenticate, wechat=pay.admit)
 
 for room in (
     contract,
@@ -94,6 +97,7 @@ for room in (
     sharing_admin,
     orders_routes,
     orders_mall,
+    orders_wechat,
     orders_admin,
     groupbuys_routes,
     groupbuys_mall,
@@ -112,6 +116,7 @@ for room in (
     commissions_admin,
     withdrawal_routes,
     withdrawal_mall,
+    withdrawal_wechat,
     withdrawal_admin,
     support_admin,
     reconciling_admin,

@@ -11,18 +11,19 @@ import pytest
 import urllib3
 
 from chalicelib.core import config, table
+from chalicelib.core.errors import AppError
 from chalicelib.members import rules as member_rules
 from chalicelib.members import service as members
 from chalicelib.members.models import Identity, Member
 from chalicelib.wechat import pay
-from chalicelib.wechat import transfers as wechat
-from chalicelib.withdrawals import sending, transfers
+from chalicelib.wechat.schemas import SealedNotice
 from chalicelib.withdrawals import terms as withdrawal_terms
+from chalicelib.withdrawals import transfers, wechat
 from chalicelib.withdrawals.models import Withdrawal
 from chalicelib.withdrawals.schemas import EditWithdrawalTerms
 from infra.local.wechat import Simulator, notices
 from infra.local.wechat.transfers import Transfer, Transfers
-from tests.factories import NOW, OWNER, PROGRAM, a_program
+from tests.factories import NOW, OWNER, PROGRAM, a_call, a_program
 from tests.harness.merchant import APPID, known_person, merchant_of_wechat_pay
 from tests.withdrawals import ALICE, again
 
@@ -67,8 +68,11 @@ class Shop:
         self.told.append((headers, body))
         if self.deaf:
             return 500
-        hear(headers, body, now=self.now)
-        return 204
+        try:
+            hear(headers, body, now=self.now)
+        except AppError as refused:
+            return refused.status
+        return 200
 
     def heard(self) -> None:
         """Everything that was told was taken."""
@@ -88,11 +92,9 @@ class Shop:
 
 
 def hear(headers: Mapping[str, str], body: bytes, *, now: int) -> None:
-    """Take a notification in, as its route does."""
+    """Take a notification in, past the door and by its route."""
     pay.admit({name.lower(): value for name, value in headers.items()}, body, now)
-    bill = wechat.told(pay.notice(body, now=now))
-    assert bill is not None
-    sending.told_by_wechat(bill, now=now)
+    wechat.transfer(a_call(now=now), PROGRAM, msgspec.json.decode(body, type=SealedNotice))
 
 
 @contextlib.contextmanager

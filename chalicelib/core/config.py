@@ -93,8 +93,8 @@ def _secrets_place(value: str) -> str:
 
 
 def _gateway(value: str) -> str:
-    if value not in ("mall", "sandbox"):
-        raise ValueError("'mall' or 'sandbox'")
+    if value not in ("mall", "sandbox", "wechat"):
+        raise ValueError("'mall', 'wechat' or 'sandbox'")
     return value
 
 
@@ -161,12 +161,26 @@ def read(environment: Mapping[str, str]) -> Settings:
         elif field.default is MISSING:
             raise ConfigError(f"{name} is not set. See docs/deploying.md.")
     settings = Settings(**values)
+    if not settings.wechatpay_mchid:
+        _nobody_of_wechat_pay(settings)
     if settings.stage.startswith("prod"):
-        _no_sandbox(settings)
+        _fit_for_prod(settings)
     return settings
 
 
-def _no_sandbox(settings: Settings) -> None:
+def _nobody_of_wechat_pay(settings: Settings) -> None:
+    used = {
+        "PAYMENT_GATEWAY": settings.payment_gateway == "wechat",
+        "PAYOUT_GATEWAYS": "wechat" in settings.payout_gateways.split(),
+    }
+    for name, by_wechat in used.items():
+        if by_wechat:
+            raise ConfigError(f"WECHATPAY_MCHID must be set where {name} has 'wechat'.")
+
+
+def _fit_for_prod(settings: Settings) -> None:
+    if settings.payment_gateway == "wechat" and not settings.base_url:
+        raise ConfigError("BASE_URL must be set in a prod stage: WeChat Pay tells there what was paid.")
     if settings.payment_gateway == "sandbox":
         raise ConfigError("PAYMENT_GATEWAY must not be 'sandbox' in a prod stage: anybody could pay with it.")
     if "sandbox" in settings.payout_gateways.split():

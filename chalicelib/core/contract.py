@@ -31,6 +31,17 @@ _SCHEMES = {
         "name": "webhook-signature",
         "description": "Standard Webhooks: also webhook-id and webhook-timestamp.",
     },
+    "wechat": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Wechatpay-Signature",
+        "description": "WeChat Pay v3: also Wechatpay-Timestamp, Wechatpay-Nonce and Wechatpay-Serial.",
+    },
+}
+_FAILURE = {
+    "type": "object",
+    "required": ["code", "message"],
+    "properties": {"code": {"const": "FAIL"}, "message": {"type": "string"}},
 }
 _ERROR = {
     "type": "object",
@@ -79,7 +90,10 @@ def document() -> dict[str, Any]:
             "description": "Growth and social backend for mini-programs.",
         },
         "paths": paths,
-        "components": {"schemas": {**components, "Error": _ERROR}, "securitySchemes": _SCHEMES},
+        "components": {
+            "schemas": {**components, "Error": _ERROR, "NotTaken": _FAILURE},
+            "securitySchemes": _SCHEMES,
+        },
     }
 
 
@@ -140,7 +154,8 @@ def _responses(route: Route, known: dict[str, Any]) -> dict[str, Any]:
         statuses["200"] = {**statuses["201"], "description": "It was so already."}
     for status, errors in _refusals(route).items():
         codes = ", ".join(sorted({error.code for error in errors}))
-        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+        named = "NotTaken" if route.door.kind == "wechat" else "Error"
+        content = {"application/json": {"schema": {"$ref": _REF.format(name=named)}}}
         statuses[str(status)] = {"description": codes, "content": content}
     return dict(sorted(statuses.items()))
 
@@ -150,6 +165,7 @@ _AT_THE_DOOR: dict[str, list[type[AppError]]] = {
     "member": [Unauthorized, Forbidden],
     "operator": [Unauthorized, Forbidden],
     "mall": [SignatureInvalid],
+    "wechat": [SignatureInvalid],
 }
 
 

@@ -221,11 +221,11 @@ def _answer(route: Route, request: Request, path_params: Mapping[str, str]) -> R
         return _success(route, route.view(**arguments), request_id)
     except AppError as refused:
         logger.info("refused", route=f"{route.method} {route.path}", code=refused.code, request_id=request_id)
-        return failure(refused, lang=lang, request_id=request_id)
+        return _refused(route, refused, lang=lang, request_id=request_id)
     except Exception:
         logger.exception("request failed", route=f"{route.method} {route.path}", request_id=request_id)
         count("RequestsFailed")
-        return failure(InternalError(), lang=lang, request_id=request_id)
+        return _refused(route, InternalError(), lang=lang, request_id=request_id)
 
 
 def _arguments(
@@ -320,6 +320,13 @@ def _success(route: Route, result: Any, request_id: str) -> Response:
         }
         return Response(body=result.content, headers=headers, status_code=status)
     return _json(result, status, request_id)
+
+
+def _refused(route: Route, error: AppError, *, lang: str, request_id: str) -> Response:
+    """The envelope; or, to WeChat Pay, the words that it knows: any other status than 200 has it tell again."""
+    if route.door.kind == "wechat":
+        return _json({"code": "FAIL", "message": error.message("zh")}, error.status, request_id)
+    return failure(error, lang=lang, request_id=request_id)
 
 
 def failure(error: AppError, *, lang: str, request_id: str) -> Response:

@@ -30,8 +30,9 @@ class Order(Row, discriminator="order"):
 
     What belongs to a group (``campaign_id`` to ``taken``, ``held_until``) the mall's ordinary orders are without.
     ``taken`` is what goes back to the stock when the order is let go unpaid. ``prepay_id`` is what a phone can pay:
-    an order that has one is not let go before that is closed at the gateway. ``opened``: it was made to open a
-    group, wherever its seat is now. After-sales are noted by the mall's ids, opened and closed;
+    an order that has one is not let go before that is closed at the gateway; ``prepay_program`` is where it was
+    begun. ``opened``: it was made to open a group, wherever its seat is now. After-sales are noted by the mall's
+    ids, opened and closed;
     ``aftersale_open`` is of those without an id.
     """
 
@@ -69,6 +70,7 @@ class Order(Row, discriminator="order"):
     created_at = IntAttribute()
     held_until = IntAttribute(null=True)
     prepay_id = UnicodeAttribute(null=True)
+    prepay_program = UnicodeAttribute(null=True)
     prepay_closed = BooleanAttribute(null=True)
     payment_id = UnicodeAttribute(null=True)
     paid_fen = IntAttribute(null=True)

@@ -30,12 +30,15 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import msgspec
+
 from chalicelib.core import config
 from chalicelib.core.clock import HOUR, MINUTE
 from chalicelib.core.errors import SignatureInvalid
 from chalicelib.core.telemetry import logger
 from chalicelib.wechat import paysigning
 from chalicelib.wechat.paysigning import NotGenuine
+from chalicelib.wechat.schemas import Sealed, SealedNotice
 
 CONNECT_S, READ_S = 2.0, 5.0
 CERTIFICATES_FRESH_FOR_S = 11 * HOUR
@@ -177,18 +180,17 @@ def admit(headers: Mapping[str, str], body: bytes, now: int) -> None:
         raise SignatureInvalid from forged
 
 
-def notice(body: bytes, *, now: int) -> Notice:
+def notice(told: SealedNotice, *, now: int) -> Notice:
     """What a notification that was let in says.
 
     Raises:
-        SignatureInvalid: it is no notification of WeChat Pay's to this merchant.
+        SignatureInvalid: it was not sealed for this merchant.
     """
     try:
-        told = json.loads(body)
-        resource = json.loads(paysigning.opened(told["resource"], key=_api_v3_key(now=now)))
-        return Notice(notice_id=told["id"], event_type=told["event_type"], resource=dict(resource))
-    except (NotGenuine, ValueError, KeyError, TypeError) as unreadable:
+        content = json.loads(paysigning.opened(told.resource, key=_api_v3_key(now=now)))
+    except (NotGenuine, ValueError) as unreadable:
         raise SignatureInvalid from unreadable
+    return Notice(notice_id=told.id, event_type=told.event_type, resource=dict(content))
 
 
 # --- the wire -----------------------------------------------------------------------------------------------
@@ -317,13 +319,14 @@ def _fetch(*, now: int) -> dict[str, tuple[str, int]]:
         found = {one["serial_no"]: _certificate(one, now=now) for one in _json(content)["data"]}
         pem, _ = found[headers["wechatpay-serial"]]
         paysigning.verify(headers, content, public_key=paysigning.public_key_of(pem), now=now)
-    except (NotGenuine, KeyError, ValueError, TypeError) as wrong:
+    except (NotGenuine, KeyError, ValueError, TypeError, msgspec.ValidationError) as wrong:
         raise PayUnknown("the certificates are not genuine") from wrong
     return found
 
 
 def _certificate(one: Mapping[str, Any], *, now: int) -> tuple[str, int]:
-    pem = paysigning.opened(one["encrypt_certificate"], key=_api_v3_key(now=now)).decode()
+    sealed = msgspec.convert(one["encrypt_certificate"], Sealed)
+    pem = paysigning.opened(sealed, key=_api_v3_key(now=now)).decode()
     return pem, int(datetime.fromisoformat(one["expire_time"]).timestamp())
 
 

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from chalicelib.wechat.schemas import Sealed
+
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 TOLERANCE_S = 300
 """How far the time of an answer or a notification may be from ours: WeChat's own libraries allow five minutes."""
@@ -84,7 +86,7 @@ def verify(headers: Mapping[str, str], body: bytes, *, public_key: Any, now: int
         raise NotGenuine("the signature is wrong")
 
 
-def opened(resource: Mapping[str, Any], *, key: str) -> bytes:
+def opened(sealed: Sealed, *, key: str) -> bytes:
     """What a notification or a certificate's envelope holds; ``key`` is the merchant's APIv3 key.
 
     Raises:
@@ -94,10 +96,9 @@ def opened(resource: Mapping[str, Any], *, key: str) -> bytes:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     try:
-        sealed = base64.b64decode(resource["ciphertext"], validate=True)
-        nonce, about = str(resource["nonce"]).encode(), str(resource.get("associated_data") or "").encode()
-        return AESGCM(key.encode()).decrypt(nonce, sealed, about)
-    except (InvalidTag, KeyError, TypeError, ValueError) as changed:
+        content, about = base64.b64decode(sealed.ciphertext, validate=True), sealed.associated_data or ""
+        return AESGCM(key.encode()).decrypt(sealed.nonce.encode(), content, about.encode())
+    except (InvalidTag, ValueError) as changed:
         raise NotGenuine("it cannot be decrypted") from changed
 
 

@@ -235,8 +235,8 @@ def end(row: Withdrawal, ending: Ending) -> bool:
         try:
             table.transact([*ending_writes(found, purse, hold, ending), *ending.with_])
             return True
-        except Stale:
-            continue
+        except (Stale, ledger.HoldOver):
+            continue  # it ended meanwhile: its money is where that end would have it
     raise Busy
 
 

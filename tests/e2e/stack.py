@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 STARTS_WITHIN_S = 60.0
 _SERVING = re.compile(r"serving on (http://\S+).*demo mall is at (http://\S+)", re.DOTALL)
 # What the tests of this process set for the application would not be a newcomer's environment.
-_NOT_OURS = ("STAGE", "TABLE", "BASE_URL", "SECRET", "WECHAT_URL", "MALL", "DYNAMODB_ENDPOINT", "POWERTOOLS")
+_NOT_OURS = ("STAGE", "TABLE", "BASE_URL", "SECRET", "WECHAT", "MALL", "DYNAMODB_ENDPOINT", "POWERTOOLS")
 
 
 @dataclass(frozen=True, kw_only=True)

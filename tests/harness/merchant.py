@@ -34,7 +34,7 @@ def merchant_of_wechat_pay(
         if name.startswith("SECRET_"):
             monkeypatch.setenv(name, value)
     settings = {name.lower(): value for name, value in given.items() if not name.startswith("SECRET_")}
-    config.override(**settings)
+    config.override(base_url="https://shop.example", **settings)
     pay.reset()
     try:
         yield simulator

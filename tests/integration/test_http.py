@@ -2,6 +2,7 @@
 
 Whoever adds a route adds a line to `MAY_PASS` and, where it takes a body or something in its path, to `SAMPLES`:
 a call that would succeed, so that what is refused here is refused for the reason given and changes nothing.
+WeChat Pay's doors answer it in its own words: test_wechat_pay walks them.
 """
 
 import base64
@@ -1094,14 +1095,17 @@ def stuck(*, now: int) -> str:
 # --- who may pass -------------------------------------------------------------------------------------------
 
 
+def ours() -> list[edge.Route]:
+    """Every route but those that only WeChat Pay calls."""
+    return [route for route in edge.routes if route.door.kind != "wechat"]
+
+
 def test_the_table_of_doors_has_a_line_for_every_route() -> None:
-    assert sorted(DOORS) == sorted(f"{route.method} {route.path}" for route in edge.routes)
+    assert sorted(DOORS) == sorted(f"{route.method} {route.path}" for route in ours())
 
 
 def test_there_is_a_sample_for_every_route_with_a_body() -> None:
-    assert (
-        sorted(f"{route.method} {route.path}" for route in edge.routes if "body" in route.hints) == WITH_BODY
-    )
+    assert sorted(f"{route.method} {route.path}" for route in ours() if "body" in route.hints) == WITH_BODY
 
 
 def expected(caller: str, door: str) -> tuple[int, str]:

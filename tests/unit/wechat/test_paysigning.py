@@ -9,9 +9,11 @@ import base64
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.wechat import paysigning
 from chalicelib.wechat.paysigning import NotGenuine
+from chalicelib.wechat.schemas import Sealed
 
 CERTIFICATE = """-----BEGIN CERTIFICATE-----
 MIIDVzCCAj+gAwIBAgIJAPV2V1YAL913MA0GCSqGSIb3DQEBCwUAMEIxCzAJBgNV
@@ -41,12 +43,9 @@ SIGNED, SIGNATURE = (
     "hdwfLpUtJm4QYVazzW7DFD27EpSQEqA8bX9+8m1rLg==",
 )
 AEAD_KEY = "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb"
-AEAD = {
-    "algorithm": "AEAD_AES_256_GCM",
-    "associated_data": "associatedData",
-    "nonce": "uluk4a9R25RW",
-    "ciphertext": "ulwSiIajGClcvcOYvOQ7+l+0PAbzzwI=",
-}
+AEAD = Sealed(
+    associated_data="associatedData", nonce="uluk4a9R25RW", ciphertext="ulwSiIajGClcvcOYvOQ7+l+0PAbzzwI="
+)
 NOW = 1_554_208_460
 
 
@@ -125,13 +124,13 @@ def test_what_wechat_encrypted_opens_with_the_merchants_key() -> None:
         {"associated_data": "transaction"},
         {"ciphertext": "ulwSiIajGClcvcOYvOQ7+l+0PAbzzwM="},
         {"ciphertext": "not base64"},
-        {"ciphertext": None},
+        {"ciphertext": "AAAA"},
         {"nonce": ""},
     ],
 )
 def test_what_was_changed_does_not_open(changed: dict[str, Any]) -> None:
     with pytest.raises(NotGenuine):
-        paysigning.opened(AEAD | changed, key=AEAD_KEY)
+        paysigning.opened(replace(AEAD, **changed), key=AEAD_KEY)
 
 
 def test_another_key_does_not_open_it() -> None:
