@@ -260,6 +260,14 @@ def secrets(*, path: str, found: dict[str, str]) -> list[Finding]:
     return [*needed, *logins, Finding(ok=True, what=what, do=later)]
 
 
+def transfers(address: str) -> list[Finding]:
+    """What WeChat Pay must be told, where transfers have an address of the stack's own."""
+    if not address:
+        return []
+    do = "WeChat Pay refuses transfers until it is named there: 商家转账 → 安全能力 → 接口IP. See docs/payouts.md."
+    return [Finding(ok=True, what=f"Transfers leave from {address}", do=do)]
+
+
 def _secret(name: str, holds: str, kind: str | None) -> Finding:
     if kind == "SecureString":
         return Finding(ok=True, what=f"The secret {name} is there")

@@ -41,11 +41,15 @@ class NotFound(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """Where the parts of one deployment are; ``tables`` by their name in the template."""
+    """Where the parts of one deployment are; ``tables`` by their name in the template.
+
+    ``address`` is where transfers leave from, if the stack has one.
+    """
 
     base_url: str
     tables: dict[str, str]
     mappings: list[str]
+    address: str = ""
 
 
 def examine(*, stage: str, region: str, base_url: str, clients: Clients) -> list[Finding]:
@@ -60,6 +64,7 @@ def examine(*, stage: str, region: str, base_url: str, clients: Clients) -> list
         "the tables": lambda: _tables(there.tables, clients("dynamodb")),
         "the stream handlers": lambda: _mappings(there.mappings, clients("lambda")),
         "the secrets": lambda: _secrets(f"/liebian/{stage}", clients("ssm")),
+        "the address of transfers": lambda: checks.transfers(there.address),
     }
     return [finding for what, look in looks.items() for finding in _look(what, look)]
 
@@ -114,6 +119,7 @@ def _from_stack(outputs: dict[str, str], resources: list[dict[str, Any]]) -> Dep
         base_url=outputs.get("EndpointURL", ""),
         tables={name: found for name, (kind, found) in kinds.items() if kind == "AWS::DynamoDB::Table"},
         mappings=[found for kind, found in kinds.values() if kind == "AWS::Lambda::EventSourceMapping"],
+        address=outputs.get("TransfersAddress", ""),
     )
 
 

@@ -75,6 +75,13 @@ def test_there_is_no_sandbox_in_a_prod_stage(name: str) -> None:
         config.read({**NEEDED, name: "sandbox", "STAGE": "prod-2"})
 
 
+@pytest.mark.parametrize("name", ["PAYMENT_GATEWAY", "PAYOUT_GATEWAYS"])
+def test_who_uses_wechat_pay_says_whose_merchant_they_are(name: str) -> None:
+    assert config.read({**NEEDED, name: "wechat", "WECHATPAY_MCHID": "1900000109"})
+    with pytest.raises(config.ConfigError, match=rf"^WECHATPAY_MCHID must be set where {name} has"):
+        config.read({**NEEDED, name: "wechat"})
+
+
 @pytest.mark.parametrize("value", ["http://me:s3cret@proxy:3128", "proxy:3128", "http://proxy/s3cret"])
 def test_a_password_in_the_proxys_address_is_refused_and_not_told(value: str) -> None:
     assert config.read({**NEEDED, "OUTBOUND_PROXY": "http://me@proxy.example.com:3128"})
