@@ -7,7 +7,7 @@ import os
 import uuid
 from typing import Any
 
-from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
+from chalice.app import CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
 
 from chalicelib.checkins import admin as checkins_admin
 from chalicelib.checkins import reminders as checkin_reminders
@@ -33,6 +33,7 @@ from chalicelib.members import service as members
 from chalicelib.operators import admin as operators_admin
 from chalicelib.operators import service as operators
 from chalicelib.orders import admin as orders_admin
+from chalicelib.orders import bills, shipping
 from chalicelib.orders import mall as orders_mall
 from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
@@ -45,12 +46,13 @@ from chalicelib.reconciling import admin as reconciling_admin
 from chalicelib.reconciling import service as reconciling
 from chalicelib.rewards import admin as rewards_admin
 from chalicelib.rewards import routes as rewards_routes
+from chalicelib.safety import service as safety
 from chalicelib.sessions import mall as sessions_mall
 from chalicelib.sessions import routes as sessions_routes
+from chalicelib.sessions import wechat as sessions_wechat
 from chalicelib.sharing import admin as sharing_admin
 from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
-from chalicelib.wechat import pay
 from chalicelib.withdrawals import admin as withdrawal_admin
 from chalicelib.withdrawals import mall as withdrawal_mall
 from chalicelib.withdrawals import routes as withdrawal_routes
@@ -73,18 +75,22 @@ ROOM_JOBS = (
     commission_months.JOB,
     withdrawals.JOB,
     reconciling.JOB,
+    bills.JOB,
+    safety.JOB,
+    shipping.JOB,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 
-app = Chalice(app_name=telemetry.SERVICE, configure_logs=False)
+app = http.App(app_name=telemetry.SERVICE, configure_logs=False)
 app.register_middleware(
     ConvertToMiddleware(telemetry.logger.inject_lambda_context(clear_state=True, log_event=False))
 )
 app.register_middleware(ConvertToMiddleware(telemetry.metrics.log_metrics))
 app.register_middleware(http.normalise, event_type="http")
 
-doors.post(member=members.admit, operator=operators.authenticate, wechat=pay.admit)
+doors.post(member=members.admit, operator=operators.authenticate, wechat=sessions_wechat.admit)
+safety.post(person=members.writer, address=lambda upload_id, now: None)
 
 for room in (
     contract,
@@ -93,6 +99,7 @@ for room in (
     operators_admin,
     sessions_routes,
     sessions_mall,
+    sessions_wechat,
     sharing_routes,
     sharing_admin,
     orders_routes,
@@ -154,6 +161,7 @@ def expire_groups(event: CloudWatchEvent) -> None:
 def run_room_jobs(event: CloudWatchEvent) -> None:
     """What the rooms have due besides."""
     reconciling.plan(now=clock.now())
+    bills.plan(now=clock.now())
     due.run_each(jobs=ROOM_JOBS, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
 
 

@@ -26,6 +26,7 @@ SOURCES = ("app.py", "requirements.txt", "chalicelib", ".chalice", "vendor")
 CACHES = ("__pycache__", "*.pyc", "deployments", "deployed")
 TABLES = {"TRUTH_TABLE": "TruthTable", "TRAFFIC_TABLE": "TrafficTable"}
 EGRESS_HELP = "give transfers a fixed address: a network with a NAT gateway, billed by the hour"
+_ANY, _INTEGRATION = "x-amazon-apigateway-any-method", "x-amazon-apigateway-integration"
 _NOT_RUNTIME = re.compile(r"(^|/)(__pycache__|tests)/|\.pyc$|^bin/|^[^/]+\.data/")
 
 
@@ -78,7 +79,9 @@ def finish(template: dict[str, Any], *, egress: bool = False) -> dict[str, Any]:
             _own_log_group(resources, name)
         elif resource["Type"] == FUNCTION:
             _wire(resource["Properties"])
-    resources["RestAPI"]["Properties"]["GatewayResponses"] = gateway.responses()
+    api = resources["RestAPI"]["Properties"]
+    api["GatewayResponses"] = gateway.responses()
+    api["DefinitionBody"]["paths"] = _any_path(api["DefinitionBody"]["paths"])
     resources |= alarms(resources)
     return template
 
@@ -91,6 +94,18 @@ def merged(template: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and isinstance(template.get(name), dict)
     }
     return {**template, **more, **deeper}
+
+
+def _any_path(paths: dict[str, Any]) -> dict[str, Any]:
+    """One greedy resource, and the root that it does not cover, in place of one for every segment of every path.
+
+    The function finds the route itself and answers preflights (core/http.App): an API may have 300 resources.
+    """
+    views = [view for methods in paths.values() for name, view in methods.items() if name != "options"]
+    # All routes are of one function, so that any one's integration is that of all.
+    called = {"responses": {}, _INTEGRATION: views[0][_INTEGRATION]}
+    proxy = {"name": "proxy", "in": "path", "required": True, "type": "string"}
+    return {"/": {_ANY: called}, "/{proxy+}": {_ANY: {**called, "parameters": [proxy]}}}
 
 
 def _own_log_group(resources: dict[str, Any], name: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from infra.local.clients import Store
+from infra.local.wechat import Simulator
 from tests import needs
 
 os.environ.update(
@@ -28,6 +29,9 @@ os.environ.update(
         "SECRETS": "env",
         "SECRET_SESSION_KEYS": '{"test-1":"' + "5e" * 32 + '"}',
         "SECRET_LINK_KEY": "11" * 32,
+        "SECRET_WECHAT_DEMO": "demo-secret",
+        "SECRET_WECHAT_DEMO_MESSAGE_TOKEN": "message-token",
+        "SECRET_WECHAT_DEMO_MESSAGE_KEY": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
         "SECRET_MALL_SECRETS": "test-mall-secret",
         "SECRET_PAYEE_KEYS": '{"test-1":"' + "5e" * 32 + '"}',
         "TIMEZONE": "Asia/Shanghai",
@@ -93,6 +97,18 @@ def direct(store: Store, monkeypatch: pytest.MonkeyPatch) -> Direct:
     there = Direct(store.client)
     monkeypatch.setattr(table, "_client", there)
     return there
+
+
+@pytest.fixture
+def weixin(store: Store) -> Iterator[Simulator]:
+    """A simulated WeChat that knows the program `tests.wechat.APP`, with the app speaking to it."""
+    from chalicelib.core import config
+    from infra.local import wechat
+
+    simulator = wechat.start(dict(wechat.DEMO_PROGRAMS))
+    config.override(wechat_url=simulator.url)
+    yield simulator
+    simulator.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,9 @@
 """Group-buy orders that are paid by the simulated WeChat Pay, for tests.
 
     with at_the_desk(monkeypatch) as desk:
-        order = desk.a_seat(campaign)
+        order = desk.a_seat()
         desk.pays(order)                       # the phone pays, and WeChat tells
-        assert desk.broken(store, campaign) == []
+        assert desk.broken(store, order) == []
 
 WeChat's clock is the time at which it was last called, so that jobs run when they are told to. What WeChat tells
 goes past the door to the route, as over HTTP; ``desk.answers`` are the statuses.
@@ -17,20 +17,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.core import doors
+from chalicelib.core import doors, due
 from chalicelib.core.errors import AppError
 from chalicelib.groupbuys import reading
 from chalicelib.groupbuys.models import Campaign, Group
 from chalicelib.members import service as members
-from chalicelib.orders import routes, wechat
+from chalicelib.orders import routes, wechat, wechatpay
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.wechat import pay
 from chalicelib.wechat.schemas import SealedNotice
 from infra.local.wechat import Simulator, login, notices, refunds
-from infra.local.wechat.pay import Trade, Trades
-from tests.factories import NOW, OWNER, PROGRAM, a_call, a_program
-from tests.groupbuys import a_campaign, broken, open_paid_group, take
+from infra.local.wechat.notices import Told
+from infra.local.wechat.pay import Trade, Trades, transaction
+from tests.factories import NOW, OWNER, PROGRAM, a_call, a_program, a_word
+from tests.groupbuys import PHONE, a_campaign, broken, opened, take
 from tests.harness.merchant import APPID, merchant_of_wechat_pay, phone_pays
 
 VIEWS = {"payments": wechat.payment, "refunds": wechat.refund}
@@ -53,10 +54,15 @@ class Desk:
         """A campaign whose orders WeChat takes the money of."""
         return a_campaign(gateway="wechat", **told)
 
+    def a_group(self, campaign: Campaign | None = None, **told: Any) -> Group:
+        """An open group whose head has paid."""
+        head = opened(campaign or self.a_campaign(**told)).order
+        self.took(head)
+        return reading.find(head.group_id or "")
+
     def a_seat(self, campaign: Campaign | None = None, *, group: Group | None = None) -> Order:
-        """An unpaid order in an open group, whose head has paid by another gateway."""
-        group = group or open_paid_group(campaign or self.a_campaign())
-        order = take(group)
+        """An unpaid order in an open group."""
+        order = take(group or self.a_group(campaign))
         self.knows(order)
         return order
 
@@ -77,6 +83,22 @@ class Desk:
         said = phone_pays(self.simulator, self.begin(order, now=now))
         assert said == {"errMsg": "requestPayment:ok"}, said
         assert notices.wait(self.platform)
+        return orders.show(order.order_id)
+
+    def took(self, order: Order) -> Order:
+        """The order as when it was paid and told of, without the way there."""
+        orders._begin(order, a_word("pay_"), PHONE)
+        asked = {
+            "out_trade_no": order.order_id,
+            "appid": APPID,
+            "description": order.title,
+            "amount": {"total": order.amount_fen},
+            "payer": {"openid": order.member_id},
+        }
+        trade = Trade(asked=asked, expires_at=0.0, state="SUCCESS", paid_at=NOW, transaction_id=a_word("42"))
+        with self.platform.lock:
+            self.platform.of(Trades).by_number[order.order_id] = trade
+        orders.pay(order.order_id, wechatpay.paid_of(transaction(trade)), now=NOW)
         return orders.show(order.order_id)
 
     def check(self, order: Order, *, now: int = NOW) -> Order:
@@ -152,3 +174,26 @@ def seat_of(order: Order) -> str | None:
     order = orders.show(order.order_id)
     seats = {one.member_id: one for one in reading.with_seats(order.group_id)[1]}
     return seats[order.member_id].state if order.member_id in seats else None
+
+
+def entry_of(order: Order) -> due.Entry:
+    """What the index says of the order's refund."""
+    [refund] = orders.money_of(order.order_id)[1]
+    return due.Entry(
+        pk=refund.pk,
+        sk=refund.sk,
+        kind="",
+        due_shard=refund.due_shard or "",
+        due_at=refund.due_at or 0,
+        due_ref="",
+    )
+
+
+def refund_told(desk: Desk, order: Order) -> Told:
+    """What WeChat tells of the order's refund."""
+    [refund] = orders.money_of(order.order_id)[1]
+    with desk.platform.lock:
+        known = desk.platform.of(refunds.Refunds).by_number[refund.refund_id]
+        told = refunds._become(desk.platform, known, "SUCCESS")
+    assert told is not None
+    return told

@@ -46,6 +46,8 @@ class Settings:
     session_days: int = 7
     reward_facts: str = ""
     unfinished_days: int = 30
+    content_safety: str = "off"
+    risk_rank_refused: int = 0
     dynamodb_endpoint: str = ""
 
     @property
@@ -90,6 +92,18 @@ def _secrets_place(value: str) -> str:
     if place != "env" and not place.startswith("ssm:/"):
         raise ValueError("'env' or 'ssm:/path'")
     return place
+
+
+def _safety(value: str) -> str:
+    if value not in ("off", "wechat"):
+        raise ValueError("'off' or 'wechat'")
+    return value
+
+
+def _rank(value: str) -> int:
+    if value not in "01234" or len(value) != 1:
+        raise ValueError("a rank from 1 to 4, or 0 for never")
+    return int(value)
 
 
 def _gateway(value: str) -> str:
@@ -143,6 +157,8 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "session_days": _count,
     "unfinished_days": _days,
     "secrets": _secrets_place,
+    "content_safety": _safety,
+    "risk_rank_refused": _rank,
 }
 
 

@@ -99,7 +99,7 @@ def document() -> dict[str, Any]:
 
 def _kinds(route: Route) -> list[Any]:
     named = [route.hints.get("body"), route.hints.get("query"), route.answer]
-    return [kind for kind in named if kind is not None and kind is not Document]
+    return [kind for kind in named if kind is not None and kind not in (Document, bytes)]
 
 
 def _name(kind: Any) -> str:
@@ -115,13 +115,22 @@ def _operation(route: Route, known: dict[str, Any], components: dict[str, Any]) 
         "responses": _responses(route, known),
     }
     if "body" in route.hints:
-        schema = known[_name(route.hints["body"])]
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {"required": True, "content": _content(route.hints["body"], known)}
     # At a public door a session is optional: it shows names unmasked.
     operation["security"] = [{}, {"member": []}] if route.door == doors.PUBLIC else [{route.door.kind: []}]
     if route.door.kind == "operator":
         operation["description"] = f"Roles: {', '.join(sorted(route.door.roles))}."
     return operation
+
+
+def _content(kind: Any, known: dict[str, Any]) -> dict[str, Any]:
+    """A struct; or what WeChat sends, which is as its own documentation says."""
+    if kind is bytes:
+        return {
+            "application/json": {"schema": {"type": "object"}},
+            "text/xml": {"schema": {"type": "string"}},
+        }
+    return {"application/json": {"schema": known[_name(kind)]}}
 
 
 def _operation_id(route: Route) -> str:

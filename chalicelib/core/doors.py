@@ -1,8 +1,8 @@
 """Who may pass: every route declares one door, and nothing passes without one.
 
-``PUBLIC`` (a session is optional), ``MEMBER``, ``MALL`` (signed calls of the mall's servers), ``WECHAT`` (signed
-notifications of WeChat Pay) and ``operators(*roles)``, through which an owner always passes. Rooms provide the
-guards that know members, operators and WeChat Pay; `app.py` posts them here.
+``PUBLIC`` (a session is optional), ``MEMBER``, ``MALL`` (signed calls of the mall's servers), ``WECHAT`` (what
+WeChat pushes, and notifications of WeChat Pay, both signed) and ``operators(*roles)``, through which an owner
+always passes. Rooms provide the guards that know members, operators and WeChat; `app.py` posts them here.
 """
 
 from collections.abc import Callable, Mapping
@@ -77,7 +77,7 @@ class Approach:
 
 MemberGuard = Callable[[str, int], Session]
 OperatorGuard = Callable[[str, int], Operator]
-WechatGuard = Callable[[Mapping[str, str], bytes, int], None]
+WechatGuard = Callable[[Approach, int], None]
 _member_guard: MemberGuard | None = None
 _operator_guard: OperatorGuard | None = None
 _wechat_guard: WechatGuard | None = None
@@ -119,7 +119,7 @@ def admit(door: Door, approach: Approach, *, now: int) -> Caller:
 def _wechat(approach: Approach, *, now: int) -> Caller:
     if _wechat_guard is None:
         raise SignatureInvalid
-    _wechat_guard(approach.headers, approach.body, now)
+    _wechat_guard(approach, now)
     return Caller()
 
 

@@ -32,6 +32,8 @@ Prefix = Literal[
     "rte",  # rate of commissions
     "com",  # commission
     "wdr",  # withdrawal: the number of its transfer, which never changes
+    "chk",  # check of what somebody wrote or uploaded
+    "cgr",  # group chat of WeChat
     "req",  # request, when the gateway gave it no id
 ]
 

@@ -7,8 +7,8 @@
     Program   PROGRAMS                  <id>          operators             everybody (all, each 30 s)
     Count     PROGRAMS                  #COUNT        add, remove program   add program (at most ten)
 
-Kinds of identity: ``openid#<program>``, ``unionid``, ``external``. An identity row is the uniqueness of its
-proof: two first sign-ins at once make one member. Facts: member.registered, member.blocked, member.unblocked.
+Kinds of identity: ``openid#<program>``, ``unionid``, ``external``, ``phone``. An identity row is the uniqueness of
+its proof: two first sign-ins at once make one member. Facts: member.registered, member.blocked, member.unblocked.
 A blocked row is swept when every session from before the block is over.
 """
 
@@ -28,6 +28,7 @@ class Member(Row, discriminator="member"):
 
     member_id = UnicodeAttribute()
     nickname = UnicodeAttribute(null=True)
+    nickname_pending = UnicodeAttribute(null=True)
     avatar_url = UnicodeAttribute(null=True)
     identities = UnicodeSetAttribute()
     program_id = UnicodeAttribute()
@@ -44,9 +45,13 @@ class Member(Row, discriminator="member"):
 
 
 class Identity(Row, discriminator="identity"):
-    """A proof of who somebody is, and the member it proves."""
+    """A proof of who somebody is, and the member it proves.
+
+    ``session_key`` (of an openid only) is what WeChat encrypts and signs this person's data with; it never leaves.
+    """
 
     member_id = UnicodeAttribute()
+    session_key = UnicodeAttribute(null=True)
 
     @staticmethod
     def key(proof: str) -> Key:

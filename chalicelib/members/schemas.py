@@ -24,8 +24,11 @@ class MemberAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeAnswer(MemberAnswer, frozen=True, kw_only=True):
-    """The signed-in member."""
+    """The signed-in member: also the nickname that is being checked, which others do not see, and the phone number,
+    its middle hidden."""
 
+    nickname_pending: str | None
+    phone: str | None
     now: int
 
 

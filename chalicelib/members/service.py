@@ -18,6 +18,8 @@ from chalicelib.members.models import Blocked, Identity, Program, ProgramCount
 from chalicelib.members.models import Member as Member  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.members.schemas import AddProgram, EditProgram, HandOver, MemberRef
 from chalicelib.operators import service as operators
+from chalicelib.safety import service as safety
+from chalicelib.wechat.client import App
 
 PROGRAMS_AT_MOST = 10
 BLOCKED_FRESH_FOR_S = 20
@@ -41,6 +43,15 @@ class TooManyPrograms(Conflict):
     en = "There are ten programs already."
     zh = "小程序数量已达上限（10 个）。"
     advice = "Remove a program first."
+
+
+class PhoneTaken(Conflict):
+    """The phone number is another member's; two people may share a phone, so that nobody is merged for it."""
+
+    code = "phone_taken"
+    en = "This phone number belongs to another account."
+    zh = "该手机号已绑定其他账号。"
+    advice = "Show the message and how to reach the service desk."
 
 
 class ProgramExists(Conflict):
@@ -95,12 +106,14 @@ def find_or_register(
     came: Came | None = None,
     also: Callable[[str], Sequence[Write]] = lambda _: (),
     brought: Brought | None = None,
+    session_key: str | None = None,
 ) -> tuple[Member, bool]:
     """The member whom ``proofs`` prove, and whether they are new, or ``brought`` from another system now.
 
     A new member is registered in one transaction over the identity rows, so that two first sign-ins at once make
     one member; ``also`` gives the writes that must happen with it, by member id. Proofs not seen before are
-    attached to the member whom the first known proof names.
+    attached to the member whom the first known proof names. ``session_key`` is the one that WeChat has now with the
+    openid that is the first proof.
 
     Raises:
         MemberBlocked: the shop blocked them. What the writes of ``also`` refuse.
@@ -113,10 +126,12 @@ def find_or_register(
         try:
             if found is None:
                 member = _new(proofs, program_id=program_id, now=now, came=came, brought=brought)
-                return _register(member, proofs, also(member.member_id)), True
+                return _register(member, proofs, also(member.member_id), session_key), True
             missing = [proof for proof, row in zip(proofs, known, strict=True) if row is None]
             _note_differing(known)
-            return _welcome(_attach(found.member_id, missing)), unknown_at_first
+            member = _welcome(_attach(found.member_id, missing))
+            _keep_session_key(proofs[0], known[0], session_key)
+            return member, unknown_at_first
         except table.Taken:
             continue  # somebody else registered or attached the same person meanwhile: look again
     raise Busy
@@ -150,12 +165,20 @@ def _as_brought(brought: Brought) -> dict[str, Any]:
     return {"registered_at": brought.registered_at, "rev": 2, **told}
 
 
-def _register(member: Member, proofs: Sequence[str], also: Sequence[Write]) -> Member:
-    identities = [
-        table.create(Identity(*Identity.key(proof), member_id=member.member_id)) for proof in proofs
-    ]
-    table.transact([*identities, table.create(member), *also])
+def _register(
+    member: Member, proofs: Sequence[str], also: Sequence[Write], session_key: str | None
+) -> Member:
+    identities = [Identity(*Identity.key(proof), member_id=member.member_id) for proof in proofs]
+    identities[0].session_key = session_key
+    table.transact([*(table.create(row) for row in identities), table.create(member), *also])
     return member
+
+
+def _keep_session_key(proof: str, known: Identity | None, session_key: str | None) -> None:
+    """The newest is the one that the phone's data is encrypted with; most sign-ins bring the one that is there."""
+    if session_key is not None and (known is None or known.session_key != session_key):
+        change = Identity.session_key.set(session_key)
+        table.apply(table.update(Identity, Identity.key(proof), change, refuse=NotFound))
 
 
 def _attach(member_id: str, missing: Sequence[str]) -> Member:
@@ -274,14 +297,67 @@ def edit(*, member_id: str, nickname: str | None, avatar_url: str | None) -> Mem
     Raises:
         NotFound: there is no such member.
     """
-    wanted = ((Member.nickname, nickname), (Member.avatar_url, avatar_url))
-    changes = [attribute.set(value) for attribute, value in wanted if value is not None]
+    changes: list[Action] = []
+    if nickname is not None:
+        changes += [Member.nickname.set(nickname), Member.nickname_pending.remove()]
+    if avatar_url is not None:
+        changes.append(Member.avatar_url.set(avatar_url))
     if not changes:
         return show(member_id)
     member = table.apply(table.update(Member, Member.key(member_id), *changes, refuse=NotFound))
     _profiles.forget(member_id)
     assert isinstance(member, Member)
     return member
+
+
+def name(nickname: str, *, member_id: str, program_id: str, now: int) -> None:
+    """Give oneself a nickname; one that could not be checked yet is pending, and seen by nobody else until it is.
+
+    Raises:
+        NotFound: there is no such member. ContentRefused: it must not be shown to others.
+    """
+    if safety.on() and nickname in _names(member_id):
+        return
+    thing = safety.Thing(room="members", ref=member_id, field="nickname", scene=safety.PROFILE)
+    judged = safety.text(nickname, thing, lambda: writer(member_id, program_id, now), now=now)
+    if judged.state == "approved":
+        edit(member_id=member_id, nickname=nickname, avatar_url=None)
+        return
+    pending = Member.nickname_pending.set(nickname)
+    table.transact([table.update(Member, Member.key(member_id), pending, refuse=NotFound), *judged.writes])
+
+
+def _names(member_id: str) -> tuple[str | None, str | None]:
+    """What is checked already, or is being checked."""
+    member = show(member_id)
+    return member.nickname, member.nickname_pending
+
+
+@facts.errand("content.approved", name="members.name")
+@facts.errand("content.rejected", name="members.do_not_name")
+def _name(check: Any, now: int) -> None:
+    """A nickname that was pending is the member's, or is not; unless they have said another since."""
+    if check.room != "members" or check.state == "pending":
+        return
+    actions: list[Action] = [Member.nickname_pending.remove()]
+    if check.state == "approved":
+        actions.append(Member.nickname.set(check.content))
+    waits = Member.nickname_pending == check.content
+    try:
+        table.apply(
+            table.update(Member, Member.key(check.ref), *actions, when=waits, refuse=lambda _: _Switched())
+        )
+    except _Switched:
+        logger.info("they have said another name since", member=check.ref)
+    _profiles.forget(check.ref)
+
+
+def writer(member_id: str, program_id: str, now: int) -> safety.Writer:
+    """A member as WeChat's checks want to know who wrote something."""
+    found = programs(now=now).get(program_id)
+    app = App(appid=found.appid, secret_name=found.secret_name) if found is not None else None
+    there = openid(member_id, program_id=program_id) if found is not None else None
+    return safety.Writer(member_id=member_id, program_id=program_id, app=app, openid=there)
 
 
 def tag(member_id: str, *, tags: set[str], by: doors.Operator, now: int) -> Member:
@@ -341,11 +417,35 @@ def external_ids(member_id: str) -> list[str]:
     )
 
 
-def openid_in(program_id: str, member_id: str) -> str | None:
-    """Who a member is in a program, if they ever signed in to it."""
+def openid(member_id: str, *, program_id: str) -> str | None:
+    """Who WeChat says a member is in a program; None where they never signed in there."""
     prefix = rules.openid_proof(program_id=program_id, openid="")
     found = sorted(proof for proof in show(member_id).identities if proof.startswith(prefix))
     return found[0].removeprefix(prefix) if found else None
+
+
+def session_key(member_id: str, *, program_id: str) -> str | None:
+    """The key of a member's newest session with WeChat in a program, for decrypting; it is told to nobody."""
+    there = openid(member_id, program_id=program_id)
+    if there is None:
+        return None
+    row = table.get(Identity, Identity.key(rules.openid_proof(program_id=program_id, openid=there)))
+    return row.session_key if row is not None and row.member_id == member_id else None
+
+
+def add_phone(member_id: str, number: str) -> Member:
+    """Note that a phone number, such as +8613800138000, is a member's; again, nothing changes.
+
+    Raises:
+        PhoneTaken: it proves who somebody else is. NotFound: there is no such member.
+    """
+    proof = rules.phone_proof(number)
+    try:
+        return _attach(member_id, [proof])
+    except table.Taken as first:
+        if first.row.member_id != member_id:
+            raise PhoneTaken from first
+        return show(member_id)
 
 
 def find(*, proof: str) -> Member:

@@ -10,7 +10,7 @@ from chalicelib.core.http import Api, Call
 from chalicelib.members import service as members
 from chalicelib.members.schemas import MemberRef
 from chalicelib.operators import service as operators
-from chalicelib.orders import giving, news, ordinary, service
+from chalicelib.orders import giving, news, ordinary, service, shipping
 from chalicelib.orders.answers import mall_order, order_answer
 from chalicelib.orders.giving import Given
 from chalicelib.orders.schemas import (
@@ -228,6 +228,13 @@ def _cancelled(order: Order, event: MallEvent, now: int) -> None:
     service.cancel(order, now=now)
 
 
+def _shipped(order: Order, event: MallEvent, now: int) -> None:
+    if event.shipped is None:
+        service.shipped(order.order_id, now=now)
+    else:
+        shipping.note(order, event.shipped, now=now)
+
+
 def _aftersale(order: Order, event: MallEvent, *, is_open: bool) -> None:
     service.aftersale(order.order_id, is_open=is_open, at=event.at, aftersale_id=event.aftersale_id)
 
@@ -239,7 +246,7 @@ _TAKES: dict[str, Callable[[Order, MallEvent, int], None]] = {
     "order.refunded": _refunded,
     "order.cancelled": _cancelled,
     "order.completed": lambda order, event, now: service.complete(order.order_id, now=now),
-    "order.shipped": lambda order, event, now: service.shipped(order.order_id, now=now),
+    "order.shipped": _shipped,
     "aftersale.opened": lambda order, event, now: _aftersale(order, event, is_open=True),
     "aftersale.closed": lambda order, event, now: _aftersale(order, event, is_open=False),
 }

@@ -98,6 +98,7 @@ Settle = Callable[[Order, Paid, int], None]
 Release = Callable[[Order, int], None]
 GiveBack = Callable[[Order, Back, int], None]
 Lines = Callable[[Order], list[Line]]
+MayShip = Callable[[Order], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,15 +107,24 @@ class _Purpose:
     release: Release
     refund: GiveBack
     lines: Lines
+    may_ship: MayShip
 
 
 _purposes: dict[str, _Purpose] = {}
 
 
-def purpose(name: str, *, settle: Settle, release: Release, refund: GiveBack, lines: Lines) -> None:
+def purpose(
+    name: str,
+    *,
+    settle: Settle,
+    release: Release,
+    refund: GiveBack,
+    lines: Lines,
+    may_ship: MayShip = lambda order: True,
+) -> None:
     """A room that sells: ``settle`` brings a payment to its place, ``release`` lets an unpaid order go, ``refund``
-    gives a paid one back, and ``lines`` says what is in one."""
-    _purposes[name] = _Purpose(settle=settle, release=release, refund=refund, lines=lines)
+    gives a paid one back, ``lines`` says what is in one, and ``may_ship`` whether a paid one can be sent."""
+    _purposes[name] = _Purpose(settle=settle, release=release, refund=refund, lines=lines, may_ship=may_ship)
 
 
 def id_for_mall(mall_order_id: str) -> str:
@@ -776,6 +786,11 @@ def completed(order: Order, *, now: int, refuse: Refusal) -> Write:
     owing = facts.owing_if_wanted("order.completed", pk=order.pk, now=now)
     actions = (Order.state.set("completed"), Order.completed_at.set(now), *owing)
     return table.update(Order, (order.pk, order.sk), *actions, when=Order.state == "paid", refuse=refuse)
+
+
+def may_ship(order: Order) -> bool:
+    """Whether an order is paid and what it is for can be sent."""
+    return order.state in ("paid", "completed") and _purposes[order.purpose].may_ship(order)
 
 
 def shipped(order_id: str, *, now: int) -> None:

@@ -102,6 +102,15 @@ def paid_of(found: Mapping[str, Any]) -> Paid:
     return Paid(payment_id=found["transaction_id"], amount_fen=found["amount"]["total"])
 
 
+def has_taken(order: Order, *, now: int) -> bool:
+    """Whether WeChat has the payment that the order took, whatever went back of it since.
+
+    Raises:
+        PaymentUnavailable: it does not say.
+    """
+    return bool(_query(order.order_id, now=now).get("transaction_id") == order.payment_id)
+
+
 def not_given(status: str) -> str:
     """Why a refund waits for a person."""
     if status == "ABNORMAL":
@@ -112,7 +121,7 @@ def not_given(status: str) -> str:
 
 
 def _asked(order: Order, *, appid: str, phone: Phone) -> dict[str, Any]:
-    openid = members.openid_in(phone.program_id, order.member_id)
+    openid = members.openid(order.member_id, program_id=phone.program_id)
     if openid is None:
         raise gateways.PayerUnknown
     return {

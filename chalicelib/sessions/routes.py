@@ -7,13 +7,43 @@ from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
 from chalicelib.members import rules
 from chalicelib.members import service as members
-from chalicelib.sessions import service
-from chalicelib.sessions.schemas import SignedIn, SignedInMember, SignIn
+from chalicelib.members.answers import me
+from chalicelib.members.schemas import MeAnswer
+from chalicelib.sessions import proving, service
+from chalicelib.sessions.schemas import (
+    CameFromChat,
+    ChatGroup,
+    PrivateMessage,
+    SharePhone,
+    SignedIn,
+    SignedInMember,
+    SignIn,
+    VerifyPrivateMessage,
+)
+from chalicelib.sessions.wechat import app_of
 from chalicelib.sharing import signals
 from chalicelib.sharing.answers import visit_answer
 from chalicelib.wechat import service as wechat
+from chalicelib.wechat.budgets import WeChatBudgetSpent
+from chalicelib.wechat.client import (
+    Unanswered,
+    WeChatMisconfigured,
+    WeChatRefused,
+    WeChatTooOften,
+    WeChatUnavailable,
+)
+from chalicelib.wechat.opendata import SessionKeyStale
 
 api = Api(__name__)
+_WECHAT = [
+    WeChatUnavailable,
+    Unanswered,
+    WeChatMisconfigured,
+    WeChatTooOften,
+    WeChatRefused,
+    WeChatBudgetSpent,
+]
+_OPENED = [NotFound, Invalid, SessionKeyStale]
 
 
 @api.post(
@@ -27,16 +57,14 @@ api = Api(__name__)
         wechat.LoginCodeInvalid,
         wechat.LoginRefused,
         wechat.LoginTooOften,
-        wechat.WeChatUnavailable,
-        wechat.WeChatMisconfigured,
+        *_WECHAT,
     ],
 )
 def sign_in(call: Call, body: SignIn) -> Reply[SignedIn]:
     """Sign in with a login code, and by the link or visit that led here: one call for a cold start."""
     program = members.program(body.program_id, now=call.now)
-    login = wechat.code_to_session(
-        appid=program.appid, secret_name=program.secret_name, code=body.code, now=call.now
-    )
+    app = app_of(program.program_id, now=call.now)
+    login = wechat.code_to_session(app, code=body.code, now=call.now)
     proofs = [rules.openid_proof(program_id=program.program_id, openid=login.openid)]
     if login.unionid:
         proofs.append(rules.unionid_proof(login.unionid))
@@ -45,12 +73,52 @@ def sign_in(call: Call, body: SignIn) -> Reply[SignedIn]:
         visit_token=body.visit_token,
         wx_scene=body.wx_scene,
         places=signals.places(device=body.device, address=call.ip, now=call.now),
+        session_key=login.session_key,
     )
     signed_in = service.sign_in(proofs=proofs, program_id=program.program_id, came_by=came_by, now=call.now)
     visitor = members.visitor_key(proofs)
     return signed_in_answer(
         signed_in, call, visitor=visitor, program_id=program.program_id, wx_scene=body.wx_scene
     )
+
+
+@api.post(
+    "/v1/me/phone",
+    door=doors.MEMBER,
+    refuses=[NotFound, proving.PhoneCodeInvalid, members.PhoneTaken, *_WECHAT],
+)
+def share_phone(call: Call, body: SharePhone) -> MeAnswer:
+    """The phone number that the person let WeChat tell is theirs from now on."""
+    app = app_of(call.program_id, now=call.now)
+    return me(proving.phone(body.code, member_id=call.member_id, app=app, now=call.now), call)
+
+
+@api.post("/v1/me/chat-groups", door=doors.MEMBER, refuses=_OPENED)
+def come_from_chat(call: Call, body: CameFromChat) -> ChatGroup:
+    """The group chat that the program was opened from: a scope for boards and challenges among those in it."""
+    group_id = proving.chat_group(
+        body.encrypted_data,
+        body.iv,
+        member_id=call.member_id,
+        program_id=call.program_id,
+        app=app_of(call.program_id, now=call.now),
+        now=call.now,
+    )
+    return ChatGroup(chat_group_id=group_id, now=call.now)
+
+
+@api.post("/v1/me/private-messages", door=doors.MEMBER, refuses=_OPENED)
+def verify_private_message(call: Call, body: VerifyPrivateMessage) -> PrivateMessage:
+    """Whether a private message was sent to this member, which the phone cannot forge."""
+    valid = proving.private_message(
+        body.encrypted_data,
+        body.iv,
+        activity_id=body.activity_id,
+        member_id=call.member_id,
+        program_id=call.program_id,
+        app=app_of(call.program_id, now=call.now),
+    )
+    return PrivateMessage(valid=valid, now=call.now)
 
 
 def signed_in_answer(

@@ -61,3 +61,63 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     bound: bool
     visit_refused: str | None
     now: int
+
+
+Encrypted = Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
+Iv = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Signed = Annotated[str, msgspec.Meta(max_length=256)]
+
+
+class SharePhone(msgspec.Struct, frozen=True, kw_only=True):
+    """The code that the getPhoneNumber button gave; it serves once, for five minutes."""
+
+    code: LoginCode
+
+
+class CameFromChat(msgspec.Struct, frozen=True, kw_only=True):
+    """What wx.getGroupEnterInfo gave, as it is."""
+
+    encrypted_data: Encrypted
+    iv: Iv
+
+
+class ChatGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """The group chat that the member came from, by an id of ours."""
+
+    chat_group_id: str
+    now: int
+
+
+class VerifyPrivateMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What wx.authPrivateMessage gave, as it is, and the activity that the message was sent under."""
+
+    encrypted_data: Encrypted
+    iv: Iv
+    activity_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class PrivateMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the message was sent to this member."""
+
+    valid: bool
+    now: int
+
+
+class Echo(msgspec.Struct, frozen=True, kw_only=True):
+    """What WeChat asks when the address is entered."""
+
+    echostr: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    signature: Signed = ""
+    timestamp: Signed = ""
+    nonce: Signed = ""
+
+
+class PushedWith(msgspec.Struct, frozen=True, kw_only=True):
+    """What WeChat signs a push with; in the encrypted mode also ``msg_signature``."""
+
+    signature: Signed = ""
+    timestamp: Signed = ""
+    nonce: Signed = ""
+    openid: Signed = ""
+    encrypt_type: Signed = ""
+    msg_signature: Signed = ""

@@ -56,7 +56,7 @@ def known(member_id: str, *, program_id: str) -> None:
     Raises:
         Invalid: they never signed in through this program.
     """
-    if members.openid_in(program_id, member_id) is None:
+    if members.openid(member_id, program_id=program_id) is None:
         raise Invalid(field="method", reason="sign in through the mini-program first")
 
 
@@ -137,7 +137,7 @@ def _cancelled(bill: Bill, *, now: int) -> Bill:
 
 def _order(row: Withdrawal, *, now: int) -> Order:
     program_id = row.program_id or ""
-    openid, payee = members.openid_in(program_id, row.member_id), payees.of(row, now=now)
+    openid, payee = members.openid(row.member_id, program_id=program_id), payees.of(row, now=now)
     if openid is None:
         raise NotKnown("the member is not known in the program any more")
     base_url = config.settings().base_url

@@ -10,6 +10,9 @@ from infra.local import wechat
 
 OWNER_KEY = "demo-owner-key"
 MALL_SECRET = "demo-mall-secret"
+MESSAGE_TOKEN = "demo-message-token"
+MESSAGE_KEY = "demo0message0key0of0no0worth0at0all00000000"
+"""What WeChat signs and encrypts its pushes with; a key (EncodingAESKey) has 43 letters and digits."""
 
 
 def mall_secrets() -> str:
@@ -41,6 +44,9 @@ def prepare(*, wechat_url: str, endpoint: str, mall_webhook_url: str, outbound_p
         "SECRET_LINK_KEY": "local-link-key-of-no-worth-at-all",
         "SECRET_MALL_SECRETS": mall_secrets(),
         "SECRET_WECHAT_DEMO": secret,
+        "SECRET_WECHAT_DEMO_MESSAGE_TOKEN": MESSAGE_TOKEN,
+        "SECRET_WECHAT_DEMO_MESSAGE_KEY": MESSAGE_KEY,
+        "CONTENT_SAFETY": "wechat",
         "POWERTOOLS_METRICS_DISABLED": "true",
         "POWERTOOLS_METRICS_NAMESPACE": "Liebian",
         "POWERTOOLS_SERVICE_NAME": "liebian",

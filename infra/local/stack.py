@@ -31,6 +31,7 @@ class Stack:
     port: int
     store: StoreName
     mall_url: str
+    wechat_url: str
 
     @property
     def url(self) -> str:
@@ -39,11 +40,13 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running(*, store: StoreName, host: str, port: int, mall_port: int = 0) -> Iterator[Stack]:
+def running(
+    *, store: StoreName, host: str, port: int, mall_port: int = 0, wechat_port: int = 0
+) -> Iterator[Stack]:
     """A stack with the demo data and a mall beside it, serving until the block ends."""
     with contextlib.ExitStack() as parts:
         endpoint = parts.enter_context(_store(store))
-        simulator = wechat.start(wechat.DEMO_PROGRAMS)
+        simulator = _wechat(host, wechat_port)
         parts.callback(simulator.stop)
         shop = _mall(host, mall_port)
         parts.callback(shop.stop)
@@ -63,14 +66,45 @@ def running(*, store: StoreName, host: str, port: int, mall_port: int = 0) -> It
         seed.plant()
         stop = threading.Event()
         parts.callback(stop.set)
-        _start(lambda: _pump(there, app).run(stop), name="stream")
-        _start(lambda: _schedule(app, stop), name="jobs")
+        _work(there, app, stop)
         serving = server.make(app.app, host=host, port=port)
         _start(serving.server.serve_forever, name="api")
         parts.callback(serving.shutdown)
-        stack = Stack(host=host, port=serving.server.server_address[1], store=store, mall_url=shop.url)
+        stack = Stack(
+            host=host,
+            port=serving.server.server_address[1],
+            store=store,
+            mall_url=shop.url,
+            wechat_url=simulator.url,
+        )
+        _listen(simulator, stack)
         shop.liebian.url = stack.url
         yield stack
+
+
+def _work(there: Store, app: Any, stop: threading.Event) -> None:
+    """The readers of the stream, and the jobs."""
+    _start(lambda: _pump(there, app).run(stop), name="stream")
+    _start(lambda: _schedule(app, stop), name="jobs")
+
+
+def _wechat(host: str, port: int) -> wechat.Simulator:
+    """A WeChat on this port, or, if somebody else has it, on a free one."""
+    try:
+        return wechat.start(wechat.DEMO_PROGRAMS, host=host, port=port)
+    except OSError:
+        return wechat.start(wechat.DEMO_PROGRAMS, host=host)
+
+
+def _listen(simulator: wechat.Simulator, stack: Stack) -> None:
+    """What WeChat pushes to the demo program comes here, encrypted, as its settings page would say."""
+    there = wechat.pushes.Server(
+        url=f"{stack.url}/v1/wechat/demo/messages",
+        token=environment.MESSAGE_TOKEN,
+        key=environment.MESSAGE_KEY,
+    )
+    (appid, _), *_ = wechat.DEMO_PROGRAMS.items()
+    simulator.platform.of(wechat.pushes.Pushes).servers[appid] = there
 
 
 def _mall(host: str, port: int) -> mall.Mall:

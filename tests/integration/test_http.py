@@ -263,6 +263,10 @@ GET    /v1/admin/stuck.csv                       owner support finance
 POST   /v1/admin/stuck/{stuck_id}/retry          owner support finance
 POST   /v1/admin/stuck/{stuck_id}/settle         owner support finance
 POST   /v1/admin/stuck/{stuck_id}/cancel         owner support finance
+GET    /v1/admin/bills                           owner support finance
+GET    /v1/admin/bills.csv                       owner support finance
+GET    /v1/admin/bills/differences               owner support finance
+GET    /v1/admin/bills/differences.csv           owner support finance
 GET    /v1/admin/drifts                          owner support finance
 GET    /v1/admin/drifts.csv                      owner support finance
 GET    /v1/admin/reconciliations                 owner support finance
@@ -611,6 +615,8 @@ QUERIES = {
     "GET /v1/admin/targets.csv": "kind=product",
     "GET /v1/admin/commissions": "promoter_id=mbr_1",
     "GET /v1/admin/commissions.csv": "promoter_id=mbr_1",
+    "GET /v1/admin/bills/differences": "day=2026-11-22",
+    "GET /v1/admin/bills/differences.csv": "day=2026-11-22",
     "GET /v1/admin/orders": "mall_order_id=M-1",
     "GET /v1/admin/orders.csv": "mall_order_id=M-1",
     "GET /v1/admin/withdrawals": "state=applied",

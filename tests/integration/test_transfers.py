@@ -63,6 +63,7 @@ def test_it_waits_on_wechats_page_and_is_paid_when_the_member_takes_it(shop: Sho
     assert shop.bill.number == "wdr" + row.withdrawal_id[4:] and len(shop.bill.number) == 29
     assert transfers.id_of(shop.bill.number) == row.withdrawal_id
     assert shop.bill.asked["notify_url"] == "https://shop.example.com/v1/wechat/demo/transfers"
+    assert shop.phone("confirm", row, package="another") == "requestMerchantTransfer:fail package"
     assert shop.confirms(row) == "requestMerchantTransfer:ok"
     assert has_ended(row, "paid", left=2_800_00).reference == shop.bill.reference
     assert transfers.page(again(row), now=shop.now) is None

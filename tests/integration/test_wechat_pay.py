@@ -20,7 +20,7 @@ from infra.local.clients import Store
 from infra.local.wechat import merchant, notices, refunds
 from infra.local.wechat.pay import success
 from tests.factories import NOW, OWNER, a_program, a_word
-from tests.groupbuys import broken, open_paid_group, opened, run_jobs, take
+from tests.groupbuys import broken, opened, run_jobs, take
 from tests.harness.merchant import phone_pays
 from tests.harness.rows import rows
 from tests.paying import Desk, at_the_desk, seat_of
@@ -141,7 +141,7 @@ def test_told_as_it_may_be_it_counts_once(desk: Desk, store: Store, fault: Any, 
 
 
 def test_two_that_come_in_another_order_fill_the_group(desk: Desk) -> None:
-    group = open_paid_group(desk.a_campaign())
+    group = desk.a_group()
     desk.platform.faults["/notices/payments"] = "disorder"
     held = [desk.a_seat(group=group) for _ in range(2)]
 
@@ -212,7 +212,16 @@ def test_over_http_a_notification_must_be_signed(desk: Desk, monkeypatch: pytest
     assert orders.show(order.order_id).state == "paid"
 
 
-@pytest.mark.parametrize("path", [route.path for route in edge.routes if route.door.kind == "wechat"])
+@pytest.mark.parametrize(
+    "path",
+    sorted(
+        {
+            route.path
+            for route in edge.routes
+            if route.door.kind == "wechat" and not route.path.endswith("/messages")
+        }
+    ),
+)
 def test_nobody_but_wechat_passes_its_doors(path: str, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chalicelib.core.clock.now", lambda: NOW)
     told = notices.Told(

@@ -6,8 +6,9 @@
     openid, amount, scene, remark or appid it is refused (chosen here: INVALID_REQUEST)
     it becomes WAIT_USER_CONFIRM at once; PROCESSING while the account has too little, and goes on when it is
     asked for again; ``outcome`` "NOT_ENOUGH" refuses it instead, and takes nothing on
-    POST /_simulator/transfers/{out_bill_no}/confirm and .../refuse are WeChat's page; ``name`` in the body is what
-    the person is really called, as far as WeChat knows
+    POST /_simulator/transfers/{out_bill_no}/confirm and .../refuse are WeChat's page, with what
+    wx.requestMerchantTransfer takes (the button of the simulator's own page brings nothing, and is believed);
+    ``name`` in the body is what the person is really called, as far as WeChat knows
     nobody takes it within ``lives_s``: FAIL with OVERDUE_CLOSE when it is next looked at, ``closes_s`` later
     a cancellation is CANCELING, and CANCELLED when it is next looked at
     a call from an address that is not in ``addresses`` is INVALID_REQUEST
@@ -228,11 +229,11 @@ def _not_to_be_taken(platform: Platform, transfer: Transfer | None, request: Req
     """Why the page does not pay; empty when it does."""
     if transfer is None:
         return "no such transfer"
-    lives_s = platform.of(Transfers).lives_s
+    given, lives_s = request.json, platform.of(Transfers).lives_s
     because = {
-        "package": request.json.get("package") == transfer.package,
-        "appId": request.json.get("appId") == transfer.asked["appid"],
-        "mchId": request.json.get("mchId") == MCHID,
+        "package": not given or given.get("package") == transfer.package,
+        "appId": not given or given.get("appId") == transfer.asked["appid"],
+        "mchId": not given or given.get("mchId") == MCHID,
         transfer.state: transfer.state == "WAIT_USER_CONFIRM",
         "it is too late": platform.clock() < transfer.made_at + lives_s,
     }
