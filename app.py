@@ -70,6 +70,7 @@ from chalicelib.withdrawals import leaving as withdrawals_leaving
 from chalicelib.withdrawals import mall as withdrawal_mall
 from chalicelib.withdrawals import routes as withdrawal_routes
 from chalicelib.withdrawals import service as withdrawals
+from chalicelib.withdrawals import wechat as withdrawal_wechat
 
 JOB_SECONDS = 45.0
 ROOM_JOBS = (
@@ -152,6 +153,7 @@ for room in (
     commissions_admin,
     withdrawal_routes,
     withdrawal_mall,
+    withdrawal_wechat,
     withdrawal_admin,
     support_admin,
     reconciling_admin,
@@ -191,6 +193,12 @@ def run_room_jobs(event: CloudWatchEvent) -> None:
     reconciling.plan(now=clock.now())
     bills.plan(now=clock.now())
     due.run_each(jobs=ROOM_JOBS, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def transfers(event: CloudWatchEvent) -> None:
+    """Pay withdrawals by WeChat Pay: the one function whose address it knows, so the one that asks it to."""
+    due.run(job=withdrawals.TRANSFER_JOB, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
 
 
 @app.on_dynamodb_record(stream_arn=STREAM, batch_size=100, starting_position="TRIM_HORIZON")

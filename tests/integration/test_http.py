@@ -164,6 +164,7 @@ POST   /v1/me/withdrawals                        member
 GET    /v1/me/withdrawals                        member
 GET    /v1/me/withdrawals/statements             member
 GET    /v1/me/withdrawals/{withdrawal_id}        member
+POST   /v1/me/withdrawals/{withdrawal_id}/cancel  member
 GET    /v1/me/payee                              member
 PUT    /v1/me/payee                              member
 POST   /v1/mall/withdrawals/{withdrawal_id}/outcome  mall
@@ -600,6 +601,7 @@ PATHS = {
     **{
         f"POST /v1/{path}": f"/v1/{path.replace('withdrawal_id', name)}"
         for path, name in (
+            ("me/withdrawals/{withdrawal_id}/cancel", "waiting_id"),
             ("sandbox/withdrawals/{withdrawal_id}/confirm", "awaiting_id"),
             ("mall/withdrawals/{withdrawal_id}/outcome", "asked_id"),
             ("admin/withdrawals/{withdrawal_id}/paid", "approved_id"),
@@ -1062,17 +1064,20 @@ def withdrawing(alice: members.Member, carol: members.Member, owner: Operator, *
     made = {
         "approved_id": _applied(carol, {"amount_fen": 700, "method": "bank", "account": _ACCOUNT}, now=now),
         "awaiting_id": _applied(carol, {"amount_fen": 800, "method": "phone"}, now=now),
+        "waiting_id": _applied(alice, {"amount_fen": 300, "method": "phone"}, now=now),
         "asked_id": _applied(carol, {"amount_fen": 900, "method": "mall"}, now=now),
         "paid_id": _applied(carol, {"amount_fen": 600, "method": "bank", "account": _ACCOUNT}, now=now),
     }
     for withdrawal_id in made.values():
         withdrawals.approve(withdrawal_id, by=owner, now=now)
-    asked, awaiting = (withdrawals.show(made[name]) for name in ("asked_id", "awaiting_id"))
+    asked, *waiting = (withdrawals.show(made[name]) for name in ("asked_id", "awaiting_id", "waiting_id"))
     sending.begin(asked, now=now)
     withdrawals.paid_by_hand(made["paid_id"], reference="ICBC-0", tax_fen=None, by=owner, now=now)
-    sending.pay_out(due.Entry(**{name: getattr(awaiting, name) for name in due.Entry.__annotations__}), now)
+    for row in waiting:
+        sending.pay_out(due.Entry(**{name: getattr(row, name) for name in due.Entry.__annotations__}), now)
+    made["withdrawal_id"] = _applied(alice, _WITHDRAWAL, now=now)
     withdrawal_terms.make(msgspec.convert(_TERMS, EditWithdrawalTerms), by=owner, now=now)
-    return {**made, "withdrawal_id": _applied(alice, _WITHDRAWAL, now=now)}
+    return made
 
 
 def _applied(member: members.Member, body: Body, *, now: int) -> str:
@@ -1654,6 +1659,7 @@ MINE_ALONE = [
     "GET /v1/me/withdrawals/{withdrawal_id}",
     "GET /v1/orders/{order_id}",
     "POST /v1/me/coupons/{coupon_id}/gifts",
+    "POST /v1/me/withdrawals/{withdrawal_id}/cancel",
     "POST /v1/orders/{order_id}/cancel",
     "POST /v1/orders/{order_id}/payments",
     "POST /v1/orders/{order_id}/payments/check",

@@ -18,6 +18,7 @@ from infra.local.wechat import (
     safety,
     shipping,
     tokens,
+    transfers,
 )
 from infra.local.wechat.frame import MESSAGES, Fault, Platform
 from infra.local.wechat.people import DEMO_PROGRAMS, openid, session_key, unionid
@@ -44,5 +45,6 @@ __all__ = [
     "shipping",
     "start",
     "tokens",
+    "transfers",
     "unionid",
 ]
