@@ -36,6 +36,7 @@ def prepare(*, wechat_url: str, endpoint: str, mall_webhook_url: str) -> None:
         "MALL_WEBHOOK_URL": mall_webhook_url,
         "SECRETS": "env",
         "PAYMENT_GATEWAY": "sandbox",
+        **wechat.merchant.environment(wechat_url),
         "PAYOUT_GATEWAYS": "sandbox manual mall",
         "SECRET_SESSION_KEYS": '{"local-1": "local-session-key-of-no-worth-at-all"}',
         "SECRET_PAYEE_KEYS": f'{{"local-1": "{"10ca1" * 12}beef"}}',
