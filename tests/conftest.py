@@ -32,6 +32,7 @@ os.environ.update(
         "SECRET_WECHAT_DEMO": "demo-secret",
         "SECRET_WECHAT_DEMO_MESSAGE_TOKEN": "message-token",
         "SECRET_WECHAT_DEMO_MESSAGE_KEY": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+        "SECRET_ERASED_KEY": "22" * 32,
         "SECRET_MALL_SECRETS": "test-mall-secret",
         "SECRET_PAYEE_KEYS": '{"test-1":"' + "5e" * 32 + '"}',
         "TIMEZONE": "Asia/Shanghai",

@@ -15,6 +15,6 @@ def me(member: Member, call: Call) -> MeAnswer:
         registered_at=member.registered_at,
         state=member.state or "",
         nickname_pending=member.nickname_pending,
-        phone=next(map(rules.masked_phone, rules.phones(member.identities)), None),
+        phone=next(map(rules.masked_phone, rules.phones(member.identities or ())), None),
         now=call.now,
     )

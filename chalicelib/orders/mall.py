@@ -7,6 +7,7 @@ from typing import Any
 from chalicelib.core import doors, table
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.http import Api, Call
+from chalicelib.members import leaving
 from chalicelib.members import service as members
 from chalicelib.members.schemas import MemberRef
 from chalicelib.operators import service as operators
@@ -57,6 +58,7 @@ IS_SOLD_WITH = ("product_id", "quantity", "paid_fen")
         service.MallOrderTaken,
         service.OrderNamed,
         members.MemberBlocked,
+        members.MemberLeaving,
         Busy,
     ],
 )
@@ -89,11 +91,14 @@ def _member_of(event: MallEvent) -> MemberRef:
 
 
 def _deleted(event: MallEvent, now: int) -> bool:
-    """Whom the mall deleted is blocked here, by an operator's own means; nothing of them is erased."""
+    """Whom the mall deleted is blocked here at once, by an operator's own means, and erased as soon as nothing of
+    theirs is open.
+    """
     for proof in members.proofs_of(_member_of(event)):
         with suppress(NotFound):
             member_id = members.find(proof=proof).member_id
-            members.block(member_id=member_id, reason="deleted", by=operators.MALL, now=now)
+            members.block(member_id=member_id, reason=leaving.DELETED, by=operators.MALL, now=now)
+            leaving.at_once(member_id, now=now)
             return True
     return False
 

@@ -6,6 +6,7 @@
     Risk *    RISK#<mbr_>                     META    rank               rank (once a day and member)
 
     * on the traffic table
+    owner: Check: <mbr_>#checks, what a member wrote or uploaded
     due: Check: check_content from when it is pending; handed to a person when WeChat does not decide.
 
 Facts: content.approved, content.rejected. A check's id is derived from the thing and what it says, so that asking

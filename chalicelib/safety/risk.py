@@ -16,6 +16,7 @@ from chalicelib.safety.service import Writer
 from chalicelib.wechat import client
 
 FRESH_FOR_S = DAY
+STAYS_S = 90 * DAY
 REGISTERING, MARKETING, WRITING = 0, 1, 2
 """WeChat's scenes: 注册, 营销作弊, UGC."""
 
@@ -40,14 +41,20 @@ def admit(writer: Callable[[], Writer], *, ip: str, now: int) -> None:
         raise TooRisky
 
 
+def known(member_id: str) -> int | None:
+    """WeChat's rank of a member when it was last asked; None where it never was."""
+    row = table.get(Risk, Risk.key(member_id))
+    return row.rank if row is not None else None
+
+
 def rank(writer: Writer, *, ip: str, scene: int, now: int) -> int | None:
     """WeChat's rank of a member, 0 to 4, of the last day; None where it does not say."""
-    known = table.get(Risk, Risk.key(writer.member_id))
-    if known is not None and now - known.asked_at < FRESH_FOR_S:
-        return known.rank
+    last = table.get(Risk, Risk.key(writer.member_id))
+    if last is not None and now - last.asked_at < FRESH_FOR_S:
+        return last.rank
     told = _asked(writer, ip=ip, scene=scene, now=now)
     if told is not None:
-        row = (Risk.rank.set(told), Risk.asked_at.set(now), Risk.ttl.set(now + 2 * DAY))
+        row = (Risk.rank.set(told), Risk.asked_at.set(now), Risk.ttl.set(now + STAYS_S))
         table.apply(table.upsert(Risk, Risk.key(writer.member_id), *row))
     return told
 

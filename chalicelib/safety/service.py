@@ -131,6 +131,7 @@ def asked(content: str, what: Literal["text", "media"], thing: Thing, writer: Wr
         "program_id": writer.program_id,
         "asked_at": now,
         "ttl": now + STAYS_S,
+        **table.listed(f"{writer.member_id}#checks", at=now, as_=check_id),
     }
     actions = [getattr(Check, name).set(value) for name, value in told.items()]
     waits = (*due.moved(job=JOB, pk=key[0], at=now), Check.trace_id.remove(), Check.by_hand.remove())

@@ -1,7 +1,8 @@
 """What WeChat proves of a member besides who they are: a phone number, a group chat they are in, a private message.
 
     entity       pk                sk        written by    read by
-    ChatMember   CHATGROUP#<cgr>   <mbr_>    note_group    whoever scopes something by a group chat
+    ChatMember   CHATGROUP#<cgr>   <mbr_>    chat_group    whoever scopes something by a group chat
+    owner: ChatMember: <mbr_>#chats
 
 A group chat is known by an id derived from WeChat's opengid, which is of one program and one group.
 """
@@ -71,7 +72,9 @@ def chat_group(encrypted_data: str, iv: str, *, member_id: str, program_id: str,
     if not isinstance(told.get("openGId"), str):
         raise NotFound
     group_id = ids.derived("cgr", app.appid, told["openGId"])
-    seen = (ChatMember.seen_at.set(now), ChatMember.ttl.set(now + BELIEVED_FOR_S))
+    listed = table.listed(f"{member_id}#chats", at=now, as_=group_id)
+    told = {"seen_at": now, "ttl": now + BELIEVED_FOR_S, **listed}
+    seen = [getattr(ChatMember, name).set(value) for name, value in told.items()]
     earlier = ChatMember.seen_at.does_not_exist() | (ChatMember.seen_at < now)
     try:
         table.apply(

@@ -9,6 +9,7 @@ from chalicelib.members import rules
 from chalicelib.members import service as members
 from chalicelib.members.answers import me
 from chalicelib.members.schemas import MeAnswer
+from chalicelib.safety import risk
 from chalicelib.sessions import proving, service
 from chalicelib.sessions.schemas import (
     CameFromChat,
@@ -21,7 +22,7 @@ from chalicelib.sessions.schemas import (
     VerifyPrivateMessage,
 )
 from chalicelib.sessions.wechat import app_of
-from chalicelib.sharing import signals
+from chalicelib.sharing import policies, signals
 from chalicelib.sharing.answers import visit_answer
 from chalicelib.wechat import service as wechat
 from chalicelib.wechat.budgets import WeChatBudgetSpent
@@ -54,6 +55,7 @@ _OPENED = [NotFound, Invalid, SessionKeyStale]
         Invalid,
         NotFound,
         members.MemberBlocked,
+        members.MemberLeaving,
         wechat.LoginCodeInvalid,
         wechat.LoginRefused,
         wechat.LoginTooOften,
@@ -76,10 +78,18 @@ def sign_in(call: Call, body: SignIn) -> Reply[SignedIn]:
         session_key=login.session_key,
     )
     signed_in = service.sign_in(proofs=proofs, program_id=program.program_id, came_by=came_by, now=call.now)
+    _ask_how_risky(signed_in, call, program_id=program.program_id)
     visitor = members.visitor_key(proofs)
     return signed_in_answer(
         signed_in, call, visitor=visitor, program_id=program.program_id, wx_scene=body.wx_scene
     )
+
+
+def _ask_how_risky(signed_in: service.SignedIn, call: Call, *, program_id: str) -> None:
+    """Whoever comes by somebody's link may earn them something: WeChat's rank is a signal for that, once a day."""
+    if signed_in.visit is not None and policies.limits(policies.current(now=call.now)).risk_rank:
+        writer = members.writer(signed_in.member.member_id, program_id, call.now)
+        risk.rank(writer, ip=call.ip, scene=risk.REGISTERING, now=call.now)
 
 
 @api.post(
@@ -153,6 +163,7 @@ def signed_in_answer(
         visit=visit,
         bound=signed_in.bound,
         visit_refused=signed_in.visit_refused,
+        leaving_at=member.leaving_at,
         now=call.now,
     )
     return Reply(answer, 201 if signed_in.new else 200)

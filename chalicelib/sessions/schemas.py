@@ -48,7 +48,7 @@ class SignedInMember(MemberAnswer, frozen=True, kw_only=True):
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
-    """A session, and what the link said.
+    """A session, and what the link said. ``leaving_at``: the member asked to be erased then, and can take it back.
 
     ``bound``: the member is somebody's customer now. When a link or visit did not bind them, or opens nothing,
     ``visit_refused`` has the code of the reason.
@@ -60,6 +60,7 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     visit: VisitAnswer | None
     bound: bool
     visit_refused: str | None
+    leaving_at: int | None
     now: int
 
 

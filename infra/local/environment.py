@@ -41,6 +41,7 @@ def prepare(*, wechat_url: str, endpoint: str, mall_webhook_url: str) -> None:
         "SECRET_SESSION_KEYS": '{"local-1": "local-session-key-of-no-worth-at-all"}',
         "SECRET_PAYEE_KEYS": f'{{"local-1": "{"10ca1" * 12}beef"}}',
         "SECRET_LINK_KEY": "local-link-key-of-no-worth-at-all",
+        "SECRET_ERASED_KEY": "local-erased-key-of-no-worth-at-all",
         "SECRET_MALL_SECRETS": mall_secrets(),
         "SECRET_WECHAT_DEMO": secret,
         "SECRET_WECHAT_DEMO_MESSAGE_TOKEN": MESSAGE_TOKEN,

@@ -8,17 +8,21 @@ from typing import Any
 import pytest
 import urllib3
 
-from chalicelib.core import facts, table
+from chalicelib.core import cache, facts, table
 from chalicelib.members import rules as member_rules
 from chalicelib.members import service as members
 from chalicelib.members.models import Identity
+from chalicelib.safety import risk
 from chalicelib.sessions import proving
+from chalicelib.sharing import policies
+from chalicelib.sharing.schemas import EditPolicy, SignalLimits
 from chalicelib.wechat import pushes
 from chalicelib.wechat.models import Push
 from infra.local import wechat
 from infra.local.clients import Store
 from infra.local.wechat import Simulator, phones
 from infra.local.wechat import pushes as sent
+from tests.factories import OWNER
 from tests.harness.rows import rows
 from tests.harness.serving import served
 from tests.wechat import APPID, Phones, add_program
@@ -210,3 +214,17 @@ def test_a_push_comes_out_as_a_fact(people: Phones, weixin: Simulator, store: St
 
     assert Push.FACTS[(None, row["state"])] == "wechat.pushed" and facts.wanted("wechat.pushed")
     assert row["ttl"] > time.time()
+
+
+def test_who_comes_by_a_link_is_asked_about_where_the_policy_wants_to_know(people: Phones) -> None:
+    people.sign_in("alice")
+    wanted = {"target": {"kind": "product", "id": "tea"}, "channel": "wechat"}
+    code = people.call("alice", "POST", "/v1/links", wanted)[1]["code"]
+    before = people.sign_in("early-risky", link=code)["member"]["member_id"]
+    now = int(time.time())
+    policies.make(EditPolicy(mode="first", signals=SignalLimits(risk_rank=3)), by=OWNER, now=now)
+    cache.clear_all()
+    after = people.sign_in("late-risky", link=code)["member"]["member_id"]
+    alone = people.sign_in("alone-risky")["member"]["member_id"]
+
+    assert [risk.known(one) for one in (before, after, alone)] == [None, 4, None]
