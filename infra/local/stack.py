@@ -97,7 +97,14 @@ def _wechat(host: str, port: int) -> wechat.Simulator:
 
 
 def _listen(simulator: wechat.Simulator, stack: Stack) -> None:
-    """What WeChat pushes to the demo program comes here, encrypted, as its settings page would say."""
+    """What WeChat pushes to the demo program comes here, encrypted, as its settings page would say.
+
+    Where jobs have WeChat Pay tell what became of a refund, they have no request to take our address from.
+    """
+    from chalicelib.core import config
+
+    if config.settings().payment_gateway == "wechat":
+        config.override(base_url=stack.url)
     there = wechat.pushes.Server(
         url=f"{stack.url}/v1/wechat/demo/messages",
         token=environment.MESSAGE_TOKEN,

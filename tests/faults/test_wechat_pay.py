@@ -4,11 +4,13 @@ Every fault of the store at every call of beginning, being told, closing and giv
 at each of them. Then the caller's retry, and the books: the rows of the table, and what WeChat has.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
+from moto.dynamodb.models import dynamodb_backends
 
 from chalicelib.core import cache, due, table
 from chalicelib.groupbuys import ending
@@ -20,10 +22,10 @@ from chalicelib.orders.service import REFUND_JOB, Back, Order
 from chalicelib.wechat import pay
 from chalicelib.wechat.schemas import SealedNotice
 from infra.local.clients import Store
-from infra.local.wechat import notices
+from infra.local.wechat import notices, refunds
 from infra.local.wechat.notices import Told
-from infra.local.wechat.pay import success
-from tests.factories import NOW, a_call, a_word
+from infra.local.wechat.pay import Trades, success
+from tests.factories import NOW, a_call, a_word, emptied
 from tests.groupbuys import AFTERWARDS, broken, proposed
 from tests.harness.direct import Direct
 from tests.harness.faults import each_fault
@@ -31,8 +33,16 @@ from tests.paying import Desk, at_the_desk, entry_of, refund_told, seat_of
 
 pytestmark = [pytest.mark.alone("groupbuys", "orders"), pytest.mark.usefixtures("direct")]
 
+WECHATS = (Trades, refunds.Refunds)
+"""What WeChat keeps of orders."""
 VIEWS = {"payments": wechat.payment, "refunds": wechat.refund}
 LATER = NOW + 3600
+
+
+def _tables() -> list[Any]:
+    return [
+        table for by in dynamodb_backends.values() for one in by.values() for table in one.tables.values()
+    ]
 
 
 @pytest.fixture
@@ -43,11 +53,31 @@ def desk(monkeypatch: pytest.MonkeyPatch, direct: Direct) -> Iterator[Desk]:
 
 
 class Scene:
-    """What the cases begin from: each has an order of its own in one group, which never fills."""
+    """What the cases begin from: orders in a group that never fills."""
 
-    def __init__(self, desk: Desk, store: Store) -> None:
-        self.desk, self.store = desk, store
-        self.group = desk.a_group(stock=1000, sizes={200: 8900})
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.group = desk.a_group(sizes={9: 8900})
+
+    def planted(self, plant: Callable[[], Order]) -> Callable[[], Order]:
+        """The order that ``plant`` makes, made once; both stores and WeChat are laid down anew for every case."""
+        kept: list[tuple[Order, dict[str, Any], dict[Any, Any]]] = []
+        platform = self.desk.platform
+
+        def setup() -> Order:
+            if not kept:
+                order = plant()
+                items = {one.name: copy.deepcopy(one.items) for one in _tables()}
+                kept.append((order, items, {kind: copy.deepcopy(platform.of(kind)) for kind in WECHATS}))
+            order, items, parts = kept[0]
+            emptied()
+            for one in _tables():
+                one.items.update(copy.deepcopy(items[one.name]))
+            platform._parts.update(copy.deepcopy(parts))
+            cache.clear_all()
+            return order
+
+        return setup
 
     def held(self) -> Order:
         """An unpaid order."""
@@ -91,7 +121,7 @@ class Scene:
 @pytest.fixture
 def scene(desk: Desk, store: Store) -> Iterator[Scene]:
     """Whatever the cases did to their orders, no rule is broken at the end."""
-    there = Scene(desk, store)
+    there = Scene(desk)
     yield there
     assert broken(store, there.group.campaign_id) == []
 
@@ -124,7 +154,7 @@ def test_one_order_is_begun(desk: Desk, scene: Scene) -> None:
         assert orders.show(order.order_id).prepay_id is not None
         assert len(desk.trade(order).prepays) == 1
 
-    each_fault(desk.begin, client=table.client(), setup=scene.held, check=begun)
+    each_fault(desk.begin, client=table.client(), setup=scene.planted(scene.held), check=begun)
 
 
 def test_a_payment_that_is_told_is_taken_once(desk: Desk, scene: Scene) -> None:
@@ -135,7 +165,7 @@ def test_a_payment_that_is_told_is_taken_once(desk: Desk, scene: Scene) -> None:
     def told(order: Order) -> None:
         tell(desk, success(desk.trade(order)))
 
-    each_fault(told, client=table.client(), setup=scene.paid_untold, check=taken)
+    each_fault(told, client=table.client(), setup=scene.planted(scene.paid_untold), check=taken)
 
 
 def test_an_unpaid_hold_is_closed_and_let_go_once(desk: Desk, scene: Scene) -> None:
@@ -144,7 +174,7 @@ def test_an_unpaid_hold_is_closed_and_let_go_once(desk: Desk, scene: Scene) -> N
         assert desk.trade(order).state == "CLOSED"
         scene.same(order)
 
-    each_fault(let_go, client=table.client(), setup=scene.begun, check=gone)
+    each_fault(let_go, client=table.client(), setup=scene.planted(scene.begun), check=gone)
 
 
 def test_a_hold_that_was_paid_untold_is_confirmed_once(scene: Scene) -> None:
@@ -152,14 +182,14 @@ def test_a_hold_that_was_paid_untold_is_confirmed_once(scene: Scene) -> None:
         assert (orders.show(order.order_id).state, seat_of(order)) == ("paid", "confirmed")
         scene.same(order)
 
-    each_fault(let_go, client=table.client(), setup=scene.paid_untold, check=taken)
+    each_fault(let_go, client=table.client(), setup=scene.planted(scene.paid_untold), check=taken)
 
 
 def test_money_goes_back_once(desk: Desk, scene: Scene) -> None:
     def back(order: Order) -> None:
         assert desk.given_back(order) == order.amount_fen
 
-    each_fault(give_back, client=table.client(), setup=scene.owed_back, check=back)
+    each_fault(give_back, client=table.client(), setup=scene.planted(scene.owed_back), check=back)
 
 
 def test_a_refund_that_is_told_is_confirmed_once(desk: Desk, scene: Scene) -> None:
@@ -171,7 +201,7 @@ def test_a_refund_that_is_told_is_confirmed_once(desk: Desk, scene: Scene) -> No
         assert (row.state, row.refunded_fen) == ("refunded", order.amount_fen)
         scene.same(order)
 
-    each_fault(told, client=table.client(), setup=scene.taken_on, check=confirmed)
+    each_fault(told, client=table.client(), setup=scene.planted(scene.taken_on), check=confirmed)
 
 
 # --- WeChat fails -------------------------------------------------------------------------------------------------
