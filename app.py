@@ -30,6 +30,9 @@ from chalicelib.groupbuys import routes as groupbuys_routes
 from chalicelib.members import admin as members_admin
 from chalicelib.members import routes as members_routes
 from chalicelib.members import service as members
+from chalicelib.notifications import activities, sending, watching
+from chalicelib.notifications import admin as notifications_admin
+from chalicelib.notifications import routes as notifications_routes
 from chalicelib.operators import admin as operators_admin
 from chalicelib.operators import service as operators
 from chalicelib.orders import admin as orders_admin
@@ -70,6 +73,9 @@ ROOM_JOBS = (
     commission_months.JOB,
     withdrawals.JOB,
     reconciling.JOB,
+    sending.JOB,
+    watching.JOB,
+    activities.JOB,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
@@ -115,6 +121,8 @@ for room in (
     withdrawal_admin,
     support_admin,
     reconciling_admin,
+    notifications_routes,
+    notifications_admin,
 ):
     app.register_blueprint(room.api.blueprint)
 

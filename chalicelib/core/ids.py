@@ -31,6 +31,7 @@ Prefix = Literal[
     "gnt",  # grant of a reward
     "rte",  # rate of commissions
     "com",  # commission
+    "ntf",  # notification
     "wdr",  # withdrawal: the number of its transfer, which never changes
     "req",  # request, when the gateway gave it no id
 ]
