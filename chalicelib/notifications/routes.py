@@ -3,7 +3,7 @@
 from chalicelib.core import config, cursors, doors
 from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call, Listing
-from chalicelib.notifications import activities, consents, preferences, rules, service, watching
+from chalicelib.notifications import activities, consents, estate, preferences, rules, service, watching
 from chalicelib.notifications.models import Notification
 from chalicelib.notifications.schemas import (
     ActivityAnswer,
@@ -22,7 +22,7 @@ from chalicelib.notifications.schemas import (
 from chalicelib.wechat.client import Unanswered, WeChatMisconfigured, WeChatTooOften, WeChatUnavailable
 
 api = Api(__name__)
-watch = watching.watch  # importing it lets groups be watched
+watch, erase = watching.watch, estate.erase  # importing them lets groups be watched, and members leave
 
 
 @api.get("/v1/me/notifications", door=doors.MEMBER, refuses=[cursors.CursorInvalid])

@@ -75,13 +75,14 @@ def unseen(member_id: str) -> str:
     return f"{member_id}#unseen"
 
 
-def _seen(member_id: str) -> str:
+def seen(member_id: str) -> str:
+    """The list of what they have."""
     return f"{member_id}#seen"
 
 
 def listed(member_id: str, *, limit: int, before: str | None) -> tuple[list[Notification], str | None]:
     """A page of a member's notifications, newest first, and what the next is ``before``."""
-    owners = (unseen(member_id), _seen(member_id))
+    owners = (unseen(member_id), seen(member_id))
     rows, following = table.merged(owners, limit=limit, before=before)
     # For a moment after it is seen, the index may have it in both lists.
     return list({row.sk: row for row in rows}.values()), following
@@ -97,7 +98,7 @@ def see(member_id: str, notification_ids: Collection[str], *, now: int) -> None:
     """These are seen; those that were, or that there are not, stay as they are."""
     for notification_id in notification_ids:
         key = Notification.key(member_id, notification_id)
-        actions = (Notification.owner.set(_seen(member_id)), Notification.seen_at.set(now))
+        actions = (Notification.owner.set(seen(member_id)), Notification.seen_at.set(now))
         first = Notification.owner == unseen(member_id)
         try:
             table.apply(table.update(Notification, key, *actions, when=first, refuse=lambda _: _Seen()))

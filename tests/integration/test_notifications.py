@@ -5,7 +5,7 @@ import pytest
 from chalicelib.core.clock import HOUR, MINUTE
 from chalicelib.core.errors import Invalid
 from chalicelib.core.http import Listing
-from chalicelib.notifications import admin, consents, preferences, routes, sending, service
+from chalicelib.notifications import admin, consents, estate, preferences, routes, sending, service
 from chalicelib.notifications.rules import Kind
 from chalicelib.notifications.schemas import (
     AfterTap,
@@ -21,6 +21,7 @@ from chalicelib.wechat import budgets
 from infra.local.wechat import Simulator
 from tests.factories import NOW, OWNER, PROGRAM, a_call, called
 from tests.harness.direct import Direct
+from tests.harness.rows import rows
 from tests.notifications import (
     TEMPLATE,
     a_person,
@@ -338,3 +339,39 @@ def test_a_kind_that_is_off_is_not_sent_and_still_in_the_inbox(weixin: Simulator
 
     assert state(alice, told) == ("inbox", "off") and left(alice) == 1
     assert service.unread(alice) == 1
+
+
+# --- who becomes another, or leaves -------------------------------------------------------------------------
+
+
+def test_who_becomes_another_takes_lines_and_consents_along_and_the_message_still_goes(
+    weixin: Simulator, alice: str
+) -> None:
+    bob = a_person("bob", weixin=weixin)
+    one, two = tell(alice), tell(alice)
+    service.see(alice, [one], now=NOW)
+    for who in (alice, bob):
+        tapped(who)
+    on_phone(weixin, name="bob", taps=2)
+    while estate.hand_over(alice, bob, NOW):
+        pass
+    run()
+
+    assert left(bob) == 0 and left(alice) == 0 and len(shown(weixin)) == 2
+    inbox = routes.list_notifications(called(bob), Listing())
+    assert {(line.id, line.seen) for line in inbox.items} == {(one, True), (two, False)}
+    assert routes.list_notifications(called(alice), Listing()).items == []
+
+
+def test_who_leaves_leaves_nothing(alice: str, direct: Direct) -> None:
+    told = tell(alice)
+    tapped(alice)
+    routes.edit_settings(called(alice), NotificationSettings(a_day=1))
+    exported = estate.export(alice, NOW)
+    assert [line["notification_id"] for line in exported["notifications"]] == [told]
+    assert exported["consents"] == [{"of": f"{PROGRAM}#{TEMPLATE}", "left": 1}]
+
+    while estate.erase(alice, NOW):
+        pass
+    run()
+    assert [row for row in rows(direct, "truth") if row["pk"] == f"NOTIFY#{alice}"] == []
