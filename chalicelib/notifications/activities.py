@@ -49,14 +49,16 @@ def share(group_id: str, *, program_id: str, now: int) -> tuple[Activity, Any]:
         NotFound: there is no such group. What calls to WeChat raise.
     """
     group = reading.find(group_id)
-    key = Activity.key(group_id, program_id)
-    row = table.get(Activity, key)
-    if row is not None:
-        return row, group
+    row = table.get(Activity, Activity.key(group_id, program_id))
+    return row or _made(group, program_id, now=now), group
+
+
+def _made(group: Any, program_id: str, *, now: int) -> Activity:
+    """A new card; of several that are made at once, the first."""
     told = client.call(_app(program_id, now=now), "GET", CREATE, safe=True, now=now)
     made = Activity(
-        *key,
-        group_id=group_id,
+        *Activity.key(group.group_id, program_id),
+        group_id=group.group_id,
         program_id=program_id,
         activity_id=told["activity_id"],
         expires_at=int(told["expiration_time"]),
@@ -68,8 +70,8 @@ def share(group_id: str, *, program_id: str, now: int) -> tuple[Activity, Any]:
     try:
         table.apply(table.create(made))
     except table.Taken as first:
-        return first.row, group
-    return made, group
+        return first.row  # type: ignore[no-any-return]
+    return made
 
 
 def target_state(group: Any) -> int:

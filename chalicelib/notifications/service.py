@@ -39,10 +39,18 @@ class News:
 
 def tell(news: News, member_id: str, *, now: int) -> str:
     """Tell a member, once for the cause; the notification's id. A message is due if a program has a template."""
+    row = _row(news, member_id, sends=bool(templates.of_kind(news.kind, now=now)), now=now)
+    try:
+        table.apply(table.create(row))
+    except table.Taken:
+        logger.info("it was told before", notification=row.notification_id)
+    return row.notification_id
+
+
+def _row(news: News, member_id: str, *, sends: bool, now: int) -> Notification:
     notification_id = ids.derived("ntf", news.kind, member_id, *news.cause)
     pk, sk = Notification.key(member_id, notification_id)
-    sends = bool(templates.of_kind(news.kind, now=now))
-    row = Notification(
+    return Notification(
         pk,
         sk,
         notification_id=notification_id,
@@ -58,11 +66,6 @@ def tell(news: News, member_id: str, *, now: int) -> str:
         **table.listed(unseen(member_id), at=now, as_=notification_id),
         **(due.slot(job=JOB, pk=pk, at=now) if sends else {}),
     )
-    try:
-        table.apply(table.create(row))
-    except table.Taken:
-        logger.info("it was told before", notification=notification_id)
-    return notification_id
 
 
 def kind_of(row: Notification) -> Kind:

@@ -231,7 +231,7 @@ def test_a_day_later_a_card_is_told_nothing_and_says_so(weixin: Simulator, direc
     row, _ = activities.share(group.group_id, program_id=PROGRAM, now=now)
     pay(take(group, now=now), now=now)
     reacted(direct, now=now)
-    tell_cards(now + DAY)
+    tell_cards(row.expires_at)
     assert told_cards(weixin, row) == []
 
     after = table.get(Activity, (row.pk, row.sk))
