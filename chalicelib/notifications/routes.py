@@ -19,7 +19,14 @@ from chalicelib.notifications.schemas import (
     Tapped,
     Unread,
 )
-from chalicelib.wechat.client import Unanswered, WeChatMisconfigured, WeChatTooOften, WeChatUnavailable
+from chalicelib.wechat.budgets import WeChatBudgetSpent
+from chalicelib.wechat.client import (
+    Unanswered,
+    WeChatMisconfigured,
+    WeChatRefused,
+    WeChatTooOften,
+    WeChatUnavailable,
+)
 
 api = Api(__name__)
 watch, erase = watching.watch, estate.erase  # importing them lets groups be watched, and members leave
@@ -88,7 +95,15 @@ def tap(call: Call, body: Tapped) -> Allowed:
 @api.post(
     "/v1/groups/{group_id}/activity",
     door=doors.MEMBER,
-    refuses=[NotFound, WeChatUnavailable, Unanswered, WeChatTooOften, WeChatMisconfigured],
+    refuses=[
+        NotFound,
+        WeChatBudgetSpent,
+        WeChatUnavailable,
+        Unanswered,
+        WeChatRefused,
+        WeChatTooOften,
+        WeChatMisconfigured,
+    ],
 )
 def share_activity(call: Call, group_id: str) -> ActivityAnswer:
     """The group's card, for wx.updateShareMenu, before it is shared in a chat; made once for a group."""

@@ -10,6 +10,7 @@ from chalicelib.core.clock import DAY, HOUR
 from chalicelib.coupons import service as coupons
 from chalicelib.notifications import activities, reacting, service, watching
 from chalicelib.notifications.models import Activity
+from chalicelib.wechat import client
 from infra.local.wechat import Simulator
 from infra.local.wechat.messages import Messages
 from tests import checkins as checkin_things
@@ -254,3 +255,28 @@ def test_a_run_beside_another_leaves_the_card_to_it(weixin: Simulator, direct: D
     assert told_cards(weixin, row) == []
     activities.tell(entry, now + activities.BUSY_S)
     assert told_cards(weixin, row) == [(0, "2")]
+
+
+def test_a_run_that_is_overtaken_while_it_tells_does_not_turn_a_card_back(
+    weixin: Simulator, direct: Direct, now: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = a_group(now)
+    row, _ = activities.share(group.group_id, program_id=PROGRAM, now=now)
+    pay(take(group, now=now), now=now)
+    reacted(direct, now=now)
+    real = client.call
+    calls: list[Any] = []
+
+    def slowly(*given: Any, **more: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 1:
+            pay(take(group, now=now), now=now)
+            reacted(direct, now=now)
+            tell_cards(now)
+        return real(*given, **more)
+
+    monkeypatch.setattr(client, "call", slowly)
+    tell_cards(now)
+    assert told_cards(weixin, row) == [(0, "2")]
+    tell_cards(now + activities.BUSY_S)
+    assert told_cards(weixin, row) == [(0, "2"), (1, None)]
