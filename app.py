@@ -35,6 +35,10 @@ from chalicelib.members import admin as members_admin
 from chalicelib.members import leaving
 from chalicelib.members import routes as members_routes
 from chalicelib.members import service as members
+from chalicelib.notifications import activities, sending, watching
+from chalicelib.notifications import admin as notifications_admin
+from chalicelib.notifications import estate as notifications_estate
+from chalicelib.notifications import routes as notifications_routes
 from chalicelib.operators import admin as operators_admin
 from chalicelib.operators import leaving as operators_leaving
 from chalicelib.operators import service as operators
@@ -93,6 +97,9 @@ ROOM_JOBS = (
     shipping.JOB,
     leaving.JOB,
     withdrawals_leaving.JOB,
+    sending.JOB,
+    watching.JOB,
+    activities.JOB,
 )
 # What a member has in each room, and how it ends, is declared where it is kept; the order is the order of erasing.
 ESTATES = (
@@ -100,6 +107,7 @@ ESTATES = (
     commissions_leaving,
     coupons_leaving,
     groupbuys_leaving,
+    notifications_estate,
     operators_leaving,
     orders_leaving,
     points_leaving,
@@ -157,6 +165,8 @@ for room in (
     withdrawal_admin,
     support_admin,
     reconciling_admin,
+    notifications_routes,
+    notifications_admin,
 ):
     app.register_blueprint(room.api.blueprint)
 

@@ -52,6 +52,8 @@ from chalicelib.groupbuys.schemas import EditCampaign
 from chalicelib.members import rules as member_rules
 from chalicelib.members import service as members
 from chalicelib.members.schemas import AddProgram
+from chalicelib.notifications import templates as message_templates
+from chalicelib.notifications.schemas import MessageTemplate
 from chalicelib.operators import service as operators
 from chalicelib.operators import stuck as operators_stuck
 from chalicelib.orders import ordinary
@@ -381,6 +383,15 @@ GET    /v1/admin/invites                         owner marketing support finance
 GET    /v1/admin/invites.csv  owner marketing support finance store
 POST   /v1/admin/invites                         owner marketing
 POST   /v1/admin/invites/{plan_id}/off           owner marketing
+GET    /v1/me/notifications                      member
+POST   /v1/me/notifications/seen                 member
+GET    /v1/me/notification-settings              member
+PUT    /v1/me/notification-settings              member
+GET    /v1/subscriptions/ask                     member
+POST   /v1/me/subscriptions                      member
+POST   /v1/groups/{group_id}/activity            member
+GET    /v1/admin/programs/{program_id}/templates  owner marketing support finance store
+PUT    /v1/admin/programs/{program_id}/templates  owner marketing
 """
 DOORS = {
     f"{method} {path}": ANYBODY if who == ["anybody"] else tuple(who)
@@ -466,7 +477,12 @@ _TERMS: Body = {
 _ACCOUNT: Body = {"name": "王小明", "number": "6222020200112230", "bank": "ICBC"}
 _PAYEE: Body = {"real_name": "王小明", "id_number": "11010519491231002X"}
 _WITHDRAWAL: Body = {"amount_fen": 500, "method": "phone"}
+_MESSAGE: Body = {"kind": "refund_done", "template_id": "tpl", "keywords": {"thing1": "about"}}
 SAMPLES: dict[str, Body] = {
+    "POST /v1/me/notifications/seen": {"before": 1},
+    "PUT /v1/me/notification-settings": {"off": ["refund_done"]},
+    "POST /v1/me/subscriptions": {"tap_id": "tap-00001", "results": {"tpl": "accept"}},
+    "PUT /v1/admin/programs/{program_id}/templates": {"items": [_MESSAGE]},
     "POST /v1/me/withdrawals/quote": _WITHDRAWAL,
     "POST /v1/me/withdrawals": _WITHDRAWAL,
     "PUT /v1/me/payee": _PAYEE,
@@ -615,6 +631,7 @@ PATHS = {
     },
 }
 QUERIES = {
+    "GET /v1/subscriptions/ask": "after=checkin",
     "GET /v1/admin/members": "external_id=carol-1",
     "GET /v1/admin/targets": "kind=product",
     "GET /v1/admin/targets.csv": "kind=product",
@@ -838,6 +855,7 @@ def planted(port: int) -> World:
         **withdrawing(alice, carol, owner, now=now),
     }
     proving(alice.member_id, now=now)
+    message_templates.replace("demo", [msgspec.convert(_MESSAGE, MessageTemplate)], by=owner, now=now)
     return World(
         port=port,
         alice=alice.member_id,
