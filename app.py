@@ -49,6 +49,7 @@ from chalicelib.sessions import routes as sessions_routes
 from chalicelib.sharing import admin as sharing_admin
 from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
+from chalicelib.uploads import routes as uploads_routes
 from chalicelib.withdrawals import admin as withdrawal_admin
 from chalicelib.withdrawals import mall as withdrawal_mall
 from chalicelib.withdrawals import routes as withdrawal_routes
@@ -75,6 +76,7 @@ ROOM_JOBS = (
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 
 app = Chalice(app_name=telemetry.SERVICE, configure_logs=False)
+app.api.binary_types.append("image/webp")
 app.register_middleware(
     ConvertToMiddleware(telemetry.logger.inject_lambda_context(clear_state=True, log_event=False))
 )
@@ -85,6 +87,7 @@ doors.post(member=members.admit, operator=operators.authenticate)
 
 for room in (
     contract,
+    uploads_routes,
     members_routes,
     members_admin,
     operators_admin,

@@ -30,6 +30,7 @@ class Settings:
     base_url: str = ""
     secrets: str = "env"
     wechat_url: str = "https://api.weixin.qq.com"
+    wechat_env: str = "release"
     mall_webhook_url: str = ""
     payment_gateway: str = "mall"
     payout_gateways: str = "manual mall"
@@ -38,7 +39,11 @@ class Settings:
     session_days: int = 7
     reward_facts: str = ""
     unfinished_days: int = 30
+    pictures_bucket: str = ""
+    pictures_url: str = ""
+    content_safety: str = ""
     dynamodb_endpoint: str = ""
+    s3_endpoint: str = ""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -96,13 +101,29 @@ def _gateways(value: str) -> str:
     return value
 
 
+def _version(value: str) -> str:
+    if value not in ("release", "trial", "develop"):
+        raise ValueError("'release', 'trial' or 'develop'")
+    return value
+
+
+def _checker(value: str) -> str:
+    if value != "wechat":
+        raise ValueError("'wechat', or empty")
+    return value
+
+
 _READERS: dict[str, Callable[[str], Any]] = {
     "payment_gateway": _gateway,
     "payout_gateways": _gateways,
     "base_url": _url,
     "wechat_url": _url,
     "mall_webhook_url": _url,
+    "wechat_env": _version,
+    "pictures_url": _url,
+    "content_safety": _checker,
     "dynamodb_endpoint": _url,
+    "s3_endpoint": _url,
     "timezone": _zone,
     "due_shards": _count,
     "session_days": _count,

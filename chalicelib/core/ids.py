@@ -32,6 +32,7 @@ Prefix = Literal[
     "rte",  # rate of commissions
     "com",  # commission
     "wdr",  # withdrawal: the number of its transfer, which never changes
+    "upl",  # upload
     "req",  # request, when the gateway gave it no id
 ]
 

@@ -18,7 +18,10 @@ from chalicelib.core.table import IntAttribute, Key, Row
 
 
 class Member(Row, discriminator="member"):
-    """A person; ``active`` or ``blocked``."""
+    """A person; ``active`` or ``blocked``.
+
+    ``avatar`` is an upload of theirs; ``avatar_url`` an address that another system brought, until there is one.
+    """
 
     FACTS = {
         (None, "active"): "member.registered",
@@ -28,6 +31,7 @@ class Member(Row, discriminator="member"):
 
     member_id = UnicodeAttribute()
     nickname = UnicodeAttribute(null=True)
+    avatar = UnicodeAttribute(null=True)
     avatar_url = UnicodeAttribute(null=True)
     identities = UnicodeSetAttribute()
     program_id = UnicodeAttribute()

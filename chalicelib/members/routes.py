@@ -1,11 +1,12 @@
 """HTTP for the mini-program: the member themselves, and the brand's programs."""
 
 from chalicelib.core import doors
-from chalicelib.core.errors import NotFound
+from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call
 from chalicelib.members import service
 from chalicelib.members.models import Member, Program
-from chalicelib.members.schemas import EditMe, HandOver, MeAnswer, MemberAnswer, ProgramAnswer, ProgramList
+from chalicelib.members.schemas import EditMe, HandOver, MeAnswer, ProgramAnswer, ProgramList
+from chalicelib.uploads import service as uploads
 
 api = Api(__name__)
 
@@ -16,10 +17,10 @@ def show_me(call: Call) -> MeAnswer:
     return _me(service.show(call.member_id), call)
 
 
-@api.put("/v1/me", door=doors.MEMBER, refuses=[NotFound])
+@api.put("/v1/me", door=doors.MEMBER, refuses=[NotFound, Invalid])
 def edit_me(call: Call, body: EditMe) -> MeAnswer:
     """Change nickname or avatar; what is left out stays."""
-    member = service.edit(member_id=call.member_id, nickname=body.nickname, avatar_url=body.avatar_url)
+    member = service.edit(member_id=call.member_id, nickname=body.nickname, avatar=body.avatar)
     return _me(member, call)
 
 
@@ -28,17 +29,6 @@ def list_programs(call: Call) -> ProgramList:
     """The brand's mini-programs: its own app store."""
     items = [program_answer(row) for row in service.programs(now=call.now).values()]
     return ProgramList(items=items, now=call.now)
-
-
-def member_answer(member: Member) -> MemberAnswer:
-    """A member as they see themselves."""
-    return MemberAnswer(
-        member_id=member.member_id,
-        nickname=member.nickname,
-        avatar_url=member.avatar_url,
-        registered_at=member.registered_at,
-        state=member.state or "",
-    )
 
 
 def program_answer(row: Program) -> ProgramAnswer:
@@ -58,7 +48,7 @@ def _me(member: Member, call: Call) -> MeAnswer:
     return MeAnswer(
         member_id=member.member_id,
         nickname=member.nickname,
-        avatar_url=member.avatar_url,
+        avatar_url=uploads.url_of(service.avatar_of(member), base_url=call.base_url),
         registered_at=member.registered_at,
         state=member.state or "",
         now=call.now,

@@ -18,6 +18,7 @@ from chalicelib.members.models import Blocked, Identity, Program, ProgramCount
 from chalicelib.members.models import Member as Member  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.members.schemas import AddProgram, EditProgram, HandOver, MemberRef
 from chalicelib.operators import service as operators
+from chalicelib.uploads import service as uploads
 
 PROGRAMS_AT_MOST = 10
 BLOCKED_FRESH_FOR_S = 20
@@ -72,10 +73,10 @@ class Brought:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What other rooms may show of a member."""
+    """What other rooms may show of a member; ``avatar`` by `uploads.service.url_of`."""
 
     nickname: str | None
-    avatar_url: str | None
+    avatar: str | None
     active: bool
 
 
@@ -243,11 +244,14 @@ def profile(member_id: str, *, now: int) -> Profile | None:
         member = table.get(Member, Member.key(member_id))
         if member is None:
             return None
-        return Profile(
-            nickname=member.nickname, avatar_url=member.avatar_url, active=member.state == "active"
-        )
+        return Profile(nickname=member.nickname, avatar=avatar_of(member), active=member.state == "active")
 
     return _profiles.get(member_id, now=now, load=load)
+
+
+def avatar_of(member: Member) -> str | None:
+    """Their picture, for `uploads.service.url_of`."""
+    return member.avatar or member.avatar_url
 
 
 def known(member_ids: Sequence[str]) -> set[str]:
@@ -268,14 +272,16 @@ def those(member_ids: Sequence[str]) -> list[Member]:
     return [row for row in rows if row is not None]
 
 
-def edit(*, member_id: str, nickname: str | None, avatar_url: str | None) -> Member:
-    """Change what was given; the same again changes nothing.
+def edit(*, member_id: str, nickname: str | None = None, avatar: str | None = None) -> Member:
+    """Change what was given; the same again changes nothing. ``avatar`` is an upload of theirs.
 
     Raises:
-        NotFound: there is no such member.
+        NotFound: there is no such member. Invalid: no picture of theirs for this.
     """
-    wanted = ((Member.nickname, nickname), (Member.avatar_url, avatar_url))
-    changes = [attribute.set(value) for attribute, value in wanted if value is not None]
+    changes: list[Action] = [Member.nickname.set(nickname)] if nickname is not None else []
+    if avatar is not None:
+        arrived = uploads.arrived(avatar, member_id=member_id, purpose="avatar", field="avatar")
+        changes += [Member.avatar.set(arrived), Member.avatar_url.remove()]
     if not changes:
         return show(member_id)
     member = table.apply(table.update(Member, Member.key(member_id), *changes, refuse=NotFound))

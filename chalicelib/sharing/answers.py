@@ -17,6 +17,7 @@ from chalicelib.sharing.schemas import (
     TargetRef,
     VisitAnswer,
 )
+from chalicelib.uploads import service as uploads
 
 
 def visit_answer(
@@ -49,7 +50,8 @@ def person(member_id: str, call: Call, *, open_names: bool) -> Sharer:
     profile = members.profile(member_id, now=call.now)
     name = profile.nickname if profile else None
     shown = name if name and open_names else masked(name, lang=call.lang)
-    return Sharer(nickname=shown, avatar_url=profile.avatar_url if profile else None)
+    avatar = uploads.url_of(profile.avatar, base_url=call.base_url) if profile else None
+    return Sharer(nickname=shown, avatar_url=avatar)
 
 
 def attribution(row: OrderAttribution, call: Call) -> AttributionAnswer:

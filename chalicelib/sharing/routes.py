@@ -3,13 +3,16 @@
 import base64
 from typing import Literal
 
-from chalicelib.core import doors
+import msgspec
+
+from chalicelib.core import doors, pictures
 from chalicelib.core.errors import Busy, Gone, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Document, Reply
 from chalicelib.sharing import (
     answers,
     attribution,
     invites,
+    making,
     orders,
     refusals,
     rules,
@@ -20,6 +23,7 @@ from chalicelib.sharing import (
 from chalicelib.sharing.models import Binding, Link
 from chalicelib.sharing.schemas import (
     AttributionAnswer,
+    Base64Picture,
     BindByCode,
     BindingAnswer,
     Funnel,
@@ -27,17 +31,37 @@ from chalicelib.sharing.schemas import (
     FunnelTotal,
     LinkAnswer,
     LinkList,
+    MakeOpening,
     MintLink,
     MintLinks,
+    OpeningAnswer,
     OpenLink,
     QrQuery,
     SwitchedOff,
     TargetRef,
     VisitAnswer,
 )
+from chalicelib.wechat.budgets import WeChatBudgetSpent
+from chalicelib.wechat.client import (
+    Unanswered,
+    WeChatMisconfigured,
+    WeChatRefused,
+    WeChatTooOften,
+    WeChatUnavailable,
+)
+from chalicelib.wechat.codes import PageNotPublished
 
 api = Api(__name__)
 _OPENING = [NotFound, service.LinkOff, service.LinkExpired]
+_WECHAT = [
+    PageNotPublished,
+    Unanswered,
+    WeChatBudgetSpent,
+    WeChatMisconfigured,
+    WeChatRefused,
+    WeChatTooOften,
+    WeChatUnavailable,
+]
 
 
 @api.post("/v1/links", door=doors.MEMBER, status=201, refuses=[Invalid, service.LinkOff])
@@ -97,19 +121,49 @@ def show_funnel(call: Call, code: str, query: FunnelQuery) -> Funnel:
     return Funnel(code=code, items=days, total=total, now=call.now)
 
 
-@api.get("/v1/links/{code}/qr", door=doors.PUBLIC, refuses=[*_OPENING, Invalid])
+@api.get("/v1/links/{code}/qr", door=doors.PUBLIC, refuses=[*_OPENING, Invalid, Busy, *_WECHAT])
 def show_qr(call: Call, code: str, query: QrQuery) -> Document:
-    """The link as a QR code: svg, png, or base64 inside JSON."""
+    """The link as a code: a QR code or, of a program, a mini-program code; svg, png, or base64 inside JSON."""
     from chalicelib.sharing import codes
 
-    service.find_open(code, now=call.now)
+    link = service.find_open(code, now=call.now)
+    if query.kind == "wxacode":
+        drawn = making.code(
+            link, _place(link, query, call), width=query.width, by=call.request_id, now=call.now
+        )
+        return _picture(drawn, codes.framed_svg(drawn) if query.format == "svg" else None, query)
     url = _url(code, call)
     if query.format == "svg":
-        return Document(codes.qr_svg(url), "image/svg+xml; charset=utf-8")
+        return _picture(b"", codes.qr_svg(url), query)
+    return _picture(codes.qr_png(url), None, query)
+
+
+def _place(link: Link, query: QrQuery, call: Call) -> making.Place:
+    if query.program_id is None:
+        raise Invalid(field="program_id", reason="a mini-program code is of a program")
+    return making.place(query.program_id, link=link, now=call.now)
+
+
+def _picture(content: bytes, svg: str | None, query: QrQuery) -> Document:
+    if svg is not None:
+        return Document(svg, "image/svg+xml; charset=utf-8")
+    kind = pictures.type_of(content) or "application/octet-stream"
     if query.format == "png":
-        return Document(codes.qr_png(url), "image/png")
-    picture = base64.b64encode(codes.qr_png(url)).decode()
-    return Document(f'{{"content_type":"image/png","base64":"{picture}"}}', "application/json; charset=utf-8")
+        return Document(content, kind)
+    inside = msgspec.json.encode(
+        Base64Picture(content_type=kind, base64=base64.b64encode(content).decode())
+    ).decode()
+    return Document(inside, "application/json; charset=utf-8")
+
+
+@api.post("/v1/links/{code}/openings", door=doors.MEMBER, refuses=[*_OPENING, Invalid, Busy, *_WECHAT])
+def make_opening(call: Call, code: str, body: MakeOpening) -> OpeningAnswer:
+    """What opens the program with this link from outside WeChat; kept, so that asking again costs nothing."""
+    link = service.find_open(code, now=call.now)
+    title = service.card(link, now=call.now, lang=call.lang, open_names=False).title
+    at = making.place(body.program_id, link=link, now=call.now)
+    made = making.opening(link, at, body.kind, title=title, by=call.request_id, now=call.now)
+    return OpeningAnswer(code=code, kind=body.kind, url=made.url, expires_at=made.until, now=call.now)
 
 
 @api.get("/s/{code}", door=doors.PUBLIC, refuses=_OPENING)
@@ -132,6 +186,7 @@ def show_page(call: Call, code: str) -> Reply[Document]:
         avatar_url=sharer.avatar_url,
         url=_url(code, call),
         qr_svg=codes.qr_svg(_url(code, call)),
+        open_url=making.ready(code, now=call.now) if state == "on" else None,
         beacon_path=f"/v1/links/{code}/visits",
         state=state,
         lang="zh" if call.lang == "zh" else "en",

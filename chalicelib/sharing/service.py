@@ -17,6 +17,7 @@ from chalicelib.sharing import rules
 from chalicelib.sharing.models import Card, Target
 from chalicelib.sharing.models import Link as Link  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.sharing.schemas import CardAnswer, EditCard, EditTarget, MintLink
+from chalicelib.uploads import service as uploads
 
 COLLISIONS_AT_MOST = 4
 _CARD_TOLD = ("title", "image_url", "path", "tag")
@@ -300,7 +301,8 @@ def _variables(link: Link, about: About, *, now: int, lang: str, open_names: boo
     return {
         **(about.variables or {}),
         "nickname": name if name and open_names else masked(name, lang=lang),
-        "avatar": (sharer.avatar_url if sharer else None) or "",
+        "avatar": uploads.url_of(sharer.avatar if sharer else None, base_url=config.settings().base_url)
+        or "",
         "title": about.title or "",
         "image": about.image_url or "",
         "price": about.price or "",

@@ -35,6 +35,7 @@ from tests.factories import (
 )
 from tests.harness.rows import rows
 from tests.harness.wire import Call, Params, wrapped
+from tests.uploads import sent
 
 pytestmark = pytest.mark.usefixtures("direct")
 
@@ -52,7 +53,7 @@ def emptied_store(store: Store) -> None:
 def alice() -> str:
     """Somebody with a name who shares."""
     alice = a_member()
-    members.edit(member_id=alice, nickname="Alice", avatar_url="https://img.example/alice.png")
+    members.edit(member_id=alice, nickname="Alice", avatar=sent(alice))
     return alice
 
 

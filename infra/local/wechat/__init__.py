@@ -5,7 +5,7 @@ As there, success and refusal are both HTTP 200 with JSON in the body, sent as t
 relied upon. Each part is a module that says where what it does is documented.
 """
 
-from infra.local.wechat import login, tokens
+from infra.local.wechat import codes, login, tokens
 from infra.local.wechat.frame import MESSAGES, Fault, Platform
 from infra.local.wechat.people import DEMO_PROGRAMS, openid, session_key, unionid
 from infra.local.wechat.server import Simulator, start
@@ -16,6 +16,7 @@ __all__ = [
     "Fault",
     "Platform",
     "Simulator",
+    "codes",
     "login",
     "openid",
     "session_key",
