@@ -76,7 +76,8 @@ ROOM_JOBS = (
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 
 app = Chalice(app_name=telemetry.SERVICE, configure_logs=False)
-app.api.binary_types.append("image/webp")
+# What phones ask for, and one kind of picture that chalice does not know.
+app.api.binary_types += ["image/*", "image/webp"]
 app.register_middleware(
     ConvertToMiddleware(telemetry.logger.inject_lambda_context(clear_state=True, log_event=False))
 )

@@ -14,6 +14,7 @@ from chalicelib.sharing import (
     invites,
     making,
     orders,
+    posters,
     refusals,
     rules,
     service,
@@ -36,6 +37,9 @@ from chalicelib.sharing.schemas import (
     MintLinks,
     OpeningAnswer,
     OpenLink,
+    PosterAnswer,
+    PosterBox,
+    PosterQuery,
     QrQuery,
     SwitchedOff,
     TargetRef,
@@ -52,6 +56,7 @@ from chalicelib.wechat.client import (
 from chalicelib.wechat.codes import PageNotPublished
 
 api = Api(__name__)
+_UNKNOWN = "application/octet-stream"
 _OPENING = [NotFound, service.LinkOff, service.LinkExpired]
 _WECHAT = [
     PageNotPublished,
@@ -147,13 +152,71 @@ def _place(link: Link, query: QrQuery, call: Call) -> making.Place:
 def _picture(content: bytes, svg: str | None, query: QrQuery) -> Document:
     if svg is not None:
         return Document(svg, "image/svg+xml; charset=utf-8")
-    kind = pictures.type_of(content) or "application/octet-stream"
     if query.format == "png":
-        return Document(content, kind)
-    inside = msgspec.json.encode(
-        Base64Picture(content_type=kind, base64=base64.b64encode(content).decode())
-    ).decode()
-    return Document(inside, "application/json; charset=utf-8")
+        return Document(content, pictures.type_of(content) or _UNKNOWN)
+    return Document(msgspec.json.encode(_base64(content)).decode(), "application/json; charset=utf-8")
+
+
+def _base64(content: bytes) -> Base64Picture:
+    inside = base64.b64encode(content).decode()
+    return Base64Picture(content_type=pictures.type_of(content) or _UNKNOWN, base64=inside)
+
+
+@api.get("/v1/links/{code}/poster", door=doors.PUBLIC, refuses=[*_OPENING, Invalid, Busy, *_WECHAT])
+def show_poster(call: Call, code: str, query: PosterQuery) -> PosterAnswer:
+    """What a canvas paints of a link: who, what, for how much, the code, and where each of them stands."""
+    link = service.find_open(code, now=call.now)
+    poster, drawn = _poster(link, query, call)
+    sharer = answers.person(link.sharer_id, call, open_names=call.caller.session is not None)
+    return PosterAnswer(
+        code=code,
+        nickname=poster.nickname,
+        avatar_url=sharer.avatar_url,
+        title=poster.title,
+        price_fen=poster.price_fen,
+        list_price_fen=poster.list_price_fen,
+        image_url=poster.image,
+        qr=_base64(drawn),
+        words=dict(posters.words(call.lang)),
+        width=posters.WIDTH,
+        height=posters.HEIGHT,
+        boxes={name: PosterBox(**msgspec.structs.asdict(box)) for name, box in posters.BOXES.items()},
+        now=call.now,
+    )
+
+
+@api.get("/v1/links/{code}/poster.svg", door=doors.PUBLIC, refuses=[*_OPENING, Invalid, Busy, *_WECHAT])
+def paint_poster(call: Call, code: str, query: PosterQuery) -> Document:
+    """The same poster, painted; a picture of the shop's is named in it, and the member's own is inside."""
+    link = service.find_open(code, now=call.now)
+    poster, _ = _poster(link, query, call)
+    return Document(posters.render(poster), "image/svg+xml; charset=utf-8")
+
+
+def _poster(link: Link, query: PosterQuery, call: Call) -> tuple[posters.Poster, bytes]:
+    card = service.card(link, now=call.now, lang=call.lang, open_names=call.caller.session is not None)
+    about = service.describe(link.target_kind, link.target_id, now=call.now)
+    drawn = _drawn(link, query, call)
+    poster = posters.Poster(
+        nickname=answers.person(link.sharer_id, call, open_names=call.caller.session is not None).nickname,
+        avatar=answers.avatar_inside(link.sharer_id, call),
+        title=about.title or card.title,
+        image=card.image_url or about.image_url,
+        price_fen=about.price_fen,
+        list_price_fen=about.list_price_fen,
+        qr=pictures.data_uri(drawn),
+        lang=call.lang,
+    )
+    return poster, drawn
+
+
+def _drawn(link: Link, query: PosterQuery, call: Call) -> bytes:
+    from chalicelib.sharing import codes
+
+    if query.program_id is None:
+        return codes.qr_png(_url(link.code, call))
+    at = making.place(query.program_id, link=link, now=call.now)
+    return making.code(link, at, width=making.WIDTHS[1], by=call.request_id, now=call.now)
 
 
 @api.post("/v1/links/{code}/openings", door=doors.MEMBER, refuses=[*_OPENING, Invalid, Busy, *_WECHAT])

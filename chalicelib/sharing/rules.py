@@ -41,7 +41,10 @@ def target_kind(
     describe: Describe | None = None,
     part_of: PartOf | None = None,
 ) -> None:
-    """Add a kind of target; rooms whose things can be shared call this once, with their own ``describe``."""
+    """Add a kind of target; rooms whose things can be shared call this once, with their own ``describe``.
+
+    It tells a card's variables, and for posters also ``price_fen`` and ``list_price_fen``, where there are any.
+    """
     _kinds[name] = TargetKind(
         name=name, variables=COMMON | variables, path=path, describe=describe, part_of=part_of
     )

@@ -186,6 +186,46 @@ class Base64Picture(msgspec.Struct, frozen=True, kw_only=True):
     base64: str
 
 
+class PosterQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """With a program its mini-program code, else the link's QR code."""
+
+    program_id: Id | None = None
+
+
+class PosterBox(msgspec.Struct, frozen=True, kw_only=True):
+    """Where something stands, in px of the poster; of a text, its letters' height and how many lines it has."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    radius: int
+    font_size: int
+    line_height: int
+    lines: int
+
+
+class PosterAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mini-program's canvas paints; ``words`` has what stands there besides, by box.
+
+    Pictures by address are downloaded first, from domains that the program lists; one that is missing is null.
+    """
+
+    code: str
+    nickname: str
+    avatar_url: str | None
+    title: str
+    price_fen: int | None
+    list_price_fen: int | None
+    image_url: str | None
+    qr: Base64Picture
+    words: dict[str, str]
+    width: int
+    height: int
+    boxes: dict[str, PosterBox]
+    now: int
+
+
 class SwitchedOff(msgspec.Struct, frozen=True, kw_only=True):
     """The link opens nothing any more."""
 

@@ -305,9 +305,14 @@ def arrived(upload_id: str, *, member_id: str, purpose: Purpose, field: str) -> 
     return upload_id
 
 
+def is_one(picture: str) -> bool:
+    """Whether it is an upload's id, and not an address."""
+    return picture.startswith("upl_")
+
+
 def url_of(picture: str | None, *, base_url: str) -> str | None:
     """Where a picture is seen: by an upload's id, or an address that was brought from another system."""
-    if picture is None or not picture.startswith("upl_"):
+    if picture is None or not is_one(picture):
         return picture
     public = settings().pictures_url
     return f"{public}/{_kept(picture)}" if public else f"{base_url}/v1/uploads/{picture}"

@@ -4,7 +4,8 @@ Pages of developers.weixin.qq.com/miniprogram/dev/server/API/qrcode-link: qr-cod
 url-link/api_generateurllink, url-scheme/api_generatescheme, short-link/api_generateshortlink. All of them are for
 programs of companies; short links, besides, for shops only (43104). A code is good for ever and leads to one page;
 what it is about stands in its scene: 32 characters at most, of digits, letters and !#$&'()*+,/:;=?@-._~. A link
-lives 30 days at most, and since 2023-12-19 any number of people may open it.
+lives 30 days at most, and since 2023-12-19 any number of people may open it. More than 100 links a second are
+refused (44990, of api-backend/open-api/url-scheme/urlscheme.generate).
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ Kind = Literal["url_link", "scheme", "short_link"]
 LIVES_DAYS = 30
 TITLE_HOLDS = 20
 _NO_PAGE = (40066, 40165, 41030, 85079)
-_TOO_OFTEN = (44990, 44993, 85406)
+_TOO_OFTEN = 44990
 _PATHS: dict[Kind, str] = {
     "url_link": "/wxa/generate_urllink",
     "scheme": "/wxa/generatescheme",
@@ -104,6 +105,6 @@ def _body(kind: Kind, *, page: Page, title: str) -> Mapping[str, Any]:
 def _told(refused: client.WeChatRefused, page: Page) -> Exception:
     if refused.errcode in _NO_PAGE:
         return PageNotPublished(page=page.path, errcode=refused.errcode)
-    if refused.errcode in _TOO_OFTEN:
+    if refused.errcode == _TOO_OFTEN:
         return client.WeChatTooOften(errcode=refused.errcode)
     return refused

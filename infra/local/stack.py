@@ -4,17 +4,24 @@ The handlers are the deployed ones, called with the events that AWS would send; 
 """
 
 import contextlib
+import socket
 import threading
 import traceback
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
-from infra.local import embedded, engine, environment, mall, pump, server, tables, wechat
+from infra.local import embedded, engine, environment, mall, pump, server, tables, uploads, wechat
 from infra.local.clients import Store
 
+
+class _Part(Protocol):
+    def stop(self) -> None: ...
+
+
+T = TypeVar("T", bound=_Part)
 StoreName = Literal["embedded", "dynamodb-local"]
 REMEMBERS_IN = Path(".cache/local-store")
 JOBS = ("run_owed_facts", "send_deliveries", "release_holds", "expire_groups", "run_room_jobs")
@@ -43,11 +50,15 @@ def running(*, store: StoreName, host: str, port: int, mall_port: int = 0) -> It
     """A stack with the demo data and a mall beside it, serving until the block ends."""
     with contextlib.ExitStack() as parts:
         endpoint = parts.enter_context(_store(store))
-        simulator = wechat.start(wechat.DEMO_PROGRAMS)
-        parts.callback(simulator.stop)
-        shop = _mall(host, mall_port)
-        parts.callback(shop.stop)
-        environment.prepare(wechat_url=simulator.url, endpoint=endpoint, mall_webhook_url=shop.webhook_url)
+        simulator = _stopping(parts, wechat.start(wechat.DEMO_PROGRAMS))
+        bucket = _stopping(parts, uploads.start(host=lan_address() if host == "0.0.0.0" else "127.0.0.1"))
+        shop = _stopping(parts, _mall(host, mall_port))
+        environment.prepare(
+            wechat_url=simulator.url,
+            endpoint=endpoint,
+            mall_webhook_url=shop.webhook_url,
+            s3_endpoint=bucket.url,
+        )
         there = Store(endpoint=endpoint)
         tables.create(there.client)
         import app
@@ -66,6 +77,22 @@ def running(*, store: StoreName, host: str, port: int, mall_port: int = 0) -> It
         stack = Stack(host=host, port=serving.server.server_address[1], store=store, mall_url=shop.url)
         shop.liebian.url = stack.url
         yield stack
+
+
+def _stopping(parts: contextlib.ExitStack, part: T) -> T:
+    """The part, which stops when all of them do."""
+    parts.callback(part.stop)
+    return part
+
+
+def lan_address() -> str:
+    """The address that other machines of this network see; connecting a UDP socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
 
 
 def _mall(host: str, port: int) -> mall.Mall:

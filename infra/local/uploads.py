@@ -128,12 +128,12 @@ def parts_of(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:
     raise Refused(400, "InvalidArgument")
 
 
-def start(*, port: int = 0) -> Bucket:
-    """A bucket that is served on this machine, with nothing in it."""
+def start(*, host: str = "127.0.0.1") -> Bucket:
+    """A bucket that is served at this address of this machine, with nothing in it."""
     bucket = Bucket()
-    bucket.server = _Server(("127.0.0.1", port), _Handler)
+    bucket.server = _Server((host, 0), _Handler)
     bucket.server.bucket = bucket
-    bucket.url = f"http://127.0.0.1:{bucket.server.server_port}"
+    bucket.url = f"http://{host}:{bucket.server.server_port}"
     threading.Thread(target=bucket.server.serve_forever, args=(0.05,), daemon=True).start()
     return bucket
 

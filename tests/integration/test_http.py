@@ -186,6 +186,8 @@ POST   /v1/uploads                               member
 PUT    /v1/uploads/{upload_id}                   member
 POST   /v1/uploads/{upload_id}/done              member
 POST   /v1/links/{code}/openings                 member
+GET    /v1/links/{code}/poster                   anybody
+GET    /v1/links/{code}/poster.svg               anybody
 GET    /v1/me                                    member
 PUT    /v1/me                                    member
 GET    /v1/me/binding                            member
@@ -613,6 +615,7 @@ PATHS = {
         if "/checkins/" in route
     },
 }
+SHOWN = {"GET /v1/uploads/{upload_id}": {"accept": "image/*;q=0.8"}}
 QUERIES = {
     "GET /v1/admin/members": "external_id=carol-1",
     "GET /v1/admin/targets": "kind=product",
@@ -683,7 +686,8 @@ class World:
         if content is not None:
             for name, value in self.names.items():
                 content = content.replace(f"{{{name}}}".encode(), value.encode())
-        return self.send(method, target, content, **{**self.headers(caller, content or b""), **headers})
+        shown = {**self.headers(caller, content or b""), **SHOWN.get(route, {})}
+        return self.send(method, target, content, **{**shown, **headers})
 
     def headers(self, caller: str, body: bytes) -> dict[str, str]:
         """How this caller shows who they are."""

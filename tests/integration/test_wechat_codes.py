@@ -19,13 +19,14 @@ from chalicelib.members import service as members
 from chalicelib.sharing import making, routes
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.models import Link
-from chalicelib.sharing.schemas import MakeOpening, QrQuery
+from chalicelib.sharing.schemas import EditTarget, MakeOpening, PosterQuery, QrQuery
 from chalicelib.wechat import budgets, client
 from chalicelib.wechat.codes import PageNotPublished
 from infra.local.wechat import Simulator
 from infra.local.wechat.codes import Codes
 from tests.factories import OWNER, a_call, a_link, a_member, a_program, a_word, called
 from tests.harness.direct import Direct
+from tests.uploads import PNG, sent
 from tests.wechat import APPID
 
 SCENE = re.compile(r"[0-9A-Za-z!#$&'()*+,/:;=?@\-._~]{1,32}")
@@ -202,6 +203,31 @@ def test_the_page_offers_the_url_link_that_somebody_had_made_and_asks_for_none(
     assert f'href="{url}"' in shown(NOW + cache.FRESH_FOR_S)
     assert "wxaurl.cn" not in shown(NOW + 30 * 86400 + cache.FRESH_FOR_S)
     assert weixin.calls == before
+
+
+def test_a_poster_shows_who_what_and_the_code_and_is_painted_as_it_is_told(
+    link: Link, weixin: Simulator
+) -> None:
+    tea = EditTarget(kind="product", id=link.target_id, title="Jasmine <tea>", price_fen=8900)
+    sharing.save_target(tea, by=OWNER, now=NOW)
+    members.edit(member_id=link.sharer_id, nickname="Alice", avatar=sent(link.sharer_id, now=NOW))
+    known, asked = called(link.sharer_id, now=NOW), PosterQuery(program_id="demo")
+
+    told = routes.show_poster(known, link.code, asked)
+    painted = str(routes.paint_poster(known, link.code, asked).content)
+
+    assert (told.nickname, told.title, told.price_fen, told.image_url) == (
+        "Alice",
+        "Jasmine <tea>",
+        8900,
+        None,
+    )
+    assert told.avatar_url is not None and told.avatar_url.startswith("https://shop.example/v1/uploads/upl_")
+    assert told.qr.base64 in painted and pictures.data_uri(PNG) in painted
+    assert "Jasmine &lt;tea&gt;" in painted and ">89</text>" in painted
+    assert len(made(weixin)) == 1
+    stranger = routes.show_poster(a_call(now=NOW), link.code, PosterQuery())
+    assert stranger.nickname == "A**" and stranger.qr.base64 != told.qr.base64
 
 
 def test_an_opening_wants_a_session_of_anybody(link: Link) -> None:
