@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.core import objects, pictures, table
+from chalicelib.core import clock, objects, pictures, table
 from chalicelib.core.cache import FRESH_FOR_S, Cache
-from chalicelib.core.clock import DAY
+from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.config import settings
-from chalicelib.core.errors import Busy, Invalid, NotFound
+from chalicelib.core.errors import Busy, Invalid, NotFound, TooMany
 from chalicelib.core.telemetry import logger
 from chalicelib.members import service as members
-from chalicelib.sharing.models import Link, Made
+from chalicelib.sharing.models import Link, Made, Openings
 from chalicelib.wechat import codes
 from chalicelib.wechat.client import App
 from chalicelib.wechat.codes import Kind, Page
@@ -29,9 +29,20 @@ WIDTHS = (280, 430, 860, 1280)
 """What is drawn, in pixels: WeChat takes any between the ends, and each is kept."""
 ROW_HOLDS_BYTES = 350 * 1024
 RENEWED_BEFORE_S = DAY
+A_DAY = 200
 
 
 _ready: Cache[list[Made]] = Cache(size=2000, for_s=FRESH_FOR_S)
+
+
+class TooManyOpenings(TooMany):
+    """A member may have two hundred links of WeChat's made a day: all members share what WeChat allows."""
+
+    code = "too_many_openings"
+    en = "That is enough links for today."
+    zh = "今日生成的链接次数已达上限。"
+    advice = "Use the link's own url or QR code; try again tomorrow."
+    retry_after_s = HOUR
 
 
 class _Held(Exception):
@@ -99,20 +110,39 @@ def code(link: Link, at: Place, *, width: int, by: str, now: int) -> bytes:
     return row.content or _fetched(row) or draw()
 
 
-def opening(link: Link, at: Place, kind: Kind, *, title: str, by: str, now: int) -> codes.Opening:
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """Which link of WeChat's somebody wants, and what a short link shows; ``by`` as in `code`."""
+
+    kind: Kind
+    title: str
+    member_id: str
+    by: str
+
+
+def opening(link: Link, at: Place, asked: Asking, *, now: int) -> codes.Opening:
     """A link of WeChat's that opens the program with this link, good for a day at least.
 
     Raises:
-        as `code`.
+        TooManyOpenings: it would have to be made. As `code`.
     """
 
     def make() -> dict[str, Any]:
-        made = codes.opening(at.app, kind, page=at.page, title=title, now=now)
+        _count(asked.member_id, now=now)
+        made = codes.opening(at.app, asked.kind, page=at.page, title=asked.title, now=now)
         return {"url": made.url, "until": made.until}
 
-    wanted = _Wanted(make=make, by=by, spare_s=RENEWED_BEFORE_S)
-    row = _once(Made.key(link.code, f"{kind}#{at.name}"), wanted, now=now)
+    wanted = _Wanted(make=make, by=asked.by, spare_s=RENEWED_BEFORE_S)
+    row = _once(Made.key(link.code, f"{asked.kind}#{at.name}"), wanted, now=now)
     return codes.Opening(url=row.url or "", until=row.until or 0)
+
+
+def _count(member_id: str, *, now: int) -> None:
+    """One more of a member's; counted twice for a lost reply, it is only a little less that they may have."""
+    key = Openings.key(member_id, clock.local_day(now, zone=settings().zone))
+    counted = (Openings.n.add(1), Openings.ttl.set(now + 2 * DAY))
+    room = Openings.n.does_not_exist() | (Openings.n < A_DAY)
+    table.apply(table.upsert(Openings, key, *counted, when=room, refuse=TooManyOpenings))
 
 
 def ready(code: str, *, now: int) -> str | None:

@@ -14,6 +14,7 @@
     Card      CARDS                       <kind>#<ch>#<pl> operators             card (all, 30 s)
     Target    TARGETS#<kind>              <id>             operators             card, page (30 s)
     Made *    MADE#<code>                 <what>           once                  codes, openings, page (30 s)
+    Openings *  OPENINGS#<mbr_>           <day>            opening (200 a day)   opening (in its condition)
 
     owner  Link: <mbr_>#links of its sharer, newest first
            Binding: <mbr_>#customers of its promoter, by when it was made; Touch, of who was not bound to the
@@ -93,6 +94,7 @@ class Hour(Row, discriminator="visit_hour"):
     group = IntAttribute(null=True)
     moments = IntAttribute(null=True)
     code = IntAttribute(null=True)
+    link = IntAttribute(null=True)
     other = IntAttribute(null=True)
 
     @staticmethod
@@ -288,3 +290,15 @@ class Made(Row, discriminator="made_of_link"):
     def key(code: str, what: str) -> Key:
         """Beside everything else that was made of the link."""
         return f"MADE#{code}", what
+
+
+class Openings(Row, discriminator="openings_of_day"):
+    """How many links of WeChat's a member has had made on a day."""
+
+    TRAFFIC = True
+    n = IntAttribute()
+
+    @staticmethod
+    def key(member_id: str, day: str) -> Key:
+        """One row for a member and a day of the brand's calendar."""
+        return f"OPENINGS#{member_id}", day

@@ -219,13 +219,18 @@ def _drawn(link: Link, query: PosterQuery, call: Call) -> bytes:
     return making.code(link, at, width=making.WIDTHS[1], by=call.request_id, now=call.now)
 
 
-@api.post("/v1/links/{code}/openings", door=doors.MEMBER, refuses=[*_OPENING, Invalid, Busy, *_WECHAT])
+@api.post(
+    "/v1/links/{code}/openings",
+    door=doors.MEMBER,
+    refuses=[*_OPENING, Invalid, Busy, making.TooManyOpenings, *_WECHAT],
+)
 def make_opening(call: Call, code: str, body: MakeOpening) -> OpeningAnswer:
     """What opens the program with this link from outside WeChat; kept, so that asking again costs nothing."""
     link = service.find_open(code, now=call.now)
     title = service.card(link, now=call.now, lang=call.lang, open_names=False).title
     at = making.place(body.program_id, link=link, now=call.now)
-    made = making.opening(link, at, body.kind, title=title, by=call.request_id, now=call.now)
+    asked = making.Asking(kind=body.kind, title=title, member_id=call.member_id, by=call.request_id)
+    made = making.opening(link, at, asked, now=call.now)
     return OpeningAnswer(code=code, kind=body.kind, url=made.url, expires_at=made.until, now=call.now)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Channel = Literal["wechat", "moments", "qr", "poster", "link", "qq", "weibo", "sms"]
-Arrived = Literal["chat", "group", "moments", "code", "other"]
+Arrived = Literal["chat", "group", "moments", "code", "link", "other"]
 Mode = Literal["first", "first_window", "last", "new_members"]
 
 ANY = "*"
@@ -115,6 +115,8 @@ _ARRIVALS: dict[int, Arrived] = {
     1047: "code",
     1048: "code",
     1049: "code",
+    1065: "link",  # URL Scheme
+    1194: "link",  # URL Link
 }
 
 

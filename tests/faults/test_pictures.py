@@ -43,7 +43,8 @@ def test_an_opening_that_was_made_and_lost_is_made_again_and_kept(
         monkeypatch.setattr(codes, "opening", made)
         n = next(world.tries)
         at = NOW + n * making.MAKING_S  # the claim of one who died is over by then
-        return making.opening(LINK, PLACE, "url_link", title="t", by=f"req_{n}", now=at)
+        asked = making.Asking(kind="url_link", title="t", member_id="mbr_a", by=f"req_{n}")
+        return making.opening(LINK, PLACE, asked, now=at)
 
     def check(world: World) -> None:
         (row,) = books(direct, "traffic").of("made_of_link")

@@ -461,7 +461,15 @@ def test_a_visitor_counts_once_an_hour_for_a_link_and_is_the_same_visit(alice: s
 
 @pytest.mark.parametrize(
     ("wx_scene", "arrived"),
-    [(1007, "chat"), (1008, "group"), (1155, "moments"), (1047, "code"), (1001, "other"), (None, "other")],
+    [
+        (1007, "chat"),
+        (1008, "group"),
+        (1155, "moments"),
+        (1047, "code"),
+        (1194, "link"),
+        (1001, "other"),
+        (None, "other"),
+    ],
 )
 def test_the_scene_says_how_a_visitor_arrived(alice: str, wx_scene: int | None, arrived: str) -> None:
     link = a_link(sharer_id=alice)

@@ -230,6 +230,18 @@ def test_a_poster_shows_who_what_and_the_code_and_is_painted_as_it_is_told(
     assert stranger.nickname == "A**" and stranger.qr.base64 != told.qr.base64
 
 
+def test_a_member_has_only_so_many_made_in_a_day_and_what_is_there_costs_nothing(
+    link: Link, weixin: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "A_DAY", 1)
+    first = opened(link)
+    with pytest.raises(making.TooManyOpenings):
+        opened(link, "scheme")
+
+    assert opened(link) == first and len(made(weixin)) == 1
+    assert opened(link, "scheme", now=NOW + 86400)
+
+
 def test_an_opening_wants_a_session_of_anybody(link: Link) -> None:
     stranger = a_member(now=NOW)
 
