@@ -22,6 +22,7 @@ from chalicelib.sharing.models import Link
 from chalicelib.sharing.schemas import EditTarget, MakeOpening, PosterQuery, QrQuery
 from chalicelib.wechat import budgets, client
 from chalicelib.wechat.codes import PageNotPublished
+from infra.local import uploads
 from infra.local.wechat import Simulator
 from infra.local.wechat.codes import Codes
 from tests.factories import OWNER, a_call, a_link, a_member, a_program, a_word, called
@@ -143,6 +144,22 @@ def test_a_link_that_is_over_and_a_program_of_nobody_have_no_code(link: Link, we
     with pytest.raises(sharing.LinkOff):
         drawn(link)
     assert made(weixin) == []
+
+
+def test_with_a_bucket_a_code_is_kept_there_and_drawn_again_when_it_is_gone(
+    link: Link, weixin: Simulator, request: pytest.FixtureRequest
+) -> None:
+    bucket = uploads.start()
+    request.addfinalizer(bucket.stop)
+    config.override(pictures_bucket=uploads.BUCKET, s3_endpoint=bucket.url)
+    first = drawn(link)
+    (key,) = bucket.objects
+    assert key.startswith(f"pictures/{link.code}/wxacode-demo-release-") and key.endswith("-430")
+    assert drawn(link).content == first.content == bucket.objects[key].content and len(made(weixin)) == 1
+
+    bucket.objects.clear()
+    assert [drawn(link).content for _ in range(2)] == [first.content] * 2
+    assert list(bucket.objects) == [key] and len(made(weixin)) == 2
 
 
 def test_a_lost_reply_leaves_nothing_and_is_asked_again(link: Link, weixin: Simulator) -> None:
