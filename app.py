@@ -60,6 +60,7 @@ from chalicelib.rewards import admin as rewards_admin
 from chalicelib.rewards import leaving as rewards_leaving
 from chalicelib.rewards import routes as rewards_routes
 from chalicelib.safety import leaving as safety_leaving
+from chalicelib.safety import pictures
 from chalicelib.safety import service as safety
 from chalicelib.sessions import leaving as sessions_leaving
 from chalicelib.sessions import mall as sessions_mall
@@ -69,6 +70,8 @@ from chalicelib.sharing import admin as sharing_admin
 from chalicelib.sharing import leaving as sharing_leaving
 from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
+from chalicelib.uploads import leaving as uploads_leaving
+from chalicelib.uploads import routes as uploads_routes
 from chalicelib.withdrawals import admin as withdrawal_admin
 from chalicelib.withdrawals import leaving as withdrawals_leaving
 from chalicelib.withdrawals import mall as withdrawal_mall
@@ -115,12 +118,15 @@ ESTATES = (
     safety_leaving,
     sessions_leaving,
     sharing_leaving,
+    uploads_leaving,
     withdrawals_leaving,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 
 app = http.App(app_name=telemetry.SERVICE, configure_logs=False)
+# What phones ask for, and one kind of picture that chalice does not know.
+app.api.binary_types += ["image/*", "image/webp"]
 app.register_middleware(
     ConvertToMiddleware(telemetry.logger.inject_lambda_context(clear_state=True, log_event=False))
 )
@@ -128,10 +134,11 @@ app.register_middleware(ConvertToMiddleware(telemetry.metrics.log_metrics))
 app.register_middleware(http.normalise, event_type="http")
 
 doors.post(member=members.admit, operator=operators.authenticate, wechat=sessions_wechat.admit)
-safety.post(person=members.writer, address=lambda upload_id, now: None)
+safety.post(person=members.writer, address=pictures.address)
 
 for room in (
     contract,
+    uploads_routes,
     members_routes,
     members_admin,
     operators_admin,

@@ -27,6 +27,7 @@ CACHES = ("__pycache__", "*.pyc", "deployments", "deployed")
 TABLES = {"TRUTH_TABLE": "TruthTable", "TRAFFIC_TABLE": "TrafficTable"}
 EGRESS_HELP = "give transfers a fixed address: a network with a NAT gateway, billed by the hour"
 _ANY, _INTEGRATION = "x-amazon-apigateway-any-method", "x-amazon-apigateway-integration"
+BUCKET = {"Fn::If": ["PicturesInBucket", {"Ref": "PicturesBucket"}, ""]}
 _NOT_RUNTIME = re.compile(r"(^|/)(__pycache__|tests)/|\.pyc$|^bin/|^[^/]+\.data/")
 
 
@@ -121,6 +122,7 @@ def _own_log_group(resources: dict[str, Any], name: str) -> None:
 def _wire(function: dict[str, Any]) -> None:
     function.pop("Tracing")  # X-Ray is not available to Lambda in the China regions
     function["Environment"]["Variables"] |= {name: {"Ref": table} for name, table in TABLES.items()}
+    function["Environment"]["Variables"]["PICTURES_BUCKET"] = BUCKET
 
 
 def strip(source: Path, target: Path) -> None:

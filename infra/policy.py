@@ -30,6 +30,9 @@ ROWS = (
     "Query",
     "UpdateItem",
 )
+# By its name, since not every stack has the bucket.
+PICTURES = "arn:${AWS::Partition}:s3:::${Stack}-pictures-${AWS::AccountId}"
+PREFIXES = ("incoming", "uploads", "pictures")
 STREAM = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
 INDEXES = ("due", "owner", "rank")
 
@@ -41,6 +44,9 @@ def statements(*, stage: str, streams: bool) -> list[dict[str, Any]]:
         _allow("Indexes", ["dynamodb:Query"], [f"${{TruthTable.Arn}}/index/{name}" for name in INDEXES]),
         _allow("Books", ["dynamodb:Scan"], ["${TruthTable.Arn}", "${TruthTable.Arn}/index/owner"]),
         _allow("Secrets", ["ssm:GetParameter", "ssm:GetParametersByPath"], _secrets(stage)),
+        _allow("Pictures", ["s3:GetObject", "s3:PutObject"], [f"{PICTURES}/{name}/*" for name in PREFIXES]),
+        # Who leaves takes their pictures with them.
+        _allow("Erasure", ["s3:DeleteObject"], [f"{PICTURES}/uploads/*"]),
         _allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], [f"{LOGS}${{LogGroups}}*"]),
     ]
     if streams:
@@ -55,7 +61,8 @@ def packaged(*, stage: str, streams: bool) -> dict[str, Any]:
     """The policy as `chalice package` inlines it into the template."""
 
     def later(text: str) -> dict[str, str]:
-        return {"Fn::Sub": text.replace("${LogGroups}", "/aws/lambda/${AWS::StackName}/")}
+        named = text.replace("${LogGroups}", "/aws/lambda/${AWS::StackName}/")
+        return {"Fn::Sub": named.replace("${Stack}", "${AWS::StackName}")}
 
     return _document(statements(stage=stage, streams=streams), later)
 
@@ -68,6 +75,7 @@ def literal(*, stage: str, streams: bool, region: str, account: str) -> dict[str
         "AWS::Partition": partition,
         "AWS::Region": region,
         "AWS::AccountId": account,
+        "Stack": f"liebian-{stage}",
         "LogGroups": f"/aws/lambda/liebian-{stage}-",
         "TruthTable.Arn": f"{table}-truth",
         "TrafficTable.Arn": f"{table}-traffic",

@@ -20,6 +20,7 @@ from chalicelib.withdrawals import service as withdrawals
 from chalicelib.withdrawals.schemas import TellPayee
 from chalicelib.withdrawals.service import Ending
 from tests.factories import NOW, OWNER, PROGRAM, a_link, a_member, a_visit, a_word
+from tests.uploads import sent
 from tests.withdrawals import approve, earn, terms, withdraw
 
 ERASE_AT = NOW + leaving.CHANGE_OF_MIND_S
@@ -77,10 +78,8 @@ def a_person(name: str, *, id_number: str, challenge: Campaign) -> Person:
         "unionid": f"u-{name}-unionid",
         "external": f"13800138{len(name):03d}-{name}",
         "nickname": f"{name}-nickname",
-        "avatar": f"https://img.example/{name}-avatar.png",
         "tag": f"{name}-tag",
         "note": f"{name}-says",
-        "image": f"https://img.example/{name}-note.png",
         "team": f"{name}-team",
         "reason": f"{name}-was-rude",
         "real": f"{name}-real-name",
@@ -94,7 +93,7 @@ def a_person(name: str, *, id_number: str, challenge: Campaign) -> Person:
         rules.external_proof(words["external"]),
     ]
     member_id = _signed_in(proofs, words)
-    members.edit(member_id=member_id, nickname=words["nickname"], avatar_url=words["avatar"])
+    members.edit(member_id=member_id, nickname=words["nickname"], avatar=sent(member_id))
     members.tag(member_id, tags={words["tag"]}, by=OWNER, now=NOW)
     members.block(member_id=member_id, reason=words["reason"], by=OWNER, now=NOW)
     members.unblock(member_id=member_id, reason=words["reason"], by=OWNER, now=NOW)
@@ -115,7 +114,7 @@ def _signed_in(proofs: list[str], words: dict[str, str]) -> str:
 
 def _checks_in(challenge: Campaign, member_id: str, words: dict[str, str]) -> None:
     teams.found(challenge, member_id, title=words["team"], now=NOW)
-    said = Said(text=words["note"], image_url=words["image"])
+    said = Said(text=words["note"], image=sent(member_id, kind="checkin"))
     checkins.check_in(campaign_id=challenge.campaign_id, member_id=member_id, said=said, now=NOW)
     reminders.choose(challenge, member_id, at_minute=600, now=NOW)
 

@@ -17,6 +17,7 @@ from chalicelib.checkins.schemas import (
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Listing, Reply
+from chalicelib.uploads import service as uploads
 
 api = Api(__name__)
 _MARKETING = doors.operators("marketing")
@@ -104,7 +105,7 @@ def list_notes(call: Call, campaign_id: str, member_id: str, query: Listing) -> 
     after = cursors.unseal(query.after, where=where, now=call.now)
     page = noting.page(campaign_id, member_id, limit=query.limit, after=after)
     next_page = cursors.seal(page.next_key, where=where, now=call.now)
-    return Items(items=[_note(row) for row in page.rows], next=next_page, now=call.now)
+    return Items(items=[_note(row, call) for row in page.rows], next=next_page, now=call.now)
 
 
 @api.put(
@@ -115,11 +116,12 @@ def turn_note(call: Call, campaign_id: str, member_id: str, date: str, body: Tur
     turned = noting.turn(
         campaign_id, member_id, date, to=body.state, reason=body.reason, making=_making(call)
     )
-    return _note(turned)
+    return _note(turned, call)
 
 
-def _note(row: Note) -> NoteAnswer:
-    return NoteAnswer(date=row.sk, text=row.text, image_url=row.image_url, state=row.state or "")
+def _note(row: Note, call: Call) -> NoteAnswer:
+    image_url = uploads.url_of(row.image, base_url=call.base_url)
+    return NoteAnswer(date=row.sk, text=row.text, image_url=image_url, state=row.state or "")
 
 
 def _making(call: Call) -> campaigns.Making:

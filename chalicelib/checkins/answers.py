@@ -29,6 +29,7 @@ from chalicelib.checkins.standings import Standing
 from chalicelib.core.http import Call
 from chalicelib.sharing import answers as sharing_answers
 from chalicelib.sharing import rules as sharing
+from chalicelib.uploads import service as uploads
 
 COMING = 7
 
@@ -75,7 +76,7 @@ def page(campaign: Campaign, call: Call) -> CampaignAnswer:
         campaign=terms(campaign),
         mine=shown,
         team=_my_team(seen, call) if seen else None,
-        note=_my_note(seen, call.now) if seen and done and campaign.notes else None,
+        note=_my_note(seen, call) if seen and done and campaign.notes else None,
         can_check_in=session is not None and refusal is None and not done,
         cannot_check_in_because=_because(refusal, signed_in=session is not None, done=done),
         poll_after_s=None,
@@ -165,15 +166,16 @@ def _my_team(seen: Standing, call: Call) -> TeamAnswer | None:
     return team(seen.campaign, seen.part.team_id, call)
 
 
-def _my_note(seen: Standing, now: int) -> NoteAnswer | None:
-    today = campaigns.calendar(seen.campaign).turn_at(now)
-    return _note(service.note(seen.campaign.campaign_id, seen.member_id, today), today, mine=True)
+def _my_note(seen: Standing, call: Call) -> NoteAnswer | None:
+    today = campaigns.calendar(seen.campaign).turn_at(call.now)
+    return _note(service.note(seen.campaign.campaign_id, seen.member_id, today), today, call, mine=True)
 
 
-def _note(row: Note | None, turn: date, *, mine: bool) -> NoteAnswer | None:
+def _note(row: Note | None, turn: date, call: Call, *, mine: bool) -> NoteAnswer | None:
     if row is None or row.state == "hidden" or (row.state == "pending" and not mine):
         return None
-    return NoteAnswer(date=turn.isoformat(), text=row.text, image_url=row.image_url, state=row.state or "")
+    image_url = uploads.url_of(row.image, base_url=call.base_url)
+    return NoteAnswer(date=turn.isoformat(), text=row.text, image_url=image_url, state=row.state or "")
 
 
 def team(campaign: Campaign, team_id: str, call: Call) -> TeamAnswer:
@@ -215,7 +217,7 @@ def _mate(seen: Standing, call: Call, *, founder: bool, note: Note | None) -> Ma
         member=sharing_answers.person(seen.member_id, call, open_names=session is not None),
         mine=mine,
         founder=founder,
-        note=_note(note, campaigns.calendar(seen.campaign).turn_at(call.now), mine=mine),
+        note=_note(note, campaigns.calendar(seen.campaign).turn_at(call.now), call, mine=mine),
     )
 
 

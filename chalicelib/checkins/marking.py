@@ -33,7 +33,7 @@ class Said:
     """What is said or shown with a check-in; ``pending`` with the writes that have it checked."""
 
     text: str | None
-    image_url: str | None
+    image: str | None = None
     state: str = "visible"
     checks: Sequence[Write] = ()
 
@@ -233,7 +233,7 @@ def _noted(seen: Standing, plan: Plan) -> list[Write]:
         *Note.key(seen.campaign.campaign_id, seen.member_id, plan.turn.isoformat()),
         state=plan.said.state,
         text=plan.said.text,
-        image_url=plan.said.image_url,
+        image=plan.said.image,
         created_at=plan.now,
     )
     return [table.create(row, refuse=Busy), *plan.said.checks]

@@ -23,6 +23,7 @@ from chalicelib.core.http import Api, Call, Reply
 from chalicelib.core.ledger import NotEnough
 from chalicelib.points.service import NotEnoughPoints
 from chalicelib.safety.service import ContentRefused
+from chalicelib.uploads import service as uploads
 
 api = Api(__name__)
 _CLOSED = [NotFound, campaigns.CheckinNotStarted, campaigns.CheckinOver, campaigns.CheckinPaused]
@@ -45,11 +46,17 @@ def show_campaign(call: Call, campaign_id: str) -> CampaignAnswer:
 )
 def check_in(call: Call, campaign_id: str, body: CheckIn) -> Reply[CheckedIn]:
     """Check in today; done already, what it brought."""
-    said = Said(text=body.text, image_url=body.image_url) if body.text or body.image_url else None
+    said = Said(text=body.text, image=_picture(body.image, call)) if body.text or body.image else None
     if said is not None:
         said = noting.judged(said, campaign_id, call)
     done = service.check_in(campaign_id=campaign_id, member_id=call.member_id, said=said, now=call.now)
     return Reply(answers.marked(done, call), 201 if done.new else 200)
+
+
+def _picture(upload_id: str | None, call: Call) -> str | None:
+    if upload_id is None:
+        return None
+    return uploads.arrived(upload_id, member_id=call.member_id, purpose="checkin", field="image")
 
 
 @api.post(

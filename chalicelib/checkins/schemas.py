@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from chalicelib.members.schemas import HttpsUrl, Id, Reason
+from chalicelib.members.schemas import Id, Reason
 from chalicelib.sharing.schemas import CardText, Epoch, Sharer
+from chalicelib.uploads.schemas import UploadId
 
 Turns = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Amount = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -206,10 +207,10 @@ class CampaignList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckIn(msgspec.Struct, frozen=True, kw_only=True):
-    """A check-in, with a note where the campaign takes them."""
+    """A check-in, with a note where the campaign takes them. ``image``: an upload of kind checkin."""
 
     text: NoteText | None = None
-    image_url: HttpsUrl | None = None
+    image: UploadId | None = None
 
 
 class MakeUp(msgspec.Struct, frozen=True, kw_only=True):

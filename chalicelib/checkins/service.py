@@ -182,7 +182,7 @@ def _may_check_in(campaign: Campaign, said: Said | None, *, now: int) -> None:
     if refusal is not None:
         raise refusal
     if said is not None and not campaign.notes:
-        raise Invalid(field="text" if said.text else "image_url", reason="this campaign takes no notes")
+        raise Invalid(field="text" if said.text else "image", reason="this campaign takes no notes")
 
 
 def _caught_up(seen: Standing, turn: date, *, now: int) -> Standing:

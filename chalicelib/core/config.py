@@ -33,6 +33,7 @@ class Settings:
     wechatpay_url: str = "https://api.mch.weixin.qq.com"
     wechatpay_mchid: str = ""
     wechatpay_public_key_id: str = ""
+    wechat_env: str = "release"
     mall_webhook_url: str = ""
     payment_gateway: str = "mall"
     payout_gateways: str = "manual mall"
@@ -46,9 +47,12 @@ class Settings:
     session_days: int = 7
     reward_facts: str = ""
     unfinished_days: int = 30
+    pictures_bucket: str = ""
+    pictures_url: str = ""
     content_safety: str = "off"
     risk_rank_refused: int = 0
     dynamodb_endpoint: str = ""
+    s3_endpoint: str = ""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -141,6 +145,12 @@ def _proxy(value: str) -> str:
     return value.rstrip("/")
 
 
+def _version(value: str) -> str:
+    if value not in ("release", "trial", "develop"):
+        raise ValueError("'release', 'trial' or 'develop'")
+    return value
+
+
 _READERS: dict[str, Callable[[str], Any]] = {
     "payment_gateway": _gateway,
     "payout_gateways": _gateways,
@@ -151,7 +161,10 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "wechat_url": _url,
     "wechatpay_url": _url,
     "mall_webhook_url": _url,
+    "wechat_env": _version,
+    "pictures_url": _url,
     "dynamodb_endpoint": _url,
+    "s3_endpoint": _url,
     "timezone": _zone,
     "due_shards": _count,
     "session_days": _count,

@@ -35,6 +35,7 @@ Prefix = Literal[
     "wdr",  # withdrawal: the number of its transfer, which never changes
     "chk",  # check of what somebody wrote or uploaded
     "cgr",  # group chat of WeChat
+    "upl",  # upload
     "req",  # request, when the gateway gave it no id
 ]
 

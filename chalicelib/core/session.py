@@ -13,7 +13,7 @@ from jwt.types import Options
 from chalicelib.core import config
 from chalicelib.core.errors import Unauthorized
 
-Purpose = Literal["session", "visit"]
+Purpose = Literal["session", "visit", "upload"]
 
 
 def sign(claims: dict[str, Any], *, purpose: Purpose, now: int, for_s: int) -> str:

@@ -188,11 +188,14 @@ def describe(group_id: str, now: int) -> dict[str, str]:
     """What a shared group's card may show."""
     group = reading.find(group_id)
     campaign = campaigns.find(group.campaign_id, now=now)
-    lowest_fen = min(group.prices.values())
+    sku_id, lowest_fen = min(group.prices.items(), key=lambda one: one[1])
+    listed = [sku["list_price_fen"] for sku in campaign.product["skus"] if sku["sku_id"] == sku_id]
     return {
         "title": campaign.product["title"],
         "image": campaign.product.get("image_url") or "",
         "price": yuan(lowest_fen),
+        "price_fen": str(lowest_fen),
+        **({"list_price_fen": str(listed[0])} if listed else {}),
         "seats_left": str(group.missing),
         "size": str(group.size),
     }

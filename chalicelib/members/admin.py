@@ -17,6 +17,7 @@ from chalicelib.members.schemas import (
     FindMember,
     HandOver,
 )
+from chalicelib.uploads import service as uploads
 
 api = Api(__name__)
 
@@ -107,7 +108,7 @@ def _member(member: Member, call: Call) -> AdminMember:
     return AdminMember(
         member_id=member.member_id,
         nickname=member.nickname,
-        avatar_url=member.avatar_url,
+        avatar_url=uploads.url_of(service.avatar_of(member), base_url=call.base_url),
         registered_at=member.registered_at,
         state=member.state or "",
         program_id=member.program_id,

@@ -283,6 +283,7 @@ def _nobody(row: Leaving, member: Member, *, now: int) -> list[Write]:
     personal = (
         Member.nickname,
         Member.nickname_pending,
+        Member.avatar,
         Member.avatar_url,
         Member.identities,
         Member.tags,

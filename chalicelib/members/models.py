@@ -28,7 +28,8 @@ class Member(Row, discriminator="member"):
     """A person; ``active`` or ``blocked``, ``leaving`` while they are erased, and then a name that means nobody.
 
     ``leaving_at``: when they are to be erased, while they may still change their mind. ``returned``: they had been
-    a member before and were erased.
+    a member before and were erased. ``avatar`` is an upload of theirs; ``avatar_url`` an address that another
+    system brought, until there is one.
     """
 
     FACTS = {
@@ -41,6 +42,7 @@ class Member(Row, discriminator="member"):
     member_id = UnicodeAttribute()
     nickname = UnicodeAttribute(null=True)
     nickname_pending = UnicodeAttribute(null=True)
+    avatar = UnicodeAttribute(null=True)
     avatar_url = UnicodeAttribute(null=True)
     identities = UnicodeSetAttribute(null=True)
     program_id = UnicodeAttribute()

@@ -1,10 +1,10 @@
 """HTTP for the mini-program: the member themselves, and the brand's programs."""
 
 from chalicelib.core import doors, estates
-from chalicelib.core.errors import NotFound
+from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
 from chalicelib.members import answers, leaving, service
-from chalicelib.members.models import Leaving, Member, Program
+from chalicelib.members.models import Leaving, Program
 from chalicelib.members.schemas import (
     AskDeletion,
     DeletionAnswer,
@@ -12,7 +12,6 @@ from chalicelib.members.schemas import (
     ExportAnswer,
     HandOver,
     MeAnswer,
-    MemberAnswer,
     ObstacleAnswer,
     ProgramAnswer,
     ProgramList,
@@ -28,13 +27,13 @@ def show_me(call: Call) -> MeAnswer:
     return answers.me(service.show(call.member_id), call)
 
 
-@api.put("/v1/me", door=doors.MEMBER, refuses=[NotFound, ContentRefused])
+@api.put("/v1/me", door=doors.MEMBER, refuses=[NotFound, Invalid, ContentRefused])
 def edit_me(call: Call, body: EditMe) -> MeAnswer:
     """Change nickname or avatar; what is left out stays. A nickname that is still to be checked is pending."""
     who = call.member_id
     if body.nickname is not None:
         service.name(body.nickname, member_id=who, program_id=call.program_id, now=call.now)
-    return answers.me(service.edit(member_id=who, nickname=None, avatar_url=body.avatar_url), call)
+    return answers.me(service.edit(member_id=who, avatar=body.avatar), call)
 
 
 @api.get("/v1/me/deletion", door=doors.MEMBER)
@@ -69,17 +68,6 @@ def list_programs(call: Call) -> ProgramList:
     """The brand's mini-programs: its own app store."""
     items = [program_answer(row) for row in service.programs(now=call.now).values()]
     return ProgramList(items=items, now=call.now)
-
-
-def member_answer(member: Member) -> MemberAnswer:
-    """A member as they see themselves."""
-    return MemberAnswer(
-        member_id=member.member_id,
-        nickname=member.nickname,
-        avatar_url=member.avatar_url,
-        registered_at=member.registered_at,
-        state=member.state or "",
-    )
 
 
 def program_answer(row: Program) -> ProgramAnswer:

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from chalicelib.uploads.schemas import UploadId
+
 Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)")]
 Proof = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_@.:+=/-]{1,128}$(?!\n)")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -33,10 +35,10 @@ class MeAnswer(MemberAnswer, frozen=True, kw_only=True):
 
 
 class EditMe(msgspec.Struct, frozen=True, kw_only=True):
-    """What a member may change of themselves; what is left out stays."""
+    """What a member may change of themselves; what is left out stays. ``avatar``: an upload of kind avatar."""
 
     nickname: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] | None = None
-    avatar_url: HttpsUrl | None = None
+    avatar: UploadId | None = None
 
 
 class AskDeletion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

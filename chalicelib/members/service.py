@@ -19,6 +19,7 @@ from chalicelib.members.models import Member as Member  # noqa: PLC0414 - other 
 from chalicelib.members.schemas import AddProgram, EditProgram, HandOver, MemberRef
 from chalicelib.operators import service as operators
 from chalicelib.safety import service as safety
+from chalicelib.uploads import service as uploads
 from chalicelib.wechat.client import App
 
 PROGRAMS_AT_MOST = 10
@@ -98,10 +99,10 @@ class Brought:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What other rooms may show of a member."""
+    """What other rooms may show of a member; ``avatar`` by `uploads.service.url_of`."""
 
     nickname: str | None
-    avatar_url: str | None
+    avatar: str | None
     active: bool
 
 
@@ -310,11 +311,14 @@ def profile(member_id: str, *, now: int) -> Profile | None:
         member = table.get(Member, Member.key(member_id))
         if member is None:
             return None
-        return Profile(
-            nickname=member.nickname, avatar_url=member.avatar_url, active=member.state == "active"
-        )
+        return Profile(nickname=member.nickname, avatar=avatar_of(member), active=member.state == "active")
 
     return _profiles.get(member_id, now=now, load=load)
+
+
+def avatar_of(member: Member) -> str | None:
+    """Their picture, for `uploads.service.url_of`."""
+    return member.avatar or member.avatar_url
 
 
 def known(member_ids: Sequence[str]) -> set[str]:
@@ -335,17 +339,18 @@ def those(member_ids: Sequence[str]) -> list[Member]:
     return [row for row in rows if row is not None]
 
 
-def edit(*, member_id: str, nickname: str | None, avatar_url: str | None) -> Member:
-    """Change what was given; the same again changes nothing.
+def edit(*, member_id: str, nickname: str | None = None, avatar: str | None = None) -> Member:
+    """Change what was given; the same again changes nothing. ``avatar`` is an upload of theirs.
 
     Raises:
-        NotFound: there is no such member, or they are being erased.
+        NotFound: there is no such member, or they are being erased. Invalid: no picture of theirs for this.
     """
     changes: list[Action] = []
     if nickname is not None:
         changes += [Member.nickname.set(nickname), Member.nickname_pending.remove()]
-    if avatar_url is not None:
-        changes.append(Member.avatar_url.set(avatar_url))
+    if avatar is not None:
+        arrived = uploads.arrived(avatar, member_id=member_id, purpose="avatar", field="avatar")
+        changes += [Member.avatar.set(arrived), Member.avatar_url.remove()]
     if not changes:
         return show(member_id)
     member = table.apply(
@@ -367,7 +372,7 @@ def name(nickname: str, *, member_id: str, program_id: str, now: int) -> None:
     thing = safety.Thing(room="members", ref=member_id, field="nickname", scene=safety.PROFILE)
     judged = safety.text(nickname, thing, lambda: writer(member_id, program_id, now), now=now)
     if judged.state == "approved":
-        edit(member_id=member_id, nickname=nickname, avatar_url=None)
+        edit(member_id=member_id, nickname=nickname)
         return
     pending = Member.nickname_pending.set(nickname)
     table.transact([table.update(Member, Member.key(member_id), pending, refuse=NotFound), *judged.writes])

@@ -24,6 +24,7 @@ from chalicelib.sessions.schemas import (
 from chalicelib.sessions.wechat import app_of
 from chalicelib.sharing import policies, signals
 from chalicelib.sharing.answers import visit_answer
+from chalicelib.uploads import service as uploads
 from chalicelib.wechat import service as wechat
 from chalicelib.wechat.budgets import WeChatBudgetSpent
 from chalicelib.wechat.client import (
@@ -155,7 +156,7 @@ def signed_in_answer(
         member=SignedInMember(
             member_id=member.member_id,
             nickname=member.nickname,
-            avatar_url=member.avatar_url,
+            avatar_url=uploads.url_of(members.avatar_of(member), base_url=call.base_url),
             registered_at=member.registered_at,
             state=member.state or "",
             new=signed_in.new,

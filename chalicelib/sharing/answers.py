@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from chalicelib.core import pictures
 from chalicelib.core.http import Call
 from chalicelib.members import service as members
 from chalicelib.members.rules import masked
@@ -17,6 +18,7 @@ from chalicelib.sharing.schemas import (
     TargetRef,
     VisitAnswer,
 )
+from chalicelib.uploads import service as uploads
 
 
 def visit_answer(
@@ -49,7 +51,17 @@ def person(member_id: str, call: Call, *, open_names: bool) -> Sharer:
     profile = members.profile(member_id, now=call.now)
     name = profile.nickname if profile else None
     shown = name if name and open_names else masked(name, lang=call.lang)
-    return Sharer(nickname=shown, avatar_url=profile.avatar_url if profile else None)
+    avatar = uploads.url_of(profile.avatar, base_url=call.base_url) if profile else None
+    return Sharer(nickname=shown, avatar_url=avatar)
+
+
+def avatar_inside(member_id: str, call: Call) -> str | None:
+    """Somebody's picture as itself, where it is an upload of theirs; else where it was brought from."""
+    profile = members.profile(member_id, now=call.now)
+    if profile is None or profile.avatar is None:
+        return None
+    content = uploads.content(profile.avatar) if uploads.is_one(profile.avatar) else None
+    return pictures.data_uri(content) if content else uploads.url_of(profile.avatar, base_url=call.base_url)
 
 
 def attribution(row: OrderAttribution, call: Call) -> AttributionAnswer:

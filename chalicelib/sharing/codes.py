@@ -10,6 +10,8 @@ from io import BytesIO
 from itertools import groupby
 from typing import Any
 
+from chalicelib.core import pictures
+
 QUIET_ZONE = 4
 PIXELS_A_MODULE = 10
 
@@ -35,6 +37,14 @@ def qr_png(text: str) -> bytes:
     out = BytesIO()
     _code(text).make_image(image_factory=PyPNGImage).save(out)
     return out.getvalue()
+
+
+def framed_svg(picture: bytes) -> str:
+    """An SVG that shows a square picture, which it holds itself."""
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">'
+        f'<image width="100" height="100" href="{pictures.data_uri(picture)}"/></svg>'
+    )
 
 
 def _code(text: str) -> Any:

@@ -3,14 +3,18 @@
 import base64
 from typing import Literal
 
-from chalicelib.core import doors
+import msgspec
+
+from chalicelib.core import doors, pictures
 from chalicelib.core.errors import Busy, Gone, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Document, Reply
 from chalicelib.sharing import (
     answers,
     attribution,
     invites,
+    making,
     orders,
+    posters,
     refusals,
     rules,
     service,
@@ -20,6 +24,7 @@ from chalicelib.sharing import (
 from chalicelib.sharing.models import Binding, Link
 from chalicelib.sharing.schemas import (
     AttributionAnswer,
+    Base64Picture,
     BindByCode,
     BindingAnswer,
     Funnel,
@@ -27,17 +32,41 @@ from chalicelib.sharing.schemas import (
     FunnelTotal,
     LinkAnswer,
     LinkList,
+    MakeOpening,
     MintLink,
     MintLinks,
+    OpeningAnswer,
     OpenLink,
+    PosterAnswer,
+    PosterBox,
+    PosterQuery,
     QrQuery,
     SwitchedOff,
     TargetRef,
     VisitAnswer,
 )
+from chalicelib.wechat.budgets import WeChatBudgetSpent
+from chalicelib.wechat.client import (
+    Unanswered,
+    WeChatMisconfigured,
+    WeChatRefused,
+    WeChatTooOften,
+    WeChatUnavailable,
+)
+from chalicelib.wechat.codes import PageNotPublished
 
 api = Api(__name__)
+_UNKNOWN = "application/octet-stream"
 _OPENING = [NotFound, service.LinkOff, service.LinkExpired]
+_WECHAT = [
+    PageNotPublished,
+    Unanswered,
+    WeChatBudgetSpent,
+    WeChatMisconfigured,
+    WeChatRefused,
+    WeChatTooOften,
+    WeChatUnavailable,
+]
 
 
 @api.post("/v1/links", door=doors.MEMBER, status=201, refuses=[Invalid, service.LinkOff])
@@ -97,19 +126,112 @@ def show_funnel(call: Call, code: str, query: FunnelQuery) -> Funnel:
     return Funnel(code=code, items=days, total=total, now=call.now)
 
 
-@api.get("/v1/links/{code}/qr", door=doors.PUBLIC, refuses=[*_OPENING, Invalid])
+@api.get("/v1/links/{code}/qr", door=doors.PUBLIC, refuses=[*_OPENING, Invalid, Busy, *_WECHAT])
 def show_qr(call: Call, code: str, query: QrQuery) -> Document:
-    """The link as a QR code: svg, png, or base64 inside JSON."""
+    """The link as a code: a QR code or, of a program, a mini-program code; svg, png, or base64 inside JSON."""
     from chalicelib.sharing import codes
 
-    service.find_open(code, now=call.now)
+    link = service.find_open(code, now=call.now)
+    if query.kind == "wxacode":
+        drawn = making.code(
+            link, _place(link, query, call), width=query.width, by=call.request_id, now=call.now
+        )
+        return _picture(drawn, codes.framed_svg(drawn) if query.format == "svg" else None, query)
     url = _url(code, call)
     if query.format == "svg":
-        return Document(codes.qr_svg(url), "image/svg+xml; charset=utf-8")
+        return _picture(b"", codes.qr_svg(url), query)
+    return _picture(codes.qr_png(url), None, query)
+
+
+def _place(link: Link, query: QrQuery, call: Call) -> making.Place:
+    if query.program_id is None:
+        raise Invalid(field="program_id", reason="a mini-program code is of a program")
+    return making.place(query.program_id, link=link, now=call.now)
+
+
+def _picture(content: bytes, svg: str | None, query: QrQuery) -> Document:
+    if svg is not None:
+        return Document(svg, "image/svg+xml; charset=utf-8")
     if query.format == "png":
-        return Document(codes.qr_png(url), "image/png")
-    picture = base64.b64encode(codes.qr_png(url)).decode()
-    return Document(f'{{"content_type":"image/png","base64":"{picture}"}}', "application/json; charset=utf-8")
+        return Document(content, pictures.type_of(content) or _UNKNOWN)
+    return Document(msgspec.json.encode(_base64(content)).decode(), "application/json; charset=utf-8")
+
+
+def _base64(content: bytes) -> Base64Picture:
+    inside = base64.b64encode(content).decode()
+    return Base64Picture(content_type=pictures.type_of(content) or _UNKNOWN, base64=inside)
+
+
+@api.get("/v1/links/{code}/poster", door=doors.PUBLIC, refuses=[*_OPENING, Invalid, Busy, *_WECHAT])
+def show_poster(call: Call, code: str, query: PosterQuery) -> PosterAnswer:
+    """What a canvas paints of a link: who, what, for how much, the code, and where each of them stands."""
+    link = service.find_open(code, now=call.now)
+    poster, drawn = _poster(link, query, call)
+    sharer = answers.person(link.sharer_id, call, open_names=call.caller.session is not None)
+    return PosterAnswer(
+        code=code,
+        nickname=poster.nickname,
+        avatar_url=sharer.avatar_url,
+        title=poster.title,
+        price_fen=poster.price_fen,
+        list_price_fen=poster.list_price_fen,
+        image_url=poster.image,
+        qr=_base64(drawn),
+        words=dict(posters.words(call.lang)),
+        width=posters.WIDTH,
+        height=posters.HEIGHT,
+        boxes={name: PosterBox(**msgspec.structs.asdict(box)) for name, box in posters.BOXES.items()},
+        now=call.now,
+    )
+
+
+@api.get("/v1/links/{code}/poster.svg", door=doors.PUBLIC, refuses=[*_OPENING, Invalid, Busy, *_WECHAT])
+def paint_poster(call: Call, code: str, query: PosterQuery) -> Document:
+    """The same poster, painted; a picture of the shop's is named in it, and the member's own is inside."""
+    link = service.find_open(code, now=call.now)
+    poster, _ = _poster(link, query, call)
+    return Document(posters.render(poster), "image/svg+xml; charset=utf-8")
+
+
+def _poster(link: Link, query: PosterQuery, call: Call) -> tuple[posters.Poster, bytes]:
+    card = service.card(link, now=call.now, lang=call.lang, open_names=call.caller.session is not None)
+    about = service.describe(link.target_kind, link.target_id, now=call.now)
+    drawn = _drawn(link, query, call)
+    poster = posters.Poster(
+        nickname=answers.person(link.sharer_id, call, open_names=call.caller.session is not None).nickname,
+        avatar=answers.avatar_inside(link.sharer_id, call),
+        title=about.title or card.title,
+        image=card.image_url or about.image_url,
+        price_fen=about.price_fen,
+        list_price_fen=about.list_price_fen,
+        qr=pictures.data_uri(drawn),
+        lang=call.lang,
+    )
+    return poster, drawn
+
+
+def _drawn(link: Link, query: PosterQuery, call: Call) -> bytes:
+    from chalicelib.sharing import codes
+
+    if query.program_id is None:
+        return codes.qr_png(_url(link.code, call))
+    at = making.place(query.program_id, link=link, now=call.now)
+    return making.code(link, at, width=making.WIDTHS[1], by=call.request_id, now=call.now)
+
+
+@api.post(
+    "/v1/links/{code}/openings",
+    door=doors.MEMBER,
+    refuses=[*_OPENING, Invalid, Busy, making.TooManyOpenings, *_WECHAT],
+)
+def make_opening(call: Call, code: str, body: MakeOpening) -> OpeningAnswer:
+    """What opens the program with this link from outside WeChat; kept, so that asking again costs nothing."""
+    link = service.find_open(code, now=call.now)
+    title = service.card(link, now=call.now, lang=call.lang, open_names=False).title
+    at = making.place(body.program_id, link=link, now=call.now)
+    asked = making.Asking(kind=body.kind, title=title, member_id=call.member_id, by=call.request_id)
+    made = making.opening(link, at, asked, now=call.now)
+    return OpeningAnswer(code=code, kind=body.kind, url=made.url, expires_at=made.until, now=call.now)
 
 
 @api.get("/s/{code}", door=doors.PUBLIC, refuses=_OPENING)
@@ -132,6 +254,7 @@ def show_page(call: Call, code: str) -> Reply[Document]:
         avatar_url=sharer.avatar_url,
         url=_url(code, call),
         qr_svg=codes.qr_svg(_url(code, call)),
+        open_url=making.ready(code, now=call.now) if state == "on" else None,
         beacon_path=f"/v1/links/{code}/visits",
         state=state,
         lang="zh" if call.lang == "zh" else "en",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Channel = Literal["wechat", "moments", "qr", "poster", "link", "qq", "weibo", "sms"]
-Arrived = Literal["chat", "group", "moments", "code", "other"]
+Arrived = Literal["chat", "group", "moments", "code", "link", "other"]
 Mode = Literal["first", "first_window", "last", "new_members"]
 
 ANY = "*"
@@ -41,7 +41,10 @@ def target_kind(
     describe: Describe | None = None,
     part_of: PartOf | None = None,
 ) -> None:
-    """Add a kind of target; rooms whose things can be shared call this once, with their own ``describe``."""
+    """Add a kind of target; rooms whose things can be shared call this once, with their own ``describe``.
+
+    It tells a card's variables, and for posters also ``price_fen`` and ``list_price_fen``, where there are any.
+    """
     _kinds[name] = TargetKind(
         name=name, variables=COMMON | variables, path=path, describe=describe, part_of=part_of
     )
@@ -112,6 +115,8 @@ _ARRIVALS: dict[int, Arrived] = {
     1047: "code",
     1048: "code",
     1049: "code",
+    1065: "link",  # URL Scheme
+    1194: "link",  # URL Link
 }
 
 

@@ -151,16 +151,79 @@ class Funnel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QrQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """``base64`` is JSON for a canvas."""
+    """``base64`` is JSON for a canvas; ``wxacode``: a mini-program code of the program, at least ``width`` px wide.
+
+    As WeChat draws those as it likes, ``png`` may be a JPEG then, which the answer's type says.
+    """
 
     format: Literal["svg", "png", "base64"] = "svg"
+    kind: Literal["link", "wxacode"] = "link"
+    program_id: Id | None = None
+    width: Annotated[int, msgspec.Meta(ge=280, le=1280)] = 430
+
+
+class MakeOpening(msgspec.Struct, frozen=True, kw_only=True):
+    """What opens the program from outside: a URL Link (text messages, pages), a scheme, or a short link (chats)."""
+
+    kind: Literal["url_link", "scheme", "short_link"]
+    program_id: Id
+
+
+class OpeningAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """WeChat's address for a link of ours, good until then."""
+
+    code: str
+    kind: str
+    url: str
+    expires_at: int
+    now: int
 
 
 class Base64Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """A PNG inside JSON."""
+    """A picture inside JSON."""
 
     content_type: str
     base64: str
+
+
+class PosterQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """With a program its mini-program code, else the link's QR code."""
+
+    program_id: Id | None = None
+
+
+class PosterBox(msgspec.Struct, frozen=True, kw_only=True):
+    """Where something stands, in px of the poster; of a text, its letters' height and how many lines it has."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    radius: int
+    font_size: int
+    line_height: int
+    lines: int
+
+
+class PosterAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mini-program's canvas paints; ``words`` has what stands there besides, by box.
+
+    Pictures by address are downloaded first, from domains that the program lists; one that is missing is null.
+    """
+
+    code: str
+    nickname: str
+    avatar_url: str | None
+    title: str
+    price_fen: int | None
+    list_price_fen: int | None
+    image_url: str | None
+    qr: Base64Picture
+    words: dict[str, str]
+    width: int
+    height: int
+    boxes: dict[str, PosterBox]
+    now: int
 
 
 class SwitchedOff(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from chalicelib.sharing import rules
 from chalicelib.sharing.models import Card, Target
 from chalicelib.sharing.models import Link as Link  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.sharing.schemas import CardAnswer, EditCard, EditTarget, MintLink
+from chalicelib.uploads import service as uploads
 
 COLLISIONS_AT_MOST = 4
 _CARD_TOLD = ("title", "image_url", "path", "tag")
@@ -52,6 +53,8 @@ class About:
     description: str | None = None
     image_url: str | None = None
     price: str | None = None
+    price_fen: int | None = None
+    list_price_fen: int | None = None
     path: str | None = None
     variables: Mapping[str, str] | None = None
 
@@ -300,7 +303,8 @@ def _variables(link: Link, about: About, *, now: int, lang: str, open_names: boo
     return {
         **(about.variables or {}),
         "nickname": name if name and open_names else masked(name, lang=lang),
-        "avatar": (sharer.avatar_url if sharer else None) or "",
+        "avatar": uploads.url_of(sharer.avatar if sharer else None, base_url=config.settings().base_url)
+        or "",
         "title": about.title or "",
         "image": about.image_url or "",
         "price": about.price or "",
@@ -333,7 +337,12 @@ def describe(kind: str, target_id: str, *, now: int) -> About:
     if known is not None and known.describe is not None:
         told = known.describe(target_id, now) or {}
         return About(
-            title=told.get("title"), image_url=told.get("image"), price=told.get("price"), variables=told
+            title=told.get("title"),
+            image_url=told.get("image"),
+            price=told.get("price"),
+            price_fen=int(told["price_fen"]) if "price_fen" in told else None,
+            list_price_fen=int(told["list_price_fen"]) if "list_price_fen" in told else None,
+            variables=told,
         )
     return _targets.get((kind, target_id), now=now, load=lambda: _about(kind, target_id))
 
@@ -347,6 +356,7 @@ def _about(kind: str, target_id: str) -> About:
         description=row.description,
         image_url=row.image_url,
         price=None if row.price_fen is None else yuan(row.price_fen),
+        price_fen=row.price_fen,
         path=row.path,
     )
 

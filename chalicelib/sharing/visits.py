@@ -21,7 +21,7 @@ from chalicelib.sharing.schemas import FunnelDay
 TOKEN_LASTS_S = 2 * DAY
 ROWS_STAY_S = 400 * DAY
 _STAGES = ("new_members", "bound", "joined", "paid", "settled")
-_ARRIVALS = ("chat", "group", "moments", "code", "other")
+_ARRIVALS = ("chat", "group", "moments", "code", "link", "other")
 
 _full: Cache[bytes] = Cache(for_s=2 * HOUR, size=5000)
 

@@ -81,8 +81,11 @@ def take(appid: str, name: str, *, now: int) -> None:
 
 def spent(appid: str, name: str, *, daily: bool, now: int) -> None:
     """WeChat said that this minute or this day is used up, by us or by whoever else uses the program's secret."""
+    budget = BUDGETS[name]
+    # Of codes, which have no limit a day, 45009 means the minute (qr-code/wxacode.getUnlimited).
+    only_one = budget.a_day is None or budget.a_minute is None
     for window, limit, until in _windows(name, now=now):
-        if window.startswith("day") == daily:
+        if only_one or window.startswith("day") == daily:
             actions = (Spent.n.set(limit), Spent.ttl.set(until + DAY))
             table.apply(table.upsert(Spent, Spent.key(appid, name, window), *actions))
 

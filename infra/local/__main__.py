@@ -1,7 +1,6 @@
 """`make run`, or `python -m infra.local`: serve everything on this machine and say what to try."""
 
 import argparse
-import socket
 import sys
 import threading
 from typing import get_args
@@ -74,7 +73,7 @@ def _say(running: stack.Stack) -> None:
         flush=True,
     )
     if running.host == "0.0.0.0":
-        print(f"For a phone in this network: http://{_lan_address()}:{running.port}\n", flush=True)
+        print(f"For a phone in this network: http://{stack.lan_address()}:{running.port}\n", flush=True)
 
 
 def _demo(running: stack.Stack) -> str:
@@ -82,16 +81,6 @@ def _demo(running: stack.Stack) -> str:
     told = "" if running.port == 8000 else f" PORT={running.port}"
     beside = running.mall_url.endswith(f":{_beside(running.port)}")
     return told if beside else f"{told} MALL={running.mall_url}"
-
-
-def _lan_address() -> str:
-    """The address that other machines of this network see; connecting a UDP socket sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return socket.gethostname()
-        return str(probe.getsockname()[0])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ The secrets are no secrets: they are the same on every machine, and exist in the
 import base64
 import os
 
-from infra.local import wechat
+from infra.local import uploads, wechat
 
 OWNER_KEY = "demo-owner-key"
 MALL_SECRET = "demo-mall-secret"
@@ -22,7 +22,14 @@ def mall_secrets() -> str:
     return f"{MALL_SECRET} whsec_{base64.b64encode(as_libraries_read_it).decode()}"
 
 
-def prepare(*, wechat_url: str, endpoint: str, mall_webhook_url: str, outbound_proxy: str = "") -> None:
+def prepare(
+    *,
+    wechat_url: str,
+    endpoint: str,
+    mall_webhook_url: str,
+    outbound_proxy: str = "",
+    s3_endpoint: str = "",
+) -> None:
     """Set the environment, before anything of the application is imported."""
     (_, secret), *_ = wechat.DEMO_PROGRAMS.items()
     given = {
@@ -34,6 +41,8 @@ def prepare(*, wechat_url: str, endpoint: str, mall_webhook_url: str, outbound_p
         "DYNAMODB_ENDPOINT": endpoint,
         "WECHAT_URL": wechat_url,
         "MALL_WEBHOOK_URL": mall_webhook_url,
+        "PICTURES_BUCKET": uploads.BUCKET if s3_endpoint else "",
+        "S3_ENDPOINT": s3_endpoint,
         "SECRETS": "env",
         "PAYMENT_GATEWAY": "sandbox",
         "PAYOUT_GATEWAYS": "sandbox manual mall wechat",

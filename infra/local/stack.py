@@ -4,17 +4,35 @@ The handlers are the deployed ones, called with the events that AWS would send; 
 """
 
 import contextlib
+import socket
 import threading
 import traceback
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
-from infra.local import embedded, engine, environment, mall, proxy, pump, server, tables, wechat
+from infra.local import (
+    embedded,
+    engine,
+    environment,
+    mall,
+    proxy,
+    pump,
+    server,
+    tables,
+    uploads,
+    wechat,
+)
 from infra.local.clients import Store
 
+
+class _Part(Protocol):
+    def stop(self) -> None: ...
+
+
+T = TypeVar("T", bound=_Part)
 StoreName = Literal["embedded", "dynamodb-local"]
 REMEMBERS_IN = Path(".cache/local-store")
 JOBS = ("run_owed_facts", "send_deliveries", "release_holds", "expire_groups", "run_room_jobs", "transfers")
@@ -46,15 +64,15 @@ def running(
     """A stack with the demo data and a mall beside it, serving until the block ends."""
     with contextlib.ExitStack() as parts:
         endpoint = parts.enter_context(_store(store))
-        simulator = _wechat(host, wechat_port)
-        parts.callback(simulator.stop)
-        shop = _mall(host, mall_port)
-        parts.callback(shop.stop)
+        simulator = _stopping(parts, _wechat(host, wechat_port))
+        bucket = _stopping(parts, uploads.start(host=lan_address() if host == "0.0.0.0" else "127.0.0.1"))
+        shop = _stopping(parts, _mall(host, mall_port))
         environment.prepare(
             wechat_url=simulator.url,
             endpoint=endpoint,
             mall_webhook_url=shop.webhook_url,
             outbound_proxy=_way_out(simulator, parts),
+            s3_endpoint=bucket.url,
         )
         there = Store(endpoint=endpoint)
         tables.create(there.client)
@@ -99,19 +117,35 @@ def _wechat(host: str, port: int) -> wechat.Simulator:
 def _listen(simulator: wechat.Simulator, stack: Stack) -> None:
     """What WeChat pushes to the demo program comes here, encrypted, as its settings page would say.
 
-    Where jobs have WeChat Pay tell what became of a refund, they have no request to take our address from.
+    Jobs have no request to take our address from, and tell it to WeChat all the same.
     """
     from chalicelib.core import config
 
-    if config.settings().payment_gateway == "wechat":
-        config.override(base_url=stack.url)
-    there = wechat.pushes.Server(
+    there = f"http://{lan_address()}:{stack.port}" if stack.host == "0.0.0.0" else stack.url
+    config.override(base_url=there)
+    server_there = wechat.pushes.Server(
         url=f"{stack.url}/v1/wechat/demo/messages",
         token=environment.MESSAGE_TOKEN,
         key=environment.MESSAGE_KEY,
     )
     (appid, _), *_ = wechat.DEMO_PROGRAMS.items()
-    simulator.platform.of(wechat.pushes.Pushes).servers[appid] = there
+    simulator.platform.of(wechat.pushes.Pushes).servers[appid] = server_there
+
+
+def _stopping(parts: contextlib.ExitStack, part: T) -> T:
+    """The part, which stops when all of them do."""
+    parts.callback(part.stop)
+    return part
+
+
+def lan_address() -> str:
+    """The address that other machines of this network see; connecting a UDP socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
 
 
 def _mall(host: str, port: int) -> mall.Mall:

@@ -3,6 +3,7 @@
 One process of its own serves the story; everything here goes over HTTP, as from a phone, a browser and a mall.
 """
 
+import base64
 import contextlib
 import json
 import re
@@ -28,6 +29,7 @@ from chalicelib.core import deliveries, due, facts
 from infra.local import stack
 from infra.local.clients import Store
 from tests.e2e.stack import ROOT, Running, started
+from tests.uploads import PNG
 
 STARTS_WITHIN_S = 20.0  # it takes two; other tests may be running
 SEEN_WITHIN_S = 15.0
@@ -291,3 +293,21 @@ def test_the_jobs_run_again_and_again(store: Store, monkeypatch: pytest.MonkeyPa
 
     give_up.cancel()
     assert min(ran.count(facts.JOB), ran.count(deliveries.JOB)) == 3
+
+
+def test_a_picture_is_posted_as_a_phone_does_and_stands_in_the_poster(anybody: Phone) -> None:
+    carol, _ = anybody.signed_in("carol-with-a-picture")
+    asked = {"kind": "avatar", "size": len(PNG), "content_type": "image/png"}
+    begun = carol.post("/v1/uploads", asked, status=201)
+    form = {**begun["form"], begun["file_field"]: ("a.png", PNG)}
+    assert carol.http.request("POST", begun["url"], fields=form, encode_multipart=True).status == 204
+    carol.post(f"/v1/uploads/{begun['upload_id']}/done", {})
+    me = carol.ask("PUT", "/v1/me", {"nickname": "Carol", "avatar": begun["upload_id"]}).json()
+
+    seen = carol.http.request("GET", me["avatar_url"], redirect=True, retries=2)
+    assert (seen.status, seen.data, seen.headers["content-type"]) == (200, PNG, "image/png")
+    code = carol.post("/v1/links", TEA, status=201)["code"]
+    poster = carol.ask("GET", f"/v1/links/{code}/poster.svg?program_id=demo").data
+    assert b"data:image/png;base64," + base64.b64encode(PNG) in poster and b">89</text>" in poster
+    opening = carol.post(f"/v1/links/{code}/openings", {"kind": "url_link", "program_id": "demo"})
+    assert opening["url"].encode() in anybody.ask("GET", f"/s/{code}").data

@@ -39,7 +39,7 @@ from tests.harness.rows import decoded
 pytestmark = pytest.mark.usefixtures("direct")
 
 MAKEUPS = {"points": 20, "per_month": 2}
-SAID = Said(text="ran 5 km", image_url=None)
+SAID = Said(text="ran 5 km")
 
 
 @dataclass

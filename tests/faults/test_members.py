@@ -8,6 +8,7 @@ from chalicelib.members import service as members
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_member, books, caught_up, emptied, only
 from tests.harness.faults import each_fault
+from tests.uploads import sent
 
 
 @dataclass
@@ -15,11 +16,18 @@ class World:
     """A member."""
 
     member_id: str
+    avatar: str | None = None
 
 
 def a_world() -> World:
     emptied()
     return World(member_id=a_member())
+
+
+def a_pictured_world() -> World:
+    world = a_world()
+    world.avatar = sent(world.member_id)
+    return world
 
 
 def a_blocked_world() -> World:
@@ -38,7 +46,7 @@ def unblock(world: World) -> None:
 
 
 def edit(world: World) -> None:
-    members.edit(member_id=world.member_id, nickname="Alicia", avatar_url="https://img.example/a.png")
+    members.edit(member_id=world.member_id, nickname="Alicia", avatar=world.avatar)
 
 
 def test_blocking_happens_once_with_one_audit_row(store: Store) -> None:
@@ -75,9 +83,7 @@ def test_a_block_does_not_lose_what_is_still_owed_for_the_registration(store: St
 def test_editing_takes_effect_and_the_profile_shows_it(store: Store) -> None:
     def check(world: World) -> None:
         profile = members.profile(world.member_id, now=NOW + 1)
-        assert profile == members.Profile(
-            nickname="Alicia", avatar_url="https://img.example/a.png", active=True
-        )
-        assert books(store.client) == Counter(member=1, identity=1)
+        assert profile == members.Profile(nickname="Alicia", avatar=world.avatar, active=True)
+        assert books(store.client) == Counter(member=1, identity=1, upload=1, upload_content=1)
 
-    each_fault(edit, client=table.client(), setup=a_world, check=check)
+    each_fault(edit, client=table.client(), setup=a_pictured_world, check=check)

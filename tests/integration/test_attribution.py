@@ -437,7 +437,7 @@ def test_who_was_lost_and_came_back_stands_there_once() -> None:
 def test_the_timeline_of_an_invitee_says_what_happened_and_why_not() -> None:
     alice, carol = a_member(), a_member()
     bob = a_member(now=NOW - DAY)
-    members.edit(member_id=bob, nickname="Bobby", avatar_url=None)
+    members.edit(member_id=bob, nickname="Bobby")
     came(bob, carol)
     came(bob, alice, now=NOW + HOUR)
     moved(bob, alice, now=NOW + 2 * HOUR)

@@ -123,7 +123,7 @@ def test_growth_and_a_note_add_their_rows(store: Store) -> None:
     bob = someone()
     settled(made, bob, 0)
 
-    spent = spent_on(made, lambda: come(made, bob, 1, said=Said(text="ran 5 km", image_url=None)), day=1)
+    spent = spent_on(made, lambda: come(made, bob, 1, said=Said(text="ran 5 km")), day=1)
 
     # Growth's account and entry are four units, and the entry owes growth.posted; the note is two.
     assert (spent.calls, spent.writes) == (2, units(6 + 4 + 2, due=2, owner=2))

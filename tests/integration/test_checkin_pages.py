@@ -29,6 +29,7 @@ from infra.local.clients import Store
 from tests.checkins import a_challenge, a_checkin, balance, coming, mend, noon, someone, told
 from tests.factories import NOW, OWNER, a_call, a_member, a_share, books, called
 from tests.harness.rows import stream_records
+from tests.uploads import sent
 
 pytestmark = pytest.mark.usefixtures("direct")
 
@@ -274,13 +275,12 @@ def found(campaign: Campaign, member_id: str, title: str = "Larks") -> str:
 
 def test_a_team_shows_its_progress_together() -> None:
     campaign, bob, carol = a_challenge(notes=True), a_member(), a_member()
-    members.edit(member_id=carol, nickname="Carol", avatar_url=None)
+    members.edit(member_id=carol, nickname="Carol")
     team_id = found(campaign, bob)
     joined = routes.join_team(called_by(carol), campaign.campaign_id, team_id)
     coming(campaign, carol, 0, 1)
-    routes.check_in(
-        called_by(bob, day=2), campaign.campaign_id, CheckIn(text="late", image_url="https://a.b/c")
-    )
+    image = sent(bob, kind="checkin")
+    routes.check_in(called_by(bob, day=2), campaign.campaign_id, CheckIn(text="late", image=image))
     coming(campaign, carol, 2)
 
     shown = page(campaign, bob, day=2).team
@@ -290,13 +290,14 @@ def test_a_team_shows_its_progress_together() -> None:
     first, second = shown.mates
     assert (first.mine, first.founder, first.total, second.streak) == (True, True, 1, 3)
     assert second.member.nickname == "Carol" and second.note is None
-    assert first.note is not None and (first.note.text, first.note.image_url) == ("late", "https://a.b/c")
+    assert first.note is not None and first.note.text == "late"
+    assert first.note.image_url == f"https://shop.example/v1/uploads/{image}"
     assert page(campaign, bob, day=2).mine.team_id == team_id  # type: ignore[union-attr]
 
 
 def test_strangers_see_no_notes_and_masked_names() -> None:
     campaign, bob = a_challenge(notes=True), a_member()
-    members.edit(member_id=bob, nickname="Bobby", avatar_url=None)
+    members.edit(member_id=bob, nickname="Bobby")
     team_id = found(campaign, bob)
     routes.check_in(called_by(bob), campaign.campaign_id, CheckIn(text="secret"))
 

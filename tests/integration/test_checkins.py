@@ -192,11 +192,11 @@ def test_nobody_checks_in_before_the_campaign_after_it_or_while_it_is_paused(sto
 def test_a_note_is_kept_with_its_day_and_refused_where_none_are_taken(
     store: Store, campaign: Campaign, bob: str
 ) -> None:
-    said = Said(text="ran 5 km", image_url=None)
+    said = Said(text="ran 5 km")
     with_notes = a_checkin(notes=True)
 
     come(with_notes, bob, said=said)
-    come(with_notes, bob, said=Said(text="something else", image_url=None))
+    come(with_notes, bob, said=Said(text="something else"))
 
     note = service.note(with_notes.campaign_id, bob, FIRST)
     assert note is not None and (note.text, note.state) == ("ran 5 km", "visible")

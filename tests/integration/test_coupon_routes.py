@@ -196,7 +196,7 @@ def test_an_operator_sees_what_is_left_and_changes_it(store: Store) -> None:
 
 def test_a_gift_is_read_before_it_is_taken_and_its_giver_is_masked() -> None:
     alice, bob = a_member(), a_buyer()
-    members.edit(member_id=alice, nickname="Alice", avatar_url=None)
+    members.edit(member_id=alice, nickname="Alice")
     coupon = claim(a_template(giftable=True), alice)
 
     first = routes.give(as_member(alice), coupon.coupon_id)

@@ -18,6 +18,7 @@ from chalicelib.groupbuys.refusals import (
     OrderInTheWay,
     PriceNotAsShown,
 )
+from chalicelib.sharing import service as sharing
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER
 from tests.groupbuys import (
@@ -70,6 +71,14 @@ def test_a_seat_is_taken_at_the_price_that_was_shown_and_once() -> None:
     assert again.order_id == first.order_id
     pay(first)
     assert take(group, wants, shown=shown_of(group)).order_id == first.order_id
+
+
+def test_a_groups_poster_shows_its_price_beside_the_list_price() -> None:
+    campaign = a_campaign(sizes={3: PRICE})
+    about = sharing.describe("group", open_paid_group(campaign).group_id, now=NOW)
+
+    assert about.price == "¥89.00" and about.price_fen == PRICE
+    assert about.list_price_fen == editing.terms(campaign).product.skus[0].list_price_fen > PRICE
 
 
 def test_who_was_seated_by_a_late_payment_has_that_seat() -> None:

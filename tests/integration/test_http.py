@@ -80,6 +80,7 @@ from infra import docs
 from infra.local import embedded, server, wechat
 from infra.local.clients import Store
 from tests.harness.serving import served
+from tests.uploads import PNG, begun, sent
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 Body = dict[str, Any]
@@ -184,6 +185,13 @@ POST   /v1/admin/withdrawals/{withdrawal_id}/paid     owner finance
 POST   /v1/admin/withdrawals/{withdrawal_id}/failed   owner finance
 POST   /v1/admin/withdrawals/{withdrawal_id}/payee    owner finance
 
+GET    /v1/uploads/{upload_id}                   anybody
+POST   /v1/uploads                               member
+PUT    /v1/uploads/{upload_id}                   member
+POST   /v1/uploads/{upload_id}/done              member
+POST   /v1/links/{code}/openings                 member
+GET    /v1/links/{code}/poster                   anybody
+GET    /v1/links/{code}/poster.svg               anybody
 GET    /v1/me                                    member
 PUT    /v1/me                                    member
 GET    /v1/me/deletion                           member
@@ -508,6 +516,9 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/links/{code}/visits": {"wx_scene": 1007, "visitor": "a-phones-key"},
     "PUT /v1/me": {"nickname": "阿丽"},
     "POST /v1/me/deletion": {"forfeit": True},
+    "POST /v1/uploads": {"kind": "avatar", "size": 68, "content_type": "image/png"},
+    "PUT /v1/uploads/{upload_id}": {"content": base64.b64encode(PNG).decode()},
+    "POST /v1/links/{code}/openings": {"kind": "url_link", "program_id": "demo"},
     "POST /v1/links": _SHARE,
     "POST /v1/links/batch": {"links": [_SHARE]},
     "POST /v1/mall/sessions": {"program_id": "demo", "external_id": "m-1"},
@@ -601,6 +612,8 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/admin/stuck/{stuck_id}/cancel": {"reason": "of no use any more"},
 }
 PATHS = {
+    "GET /v1/uploads/{upload_id}": "/v1/uploads/{seen_id}",
+    "POST /v1/uploads/{upload_id}/done": "/v1/uploads/{seen_id}/done",
     "GET /v1/attributions/{order_id}": "/v1/attributions/{brought_order_id}",
     "POST /v1/admin/orders/{order_id}/refund": "/v1/admin/orders/{paid_order_id}/refund",
     "POST /v1/admin/members/{member_id}/coupons/{coupon_id}/void": (
@@ -630,6 +643,7 @@ PATHS = {
         if "/checkins/" in route
     },
 }
+SHOWN = {"GET /v1/uploads/{upload_id}": {"accept": "image/*;q=0.8"}}
 QUERIES = {
     "GET /v1/subscriptions/ask": "after=checkin",
     "GET /v1/admin/members": "external_id=carol-1",
@@ -703,7 +717,8 @@ class World:
         if content is not None:
             for name, value in self.names.items():
                 content = content.replace(f"{{{name}}}".encode(), value.encode())
-        return self.send(method, target, content, **{**self.headers(caller, content or b""), **headers})
+        shown = {**self.headers(caller, content or b""), **SHOWN.get(route, {})}
+        return self.send(method, target, content, **{**shown, **headers})
 
     def headers(self, caller: str, body: bytes) -> dict[str, str]:
         """How this caller shows who they are."""
@@ -833,7 +848,7 @@ def planted(port: int) -> World:
     owner = keys(now)
     members.add_program(AddProgram(**{**_PROGRAM, "program_id": "demo"}), by=owner, now=now)
     alice, bob, carol, dora = (person(name, now=now) for name in ("alice", "bob", "carol", "dora"))
-    members.edit(member_id=alice.member_id, nickname="阿丽", avatar_url=None)
+    members.edit(member_id=alice.member_id, nickname="阿丽")
     members.block(member_id=bob.member_id, reason="spam", by=owner, now=now)
     code = things(alice, owner, now=now)
     names = {
@@ -846,6 +861,8 @@ def planted(port: int) -> World:
             msgspec.convert(_REWARD, RewardTerms), state="off", making=rewards.Making(by=owner, now=now)
         ).rule_id,
         "stuck_id": stuck(now=now),
+        "upload_id": begun(alice.member_id, now=now).upload_id,
+        "seen_id": sent(alice.member_id, now=now),
         **group_buying(alice, carol, dora, owner, now=now),
         **bringing(alice, carol, dora, now=now),
         **couponing(alice, carol, owner, now=now),
@@ -1458,8 +1475,11 @@ def test_a_number_out_of_all_proportion_is_named(route: str, world: World) -> No
         ("POST /v1/links/batch", {"links": [None]}, "links[0]"),
         ("PUT /v1/me", {"nickname": ""}, "nickname"),
         ("PUT /v1/me", {"nickname": "x" * 33}, "nickname"),
-        ("PUT /v1/me", {"avatar_url": "javascript:alert(1)"}, "avatar_url"),
-        ("PUT /v1/me", {"avatar_url": "http://a.example/a.png"}, "avatar_url"),
+        ("PUT /v1/me", {"avatar": "https://a.example/a.png"}, "avatar"),
+        ("PUT /v1/me", {"avatar": "upl_00000000000000000000000000"}, "avatar"),
+        ("POST /v1/uploads", {"size": 45 * 1024 + 1}, "size"),
+        ("POST /v1/uploads", {"content_type": "image/svg+xml"}, "content_type"),
+        ("PUT /v1/uploads/{upload_id}", {"content": "no base64!"}, "content"),
         ("POST /v1/sessions", {"visit_token": "forged"}, "visit_token"),
         ("POST /v1/sessions", {"visit_token": ""}, "visit_token"),
         ("POST /v1/sessions", {"visit_token": "x" * 2001}, "visit_token"),
@@ -1667,6 +1687,8 @@ def test_an_id_of_nothing_stuck_does_not_exist(world: World) -> None:
 
 
 MINE_ALONE = [
+    "POST /v1/uploads/{upload_id}/done",
+    "PUT /v1/uploads/{upload_id}",
     "DELETE /v1/links/{code}",
     "DELETE /v1/me/coupons/{coupon_id}/gifts",
     "GET /v1/attributions/{order_id}",

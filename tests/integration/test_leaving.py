@@ -239,7 +239,7 @@ def test_sessions_die_and_nobody_signs_in_while_a_member_is_erased() -> None:
     with pytest.raises(leaving.DeletionBegun):
         leaving.take_back(alice, now=ERASE_AT + 1)
     with pytest.raises(NotFound):
-        members.edit(member_id=alice, nickname="late", avatar_url=None)
+        members.edit(member_id=alice, nickname="late")
     with pytest.raises(NotFound):
         members.tag(alice, tags={"late"}, by=OWNER, now=ERASE_AT + 1)
     assert members.show(alice).identities == {a_proof("alice")}
@@ -309,7 +309,7 @@ def test_after_erasure_nothing_anywhere_says_who_a_member_was(
     caught_up(now=NOW)
     before = texts(direct)
     told_in_full = [word for word in alice.words if word in before]
-    assert len(told_in_full) == 10  # what is sealed or hashed was never there: name, number, account, device
+    assert len(told_in_full) == 8  # what is sealed or hashed was never there: name, number, account, device
     of_bob = sorted(str(row) for row in books(direct).rows if bob.member_id in str(row))
 
     asked(alice.member_id)
@@ -318,6 +318,7 @@ def test_after_erasure_nothing_anywhere_says_who_a_member_was(
 
     after = texts(direct)
     assert [word for word in alice.words if word in after] == []
+    assert table.owned(f"{alice.member_id}#uploads", limit=10).rows == []
     assert "came_" not in str(books(direct).of("member", member_id=alice.member_id))
     assert sorted(str(row) for row in books(direct).rows if bob.member_id in str(row)) == of_bob
     assert [word for word in bob.words if word in before] == [word for word in bob.words if word in after]
@@ -526,9 +527,9 @@ def test_a_long_list_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None
 def test_nothing_is_kept_in_mind_of_somebody_erased() -> None:
     alice = a_member()
     asked(alice)
-    members.edit(member_id=alice, nickname="Alice", avatar_url=None)
+    members.edit(member_id=alice, nickname="Alice")
     assert members.profile(alice, now=ERASE_AT) is not None
     erased(alice)
 
-    nobody = members.Profile(nickname=None, avatar_url=None, active=False)
+    nobody = members.Profile(nickname=None, avatar=None, active=False)
     assert members.profile(alice, now=ERASE_AT + CLOSED) == nobody

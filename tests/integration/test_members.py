@@ -29,6 +29,7 @@ from tests.factories import (
 )
 from tests.harness.rows import rows, stream_records
 from tests.harness.wire import Call, Params, wrapped
+from tests.uploads import sent
 
 pytestmark = pytest.mark.usefixtures("direct")
 
@@ -256,7 +257,7 @@ def test_two_operators_who_block_at_once_block_once(store: Store) -> None:
 
 def test_a_profile_is_remembered_for_thirty_seconds_and_a_change_of_ones_own_is_seen_at_once() -> None:
     bob = a_member()
-    members.edit(member_id=bob, nickname="Bob", avatar_url=None)
+    members.edit(member_id=bob, nickname="Bob")
     before = members.profile(bob, now=NOW)
     in_another = table.update(
         members.Member, members.Member.key(bob), members.Member.nickname.set("Rob"), refuse=NotFound
@@ -266,32 +267,32 @@ def test_a_profile_is_remembered_for_thirty_seconds_and_a_change_of_ones_own_is_
     assert before == members.profile(bob, now=NOW + 29)
     seen = members.profile(bob, now=NOW + 30)
     assert seen is not None and seen.nickname == "Rob"
-    members.edit(member_id=bob, nickname="Bobby", avatar_url=None)
+    members.edit(member_id=bob, nickname="Bobby")
     seen = members.profile(bob, now=NOW + 30)
     assert seen is not None and seen.nickname == "Bobby"
 
 
 def test_what_an_edit_leaves_out_stays_and_an_empty_edit_writes_nothing(store: Store) -> None:
     bob = a_member()
-    members.edit(member_id=bob, nickname="Bob", avatar_url="https://img.example/b.png")
-    member = members.edit(member_id=bob, nickname="Rob", avatar_url=None)
+    members.edit(member_id=bob, nickname="Bob", avatar=sent(bob))
+    member = members.edit(member_id=bob, nickname="Rob")
     rev = only(store.client, "member")["rev"]
 
-    assert (member.nickname, member.avatar_url) == ("Rob", "https://img.example/b.png")
-    assert members.edit(member_id=bob, nickname=None, avatar_url=None).nickname == "Rob"
+    assert member.nickname == "Rob" and member.avatar is not None
+    assert members.edit(member_id=bob, nickname=None).nickname == "Rob"
     assert only(store.client, "member")["rev"] == rev
 
 
 def test_nobody_has_no_profile_and_cannot_be_edited(store: Store) -> None:
     assert members.profile("mbr_nobody", now=NOW) is None
     with pytest.raises(NotFound):
-        members.edit(member_id="mbr_nobody", nickname="Bob", avatar_url=None)
+        members.edit(member_id="mbr_nobody", nickname="Bob")
     assert books(store.client) == {}
 
 
 def test_an_edit_is_no_fact_and_keeps_what_is_owed(store: Store) -> None:
     bob = a_member()
-    members.edit(member_id=bob, nickname="Bob", avatar_url=None)
+    members.edit(member_id=bob, nickname="Bob")
 
     assert "due_at" in only(store.client, "member")
     reacted(store.client, now=NOW)

@@ -162,7 +162,7 @@ def test_somebody_who_was_not_here_for_two_hours_is_judged_by_a_person(alice: st
 def test_the_same_text_is_judged_again_after_it_was_decided(alice: str, weixin: Simulator) -> None:
     for _ in range(2):
         weixin.platform.faults["/wxa/msg_sec_check"] = "busy"
-        members.edit(member_id=alice, nickname="小红", avatar_url=None)
+        members.edit(member_id=alice, nickname="小红")
         name(alice, "小明")
         weixin.platform.faults.clear()
         assert run().handled == 1

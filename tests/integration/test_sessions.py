@@ -289,7 +289,7 @@ def test_the_session_admits_its_member_through_the_program_they_came_by(store: S
 def test_the_answer_brings_the_page_that_the_link_leads_to_with_open_names_and_hand_overs(
     alice: str, link: Link
 ) -> None:
-    members.edit(member_id=alice, nickname="Alice", avatar_url=None)
+    members.edit(member_id=alice, nickname="Alice")
     over = HandOver(program_id="shop", path="pages/home/home?link={link}")
     members.add_program(a_program("fair", hand_overs=[over]), by=OWNER, now=NOW)
 

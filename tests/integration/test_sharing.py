@@ -35,6 +35,7 @@ from tests.factories import (
 )
 from tests.harness.rows import rows
 from tests.harness.wire import Call, Params, wrapped
+from tests.uploads import sent
 
 pytestmark = pytest.mark.usefixtures("direct")
 
@@ -52,7 +53,7 @@ def emptied_store(store: Store) -> None:
 def alice() -> str:
     """Somebody with a name who shares."""
     alice = a_member()
-    members.edit(member_id=alice, nickname="Alice", avatar_url="https://img.example/alice.png")
+    members.edit(member_id=alice, nickname="Alice", avatar=sent(alice))
     return alice
 
 
@@ -460,7 +461,15 @@ def test_a_visitor_counts_once_an_hour_for_a_link_and_is_the_same_visit(alice: s
 
 @pytest.mark.parametrize(
     ("wx_scene", "arrived"),
-    [(1007, "chat"), (1008, "group"), (1155, "moments"), (1047, "code"), (1001, "other"), (None, "other")],
+    [
+        (1007, "chat"),
+        (1008, "group"),
+        (1155, "moments"),
+        (1047, "code"),
+        (1194, "link"),
+        (1001, "other"),
+        (None, "other"),
+    ],
 )
 def test_the_scene_says_how_a_visitor_arrived(alice: str, wx_scene: int | None, arrived: str) -> None:
     link = a_link(sharer_id=alice)

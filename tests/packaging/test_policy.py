@@ -20,6 +20,7 @@ STAGES = ("dev", "prod")
 # Where the permission is not named like the call.
 NEEDED = {
     "dynamodb:BatchWriteItem": {"dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:DeleteItem"},
+    "s3:CopyObject": {"s3:GetObject", "s3:PutObject"},
     "dynamodb:TransactGetItems": {"dynamodb:GetItem"},
     "dynamodb:TransactWriteItems": {
         "dynamodb:ConditionCheckItem",
@@ -153,7 +154,13 @@ def test_literal_policies_are_for_one_account_region_and_stage() -> None:
     document = policy.literal(stage="dev", streams=True, region="cn-north-1", account="123456789012")
     resources = [arn for statement in document["Statement"] for arn in statement["Resource"]]
 
-    assert all(arn.startswith("arn:aws-cn:") and ":cn-north-1:123456789012:" in arn for arn in resources)
+    buckets = [arn for arn in resources if ":s3:" in arn]
+    assert buckets == [
+        f"arn:aws-cn:s3:::liebian-dev-pictures-123456789012/{name}/*"
+        for name in (*policy.PREFIXES, "uploads")
+    ]
+    assert all(arn.startswith("arn:aws-cn:") for arn in resources)
+    assert all(":cn-north-1:123456789012:" in arn for arn in resources if arn not in buckets)
     assert all("liebian" in arn and "dev" in arn and "$" not in arn for arn in resources)
     assert policy.partition_of("us-gov-west-1") == "aws-us-gov"
     assert policy.partition_of("eu-west-1") == "aws"

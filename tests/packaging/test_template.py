@@ -13,6 +13,7 @@ from chalicelib.core import deliveries, telemetry
 from chalicelib.core.errors import AppError
 from infra import alarms, gateway, tables
 from infra import package as packaging
+from infra.policy import PREFIXES
 from tests.packaging.conftest import Package
 
 
@@ -99,6 +100,29 @@ def test_every_function_knows_its_tables_its_stage_and_where_secrets_are(package
         assert variables["STAGE"] == package.stage, name
         assert variables["SECRETS"] == f"ssm:/liebian/{package.stage}", name
         assert not [key for key in variables if key.startswith("SECRET_")], name
+
+
+def test_the_bucket_is_there_when_asked_for_and_nobodys_but_ours(package: Package) -> None:
+    template = json.loads(package.text)
+    bucket = template["Resources"]["PicturesBucket"]
+    name = bucket["Properties"]["BucketName"]["Fn::Sub"]
+
+    assert template["Parameters"]["Pictures"]["Default"] == "rows"
+    assert (bucket["Condition"], bucket["DeletionPolicy"]) == ("PicturesInBucket", "Retain")
+    assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+    assert "CorsConfiguration" not in bucket["Properties"]
+    for name_of, function in package.functions.items():
+        used = function["Environment"]["Variables"]["PICTURES_BUCKET"]
+        assert used == {"Fn::If": ["PicturesInBucket", {"Ref": "PicturesBucket"}, ""]}, name_of
+        role = package.resources[function["Role"]["Fn::GetAtt"][0]]["Properties"]
+        (pictures,) = [
+            one
+            for policy in role["Policies"]
+            for one in policy["PolicyDocument"]["Statement"]
+            if one["Sid"] == "Pictures"
+        ]
+        wanted = [f"arn:${{AWS::Partition}}:s3:::{name}/{prefix}/*" for prefix in PREFIXES]
+        assert [arn["Fn::Sub"] for arn in pictures["Resource"]] == wanted, name_of
 
 
 def test_every_function_has_memory_to_start_quickly_and_a_time_that_ends_before_its_caller_gives_up(

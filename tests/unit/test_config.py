@@ -39,6 +39,10 @@ def test_one_that_is_missing_is_named(name: str, value: str | None) -> None:
     ("name", "value"),
     [
         *[(name, "ftp://x") for name in ("BASE_URL", "WECHAT_URL", "MALL_WEBHOOK_URL", "DYNAMODB_ENDPOINT")],
+        ("PICTURES_URL", "cdn.example"),
+        ("S3_ENDPOINT", "localhost:9000"),
+        ("WECHAT_ENV", "production"),
+        ("CONTENT_SAFETY", "yes"),
         ("BASE_URL", "shop.example.com"),
         ("BASE_URL", "https://"),
         ("BASE_URL", "https:///s"),

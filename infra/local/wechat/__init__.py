@@ -7,6 +7,7 @@ relied upon. Each part is a module that says where what it does is documented.
 
 from infra.local.wechat import (
     bills,
+    codes,
     login,
     merchant,
     messages,
@@ -32,6 +33,7 @@ __all__ = [
     "Platform",
     "Simulator",
     "bills",
+    "codes",
     "login",
     "merchant",
     "messages",
