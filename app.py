@@ -28,6 +28,7 @@ from chalicelib.groupbuys import holding as group_holds
 from chalicelib.groupbuys import mall as groupbuys_mall
 from chalicelib.groupbuys import routes as groupbuys_routes
 from chalicelib.members import admin as members_admin
+from chalicelib.members import merging
 from chalicelib.members import routes as members_routes
 from chalicelib.members import service as members
 from chalicelib.operators import admin as operators_admin
@@ -56,6 +57,7 @@ from chalicelib.withdrawals import service as withdrawals
 
 JOB_SECONDS = 45.0
 ROOM_JOBS = (
+    merging.JOB,
     orders.UNFINISHED_JOB,
     coupons.JOB,
     gifts.JOB,

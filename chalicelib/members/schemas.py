@@ -87,13 +87,14 @@ class AdminProgram(ProgramAnswer, frozen=True, kw_only=True):
 
 
 class AdminMember(MemberAnswer, frozen=True, kw_only=True):
-    """A member as operators see them; identities are shown masked."""
+    """A member as operators see them; identities are shown masked. ``merged_into``: who they are since."""
 
     program_id: str
     identities: list[str]
     came_link: str | None
     blocked_because: str | None
     tags: list[str]
+    merged_into: str | None = None
     now: int
 
 

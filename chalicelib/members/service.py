@@ -1,7 +1,7 @@
 """The rules of members: registering once, profiles, blocking, programs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pynamodb.expressions.update import Action
@@ -13,7 +13,7 @@ from chalicelib.core.config import settings
 from chalicelib.core.errors import AppError, Busy, Conflict, Invalid, NotFound, Unauthorized
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import count, logger
-from chalicelib.members import rules
+from chalicelib.members import merging, rules
 from chalicelib.members.models import Blocked, Identity, Program, ProgramCount
 from chalicelib.members.models import Member as Member  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.members.schemas import AddProgram, EditProgram, HandOver, MemberRef
@@ -80,7 +80,7 @@ class Profile:
 
 
 _profiles: Cache[Profile | None] = Cache(size=5000)
-_blocked: Cache[frozenset[str]] = Cache(for_s=BLOCKED_FRESH_FOR_S)
+_blocked: Cache[dict[str, str | None]] = Cache(for_s=BLOCKED_FRESH_FOR_S)
 _programs: Cache[dict[str, Program]] = Cache()
 
 
@@ -100,7 +100,7 @@ def find_or_register(
 
     A new member is registered in one transaction over the identity rows, so that two first sign-ins at once make
     one member; ``also`` gives the writes that must happen with it, by member id. Proofs not seen before are
-    attached to the member whom the first known proof names.
+    attached to the member whom the first known proof names. Two members who prove to be one become one first.
 
     Raises:
         MemberBlocked: the shop blocked them. What the writes of ``also`` refuse.
@@ -115,10 +115,11 @@ def find_or_register(
                 member = _new(proofs, program_id=program_id, now=now, came=came, brought=brought)
                 return _register(member, proofs, also(member.member_id)), True
             missing = [proof for proof, row in zip(proofs, known, strict=True) if row is None]
-            _note_differing(known)
+            if _became_one(proofs, known, now=now):
+                continue
             return _welcome(_attach(found.member_id, missing)), unknown_at_first
-        except table.Taken:
-            continue  # somebody else registered or attached the same person meanwhile: look again
+        except (table.Taken, merging.Changed):
+            continue  # somebody else registered, attached or merged the same person meanwhile: look again
     raise Busy
 
 
@@ -160,11 +161,23 @@ def _register(member: Member, proofs: Sequence[str], also: Sequence[Write]) -> M
 
 def _attach(member_id: str, missing: Sequence[str]) -> Member:
     if not missing:
-        return show(member_id)
+        return _unmerged(show(member_id))
     identities = [table.create(Identity(*Identity.key(proof), member_id=member_id)) for proof in missing]
-    known = table.update(Member, Member.key(member_id), Member.identities.add(set(missing)), refuse=NotFound)
+    known = table.update(
+        Member,
+        Member.key(member_id),
+        Member.identities.add(set(missing)),
+        when=Member.state != "merged",
+        refuse=lambda row: NotFound() if row is None else merging.Changed(),
+    )
     table.transact([*identities, known])
-    return show(member_id)
+    return _unmerged(show(member_id))
+
+
+def _unmerged(member: Member) -> Member:
+    if member.state == "merged":
+        raise merging.Changed
+    return member
 
 
 def _welcome(member: Member) -> Member:
@@ -173,11 +186,23 @@ def _welcome(member: Member) -> Member:
     return member
 
 
-def _note_differing(known: Sequence[Identity | None]) -> None:
-    members = {row.member_id for row in known if row is not None}
-    if len(members) > 1:
+def _became_one(proofs: Sequence[str], known: Sequence[Identity | None], *, now: int) -> bool:
+    """Whether two of the members whom these proofs name are one now; those who stay two are logged."""
+    named = {proof: row.member_id for proof, row in zip(proofs, known, strict=True) if row is not None}
+    if len(set(named.values())) == 1:
+        return False
+    pair = merging.pair(named, now=now)
+    if pair is None:
         count("IdentitiesDiffer")
-        logger.warning("proofs of one sign-in name several members", members=sorted(members))
+        logger.warning("proofs of one sign-in name several members", members=sorted(set(named.values())))
+        return False
+    if pair.into.state == "blocked":
+        raise MemberBlocked
+    merging.merge(pair, now=now)
+    for member in (pair.member, pair.into):
+        _profiles.forget(member.member_id)
+    _blocked.clear()
+    return True
 
 
 # --- sessions -----------------------------------------------------------------------------------------------
@@ -200,19 +225,25 @@ def admit(token: str, now: int) -> doors.Session:
 
     Raises:
         Unauthorized: not a session of ours. MemberBlocked: within 30 seconds of the block.
+
+    A session of a member who was merged is, within 30 seconds, one of whom they were merged into.
     """
     claims = session.verify(token, purpose="session", now=now)
     try:
         admitted = doors.Session(member_id=claims["sub"], program_id=claims["prg"], visitor=claims["vst"])
     except KeyError as incomplete:
         raise Unauthorized from incomplete
-    if admitted.member_id in _blocked.get("all", now=now, load=_read_blocked):
-        raise MemberBlocked
+    blocked = _blocked.get("all", now=now, load=_read_blocked)
+    while (member_id := admitted.member_id) in blocked:
+        into = blocked[member_id]
+        if into is None:
+            raise MemberBlocked
+        admitted = replace(admitted, member_id=into)
     return admitted
 
 
-def _read_blocked() -> frozenset[str]:
-    return frozenset(row.sk for row in table.query_all(Blocked, "BLOCKED"))
+def _read_blocked() -> dict[str, str | None]:
+    return {row.sk: row.merged_into for row in table.query_all(Blocked, "BLOCKED")}
 
 
 # --- profiles -----------------------------------------------------------------------------------------------
@@ -230,6 +261,18 @@ def show(member_id: str) -> Member:
     return member
 
 
+def survivor(member_id: str) -> Member:
+    """The member as they are now, or whom they were merged into.
+
+    Raises:
+        NotFound: there is none of this id.
+    """
+    member = merging.survivor(member_id)
+    if member is None:
+        raise NotFound
+    return member
+
+
 def is_active(member_id: str, *, now: int) -> bool:
     """Whether there is such a member and they are not blocked, as of the last 30 seconds."""
     found = profile(member_id, now=now)
@@ -237,10 +280,13 @@ def is_active(member_id: str, *, now: int) -> bool:
 
 
 def profile(member_id: str, *, now: int) -> Profile | None:
-    """What may be shown of a member, at most 30 seconds old; None when there is none."""
+    """What may be shown of a member, at most 30 seconds old; None when there is none.
+
+    Of one who was merged it is what is shown of whom they became: so are they called in rows that still name them.
+    """
 
     def load() -> Profile | None:
-        member = table.get(Member, Member.key(member_id))
+        member = merging.survivor(member_id)
         if member is None:
             return None
         return Profile(
@@ -337,7 +383,9 @@ def external_ids(member_id: str) -> list[str]:
     """The mall's own ids of a member; none when the mall has not named them yet."""
     prefix = rules.external_proof("")
     return sorted(
-        proof.removeprefix(prefix) for proof in show(member_id).identities if proof.startswith(prefix)
+        proof.removeprefix(prefix)
+        for proof in survivor(member_id).identities or ()
+        if proof.startswith(prefix)
     )
 
 
@@ -357,13 +405,16 @@ def find(*, proof: str) -> Member:
 
 
 def block(*, member_id: str, reason: str, by: doors.Operator, now: int) -> None:
-    """Refuse a member from now on, everywhere within 30 seconds; blocked already, nothing changes.
+    """Refuse a member, or whom they became, from now on, everywhere within 30 seconds; blocked already, nothing
+    changes.
 
     Raises:
         NotFound: there is no such member.
     """
-    if show(member_id).state == "blocked":
+    member = survivor(member_id)
+    if member.state == "blocked":
         return
+    member_id = member.member_id
     ttl = now + (settings().session_days + 1) * DAY
     _switch(
         member_id,
@@ -383,8 +434,10 @@ def unblock(*, member_id: str, reason: str, by: doors.Operator, now: int) -> Non
     Raises:
         NotFound: there is no such member.
     """
-    if show(member_id).state != "blocked":
+    member = survivor(member_id)
+    if member.state != "blocked":
         return
+    member_id = member.member_id
     # The row may have been swept: deleting what is not there is as good.
     _switch(
         member_id,
