@@ -40,6 +40,7 @@ from chalicelib.orders import service as orders
 from chalicelib.points import admin as points_admin
 from chalicelib.points import levels as points_levels
 from chalicelib.points import mall as points_mall
+from chalicelib.points import merging as points_merging
 from chalicelib.points import routes as points_routes
 from chalicelib.reconciling import admin as reconciling_admin
 from chalicelib.reconciling import service as reconciling
@@ -73,6 +74,8 @@ ROOM_JOBS = (
     withdrawals.JOB,
     reconciling.JOB,
 )
+# Each says, as it is imported, how what a merged member has in its room goes over.
+HAND_OVERS = (points_merging,)
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 

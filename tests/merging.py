@@ -35,10 +35,10 @@ def sign_in(*proofs: str, now: int = NOW) -> Member:
 def become_one(two: Two, *, now: int = NOW) -> None:
     """They have proved to be one, and all that they have has gone over."""
     assert sign_in(HOME, UNION, now=now).member_id == two.other
-    looked(now=now)
+    looked(now=now + merging.LOOKS_S[0])
 
 
-def looked(*, now: int = NOW) -> due.Ran:
+def looked(*, now: int) -> due.Ran:
     """The job has looked at all that is due by ``now``; nothing may fail."""
     cache.clear_all()
     ran = due.run(job=merging.JOB, worker="looking", now=now, seconds=30)

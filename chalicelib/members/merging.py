@@ -8,7 +8,7 @@ merged of whom a room keeps something that it cannot hand over: it would be stra
 Whoever is merged has no unionid, and whom they become has one: so no two become each other, and none who stays is
 merged later; what follows ``merged_into`` relies on neither.
 
-What the rooms have goes over in a job, since it can be much: at once, and again until nothing of before can arrive.
+What the rooms have goes over in a job, since it can be much: soon, and again until nothing of before can arrive.
 """
 
 import bisect
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import deliveries, due, estates, table
-from chalicelib.core.clock import DAY, HOUR, MINUTE
+from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.config import settings
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
@@ -28,9 +28,10 @@ from chalicelib.members.models import Blocked, Identity, Member, Merge
 from chalicelib.operators import stuck
 
 JOB = "merge"
-LOOKS_S = (0, 2 * MINUTE, HOUR, DAY, 8 * DAY, 40 * DAY)
-"""When it is looked for what is still the merged member's, after the merge: sessions act as them for 30 seconds
-more, indexes lag, and the facts of their older rows may still give them something."""
+LOOKS_S = (30, HOUR, DAY, 8 * DAY, 40 * DAY)
+"""When it is looked for what is still the merged member's, after the merge. Their sessions act as them for 20
+seconds more: what counts against a limit goes over when nobody can take anything more under the old name. Later, as
+indexes lag, and the facts of their older rows may still give them something."""
 STEPS_A_ROOM = 25
 FOLLOWED = 8
 
@@ -103,7 +104,7 @@ def merge(pair: Pair, *, now: int) -> None:
     member, into = pair.member, pair.into
     proofs = sorted(member.identities or ())
     pk, sk = Merge.key(member.member_id)
-    slot = due.slot(job=JOB, pk=pk, at=now)
+    slot = due.slot(job=JOB, pk=pk, at=now + LOOKS_S[0])
     told = table.listed(f"{into.member_id}#merges", at=now, as_=member.member_id)
     row = Merge(
         pk,
@@ -195,9 +196,10 @@ def hand_over(entry: due.Entry, now: int) -> None:
     if owed := _told(row, now=now):
         table.transact(owed)
     more, failures = _handed_over(row, now=now)
-    failures += [f"{room}: cannot be handed over" for room in estates.kept(row.member_id, now=now)]
-    if failures:
-        raise NotHandedOver("; ".join(failures))
+    stays = [f"{room}: cannot be handed over" for room in estates.kept(row.member_id, now=now)]
+    if failures or stays:
+        told = [f"{room}: {type(why).__name__}: {why}"[:200] for room, why in failures.items()]
+        raise NotHandedOver("; ".join([*told, *stays])) from next(iter(failures.values()), None)
     if not more:
         _look_again(row, now=now)
 
@@ -207,15 +209,15 @@ def _told(row: Merge, *, now: int) -> list[Write]:
     return deliveries.owe("member.merged", cause=[row.member_id], data=data, now=now)
 
 
-def _handed_over(row: Merge, *, now: int) -> tuple[bool, list[str]]:
-    """Whether some room has more than it handed over now, and which rooms failed, in words."""
-    more, failures = False, []
+def _handed_over(row: Merge, *, now: int) -> tuple[bool, dict[str, Exception]]:
+    """Whether some room has more than it handed over now, and how rooms failed."""
+    more, failures = False, dict[str, Exception]()
     for room, move in estates.hand_overs().items():
         try:
             more |= _emptied(move, row, now=now)
         except Exception as failure:
             logger.exception("hand-over failed", room=room, member=row.member_id)
-            failures.append(f"{room}: {type(failure).__name__}: {failure}"[:200])
+            failures[room] = failure
     return more, failures
 
 
