@@ -20,6 +20,7 @@ from chalicelib.core import clock, contract, deliveries, doors, due, facts, http
 from chalicelib.coupons import admin as coupons_admin
 from chalicelib.coupons import gifts, grants, packs
 from chalicelib.coupons import mall as coupons_mall
+from chalicelib.coupons import merging as coupons_merging
 from chalicelib.coupons import routes as coupons_routes
 from chalicelib.coupons import service as coupons
 from chalicelib.groupbuys import admin as groupbuys_admin
@@ -75,7 +76,7 @@ ROOM_JOBS = (
     reconciling.JOB,
 )
 # Each says, as it is imported, how what a merged member has in its room goes over.
-HAND_OVERS = (points_merging,)
+HAND_OVERS = (points_merging, coupons_merging)
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 

@@ -270,7 +270,7 @@ def take(pack_id: str, member_id: str, *, now: int) -> Claim:
         except table.Taken:
             return Claim(coupon=service.own(member_id, coupon_id), new=False)
         except (PackEmpty, PackOver):
-            first = table.get(Coupon, Coupon.key(member_id, coupon_id))
+            first = service.find(member_id, coupon_id)
             if first is None:
                 raise
             return Claim(coupon=first, new=False)
