@@ -27,6 +27,7 @@ from chalicelib.groupbuys import admin as groupbuys_admin
 from chalicelib.groupbuys import closing
 from chalicelib.groupbuys import holding as group_holds
 from chalicelib.groupbuys import mall as groupbuys_mall
+from chalicelib.groupbuys import merging as groupbuys_merging
 from chalicelib.groupbuys import routes as groupbuys_routes
 from chalicelib.members import admin as members_admin
 from chalicelib.members import merging
@@ -36,6 +37,7 @@ from chalicelib.operators import admin as operators_admin
 from chalicelib.operators import service as operators
 from chalicelib.orders import admin as orders_admin
 from chalicelib.orders import mall as orders_mall
+from chalicelib.orders import merging as orders_merging
 from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
 from chalicelib.points import admin as points_admin
@@ -76,7 +78,7 @@ ROOM_JOBS = (
     reconciling.JOB,
 )
 # Each says, as it is imported, how what a merged member has in its room goes over.
-HAND_OVERS = (points_merging, coupons_merging)
+HAND_OVERS = (orders_merging, groupbuys_merging, coupons_merging, points_merging)
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 

@@ -142,9 +142,16 @@ def _ended(pair: Pair, *, now: int) -> Write:
 
 
 def _grown(pair: Pair) -> Write:
-    """The one who stays, with all that proves the other, and with what they had not told of themselves."""
+    """The one who stays, with all that proves the other, and with what they had not told of themselves.
+
+    They are a member since either was: nobody is new for having been two.
+    """
     member = pair.member
-    actions: list[Action] = [Member.identities.add(set(member.identities or ()))]
+    since = min(member.registered_at, pair.into.registered_at)
+    actions: list[Action] = [
+        Member.identities.add(set(member.identities or ())),
+        Member.registered_at.set(since),
+    ]
     for attribute, value in ((Member.nickname, member.nickname), (Member.avatar_url, member.avatar_url)):
         if value is not None:
             actions.append(attribute.set(attribute | value))

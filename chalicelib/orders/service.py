@@ -400,6 +400,28 @@ def listed(member_id: str, order_id: str, *, now: int) -> dict[str, Any]:
     return table.listed(f"{member_id}#orders", at=now, as_=order_id)
 
 
+def handed_over(order: Order, into: str) -> Write:
+    """The write after which an order is another member's, in their list as well.
+
+    Raises (when sent):
+        Busy: the order was changed meanwhile.
+    """
+    theirs = (Order.member_id.set(into), Order.owner.set(f"{into}#orders"))
+    unchanged = Order.rev == order.rev
+    return table.update(Order, (order.pk, order.sk), *theirs, when=unchanged, refuse=Busy)
+
+
+def all_of(member_id: str) -> list[Order]:
+    """All orders of a member, as far as the index has them."""
+    found: list[Order] = []
+    page = of_member(member_id, limit=100, after=None)
+    while True:
+        found += page.rows
+        if page.next_key is None:
+            return found
+        page = of_member(member_id, limit=100, after=page.next_key)
+
+
 def boards_of(campaign_id: str) -> list[str]:
     """The partitions of the rank index that hold the orders of a campaign that were paid."""
     return table.boards(f"ORDERS#{campaign_id}")
