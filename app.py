@@ -13,6 +13,7 @@ from chalicelib.checkins import admin as checkins_admin
 from chalicelib.checkins import reminders as checkin_reminders
 from chalicelib.checkins import routes as checkins_routes
 from chalicelib.commissions import admin as commissions_admin
+from chalicelib.commissions import merging as commissions_merging
 from chalicelib.commissions import months as commission_months
 from chalicelib.commissions import routes as commissions_routes
 from chalicelib.commissions import settling
@@ -52,6 +53,7 @@ from chalicelib.rewards import routes as rewards_routes
 from chalicelib.sessions import mall as sessions_mall
 from chalicelib.sessions import routes as sessions_routes
 from chalicelib.sharing import admin as sharing_admin
+from chalicelib.sharing import merging as sharing_merging
 from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
 from chalicelib.withdrawals import admin as withdrawal_admin
@@ -78,7 +80,14 @@ ROOM_JOBS = (
     reconciling.JOB,
 )
 # Each says, as it is imported, how what a merged member has in its room goes over.
-HAND_OVERS = (orders_merging, groupbuys_merging, coupons_merging, points_merging)
+HAND_OVERS = (
+    orders_merging,
+    groupbuys_merging,
+    coupons_merging,
+    points_merging,
+    sharing_merging,
+    commissions_merging,
+)
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 

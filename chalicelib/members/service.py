@@ -74,6 +74,7 @@ class Brought:
 class Profile:
     """What other rooms may show of a member."""
 
+    member_id: str
     nickname: str | None
     avatar_url: str | None
     active: bool
@@ -279,6 +280,12 @@ def is_active(member_id: str, *, now: int) -> bool:
     return found is not None and found.active
 
 
+def now_called(member_id: str, *, now: int) -> str:
+    """Whom a member was merged into, as of the last 30 seconds; mostly themselves."""
+    found = profile(member_id, now=now)
+    return found.member_id if found is not None else member_id
+
+
 def profile(member_id: str, *, now: int) -> Profile | None:
     """What may be shown of a member, at most 30 seconds old; None when there is none.
 
@@ -290,7 +297,10 @@ def profile(member_id: str, *, now: int) -> Profile | None:
         if member is None:
             return None
         return Profile(
-            nickname=member.nickname, avatar_url=member.avatar_url, active=member.state == "active"
+            member_id=member.member_id,
+            nickname=member.nickname,
+            avatar_url=member.avatar_url,
+            active=member.state == "active",
         )
 
     return _profiles.get(member_id, now=now, load=load)

@@ -76,7 +76,10 @@ def test_editing_takes_effect_and_the_profile_shows_it(store: Store) -> None:
     def check(world: World) -> None:
         profile = members.profile(world.member_id, now=NOW + 1)
         assert profile == members.Profile(
-            nickname="Alicia", avatar_url="https://img.example/a.png", active=True
+            member_id=world.member_id,
+            nickname="Alicia",
+            avatar_url="https://img.example/a.png",
+            active=True,
         )
         assert books(store.client) == Counter(member=1, identity=1)
 
