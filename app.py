@@ -10,6 +10,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
 
 from chalicelib.checkins import admin as checkins_admin
+from chalicelib.checkins import merging as checkins_merging
 from chalicelib.checkins import reminders as checkin_reminders
 from chalicelib.checkins import routes as checkins_routes
 from chalicelib.commissions import admin as commissions_admin
@@ -49,6 +50,7 @@ from chalicelib.points import routes as points_routes
 from chalicelib.reconciling import admin as reconciling_admin
 from chalicelib.reconciling import service as reconciling
 from chalicelib.rewards import admin as rewards_admin
+from chalicelib.rewards import merging as rewards_merging
 from chalicelib.rewards import routes as rewards_routes
 from chalicelib.sessions import mall as sessions_mall
 from chalicelib.sessions import routes as sessions_routes
@@ -58,6 +60,7 @@ from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
 from chalicelib.withdrawals import admin as withdrawal_admin
 from chalicelib.withdrawals import mall as withdrawal_mall
+from chalicelib.withdrawals import merging as withdrawals_merging
 from chalicelib.withdrawals import routes as withdrawal_routes
 from chalicelib.withdrawals import service as withdrawals
 
@@ -87,6 +90,9 @@ HAND_OVERS = (
     points_merging,
     sharing_merging,
     commissions_merging,
+    withdrawals_merging,
+    checkins_merging,
+    rewards_merging,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")

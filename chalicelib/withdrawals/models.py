@@ -12,7 +12,7 @@ Payee       PAYOUTS#<mbr_>        PAYEE               the member                
 
 due    Withdrawal: pay_out#k from approved on, but for transfers by hand; gone at the end, or react#k for what its
        end owes; stuck#pay_out after ten failures; stuck#pay_out_differs when what is told differs from how it ended
-owner  Withdrawal: <mbr_>#withdrawals, newest first
+owner  Withdrawal: <mbr_>#withdrawals, newest first; of who was merged in the list of whom they became
 rank   Withdrawal: WITHDRAWALS#<state>#<k> by the time it was applied for. Month: PAYSHEET#<YYYY-MM>#<k>
 
 applied → approved → transferring → awaiting_confirmation → paid | failed | expired
