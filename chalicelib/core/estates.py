@@ -23,14 +23,11 @@ HandOver = Callable[[str, str, int], bool]
 """(from, to, now) -> whether anything was still there; asked again until it says no."""
 Export = Callable[[str, int], Mapping[str, Any]]
 """(member, now) -> all that the room keeps of them, by a name that says what it is."""
-Stays = Callable[[str, int], bool]
-"""(member, now) -> whether the room has something of them that it cannot hand over."""
 Obstacles = Callable[[str, int], Sequence[Obstacle]]
 Erase = Callable[[str, int], bool]
 """(member, now) -> whether there was still something to erase; asked again until it says no."""
 
 _hand_overs: dict[str, HandOver] = {}
-_stays: dict[str, Stays] = {}
 _exports: dict[str, Export] = {}
 _obstacles: dict[str, Obstacles] = {}
 _erasures: dict[str, Erase] = {}
@@ -47,11 +44,6 @@ def _declared(found: dict[str, F], room: str) -> Callable[[F], F]:
 def hands_over(room: str) -> Callable[[HandOver], HandOver]:
     """Declare how this room's things of one member become another's."""
     return _declared(_hand_overs, room)
-
-
-def keeps(room: str) -> Callable[[Stays], Stays]:
-    """Declare what this room cannot hand over; who has any of it is not merged into another."""
-    return _declared(_stays, room)
 
 
 def exports(room: str) -> Callable[[Export], Export]:
@@ -72,11 +64,6 @@ def erases(room: str) -> Callable[[Erase], Erase]:
 def hand_overs() -> Mapping[str, HandOver]:
     """By room, in the order of declaration."""
     return _hand_overs
-
-
-def kept(member_id: str, *, now: int) -> list[str]:
-    """The rooms that have something of a member that they cannot hand over."""
-    return [room for room, asks in _stays.items() if asks(member_id, now)]
 
 
 def exported(member_id: str, *, now: int) -> dict[str, Mapping[str, Any]]:

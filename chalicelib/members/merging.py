@@ -2,8 +2,7 @@
 
 WeChat's word alone merges: an openid and a unionid that one sign-in brings are of one account. Members stay two,
 as it cannot be undone, where that is not the whole truth: the openid's member proves another unionid (two people,
-one phone), or each has an id of the mall, which vouched for two accounts and alone can join them. Nor is anybody
-merged of whom a room keeps something that it cannot hand over: it would be stranded.
+one phone), or each has an id of the mall, which vouched for two accounts and alone can join them.
 
 Whoever is merged has no unionid, and whom they become has one: so no two become each other, and none who stays is
 merged later; what follows ``merged_into`` relies on neither.
@@ -28,10 +27,10 @@ from chalicelib.members.models import Blocked, Identity, Member, Merge
 from chalicelib.operators import stuck
 
 JOB = "merge"
-LOOKS_S = (30, HOUR, DAY, 8 * DAY, 40 * DAY)
+LOOKS_S = (30, HOUR, DAY, 8 * DAY, 40 * DAY, 120 * DAY, 365 * DAY)
 """When it is looked for what is still the merged member's, after the merge. Their sessions act as them for 20
 seconds more: what counts against a limit goes over when nobody can take anything more under the old name. Later, as
-indexes lag, and the facts of their older rows may still give them something."""
+indexes lag, and older orders may still give them something, or take it back, until the end of any guarantee."""
 STEPS_A_ROOM = 25
 FOLLOWED = 8
 
@@ -52,7 +51,7 @@ class Pair:
     into: Member
 
 
-def pair(named: Mapping[str, str], *, now: int) -> Pair | None:
+def pair(named: Mapping[str, str]) -> Pair | None:
     """Who of the members whom the proofs of one sign-in name, by proof, becomes whom; None when they stay apart."""
     unionid, openid = (_of_kind(named, kind) for kind in ("unionid#", "openid#"))
     if unionid is None or openid is None or unionid == openid:
@@ -62,7 +61,7 @@ def pair(named: Mapping[str, str], *, now: int) -> Pair | None:
         raise Changed
     found = Pair(member=member, into=into)
     there = {member.state, into.state} <= {"active", "blocked"}
-    return found if there and not _two_people(found) and not estates.kept(openid, now=now) else None
+    return found if there and not _two_people(found) else None
 
 
 def _of_kind(named: Mapping[str, str], kind: str) -> str | None:
@@ -195,7 +194,7 @@ def hand_over(entry: due.Entry, now: int) -> None:
     """Tell the mall, let every room hand over what it has of the member, and look again later.
 
     Raises:
-        NotHandedOver: some rooms failed, or found what they cannot hand over; all of them were asked.
+        NotHandedOver: some rooms failed; all of them were asked.
     """
     row = table.get(Merge, (entry.pk, entry.sk))
     if row is None or row.state != "moving" or row.due_at != entry.due_at:
@@ -203,10 +202,9 @@ def hand_over(entry: due.Entry, now: int) -> None:
     if owed := _told(row, now=now):
         table.transact(owed)
     more, failures = _handed_over(row, now=now)
-    stays = [f"{room}: cannot be handed over" for room in estates.kept(row.member_id, now=now)]
-    if failures or stays:
+    if failures:
         told = [f"{room}: {type(why).__name__}: {why}"[:200] for room, why in failures.items()]
-        raise NotHandedOver("; ".join([*told, *stays])) from next(iter(failures.values()), None)
+        raise NotHandedOver("; ".join(told)) from next(iter(failures.values()))
     if not more:
         _look_again(row, now=now)
 

@@ -12,7 +12,7 @@ Kinds of identity: ``openid#<program>``, ``unionid``, ``external``. An identity 
 proof: two first sign-ins at once make one member. Facts: member.registered, member.blocked, member.unblocked,
 member.merged. A blocked row, also of a member who was merged, is swept when every session from before it is over.
 
-    due    Merge: merge#k from the first moment until its last look, 40 days later
+    due    Merge: merge#k from the first moment until its last look, a year later
     owner  Merge: <mbr_>#merges of the member who stays
 
     Member: active ↔ blocked, active | blocked → merged, which is the end. Merge: moving → done.

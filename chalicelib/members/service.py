@@ -192,7 +192,7 @@ def _became_one(proofs: Sequence[str], known: Sequence[Identity | None], *, now:
     named = {proof: row.member_id for proof, row in zip(proofs, known, strict=True) if row is not None}
     if len(set(named.values())) == 1:
         return False
-    pair = merging.pair(named, now=now)
+    pair = merging.pair(named)
     if pair is None:
         count("IdentitiesDiffer")
         logger.warning("proofs of one sign-in name several members", members=sorted(set(named.values())))

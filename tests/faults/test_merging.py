@@ -50,4 +50,4 @@ def test_a_look_of_the_job_that_breaks_off_is_made_again(store: Store) -> None:
         assert (row["look"], row["due_at"]) == (1, NOW + merging.LOOKS_S[1])
 
     each_fault(look, client=table.client(), setup=merged, check=check)
-    assert looked(now=NOW + 41 * 86_400).handled == 1
+    assert looked(now=NOW + 366 * 86_400).handled == 1

@@ -10,6 +10,7 @@ from chalicelib.core.clock import DAY, HOUR
 from chalicelib.members import admin, merging
 from chalicelib.members import service as members
 from chalicelib.members.service import MemberBlocked
+from chalicelib.support import service as support
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_call, a_member, a_proof, a_unionid, only
 from tests.harness.rows import rows
@@ -150,7 +151,7 @@ def test_who_became_one_who_became_another_is_that_one() -> None:
     assert members.survivor(ann).member_id == cid
     assert members.admit(token_of(ann), NOW).member_id == cid
     with pytest.raises(merging.Changed):
-        merging.pair({a_proof("cid"): cid, UNION: ann}, now=NOW)
+        merging.pair({a_proof("cid"): cid, UNION: ann})
 
 
 def test_a_proof_is_never_attached_to_who_was_merged_meanwhile() -> None:
@@ -178,7 +179,6 @@ def rooms(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[tuple[str,
         return False
 
     monkeypatch.setattr(estates, "_hand_overs", {"shelf": shelf, "cellar": cellar})
-    monkeypatch.setattr(estates, "_stays", {})
     yield asked
 
 
@@ -190,7 +190,7 @@ def test_every_room_is_asked_until_it_has_nothing_and_again_later(rooms: Asked, 
     become_one(two)
     assert (len(rooms["shelf"]), rooms["cellar"]) == (4, [(two.one, two.other, NOW + 30)])
 
-    looks = (HOUR, DAY, 8 * DAY, 40 * DAY)
+    looks = (HOUR, DAY, 8 * DAY, 40 * DAY, 120 * DAY, 365 * DAY)
     for at in looks:
         assert looked(now=NOW + at - 1).handled == 0
         assert looked(now=NOW + at).handled == 1
@@ -234,29 +234,6 @@ def test_a_room_with_very_much_goes_on_in_the_next_run(monkeypatch: pytest.Monke
     assert (len(left), only(store.client, "merge")["look"]) == (0, 1)
 
 
-def test_nobody_is_merged_of_whom_a_room_keeps_what_it_cannot_hand_over(
-    rooms: Asked, monkeypatch: pytest.MonkeyPatch, store: Store
-) -> None:
-    two = two_members()
-    monkeypatch.setattr(estates, "_stays", {"safe": lambda member_id, now: member_id == two.one})
-
-    assert sign_in(HOME, UNION).member_id == two.one
-
-    assert not [row for row in rows(store.client, "truth") if row["kind"] == "merge"]
-
-
-def test_what_a_room_cannot_hand_over_and_got_later_is_handed_to_a_person(
-    rooms: Asked, monkeypatch: pytest.MonkeyPatch, store: Store
-) -> None:
-    sign_in_as = two_members()
-    become_one(sign_in_as)
-    monkeypatch.setattr(estates, "_stays", {"safe": lambda member_id, now: True})
-
-    due.run(job=merging.JOB, worker="looking", now=NOW + HOUR, seconds=30)
-
-    assert only(store.client, "merge")["last_error"] == "NotHandedOver: safe: cannot be handed over"
-
-
 def test_the_mall_is_told_once(rooms: Asked, store: Store) -> None:
     config.override(mall_webhook_url="https://mall.example/hooks")
     two = two_members()
@@ -289,3 +266,13 @@ def test_two_merges_at_once_of_one_member_are_one(store: Store) -> None:
         merging.merge(pair, now=NOW + 1)
 
     assert only(store.client, "merge")["merged_at"] == NOW
+
+
+def test_the_story_of_each_says_what_happened() -> None:
+    two = two_members()
+    become_one(two, now=NOW + HOUR)
+
+    stories = [support.timeline(one, limit=9, before=None, now=NOW + DAY)[0] for one in (two.one, two.other)]
+
+    told = [[(line.what, line.subject) for line in story if line.at == NOW + HOUR] for story in stories]
+    assert told == [[("merged_into", two.other)], [("merged", two.one)]]

@@ -120,7 +120,7 @@ def test_merges_in_a_ring_never_close_it(arena: Arena) -> None:
     pairs = list(zip(ring, [*ring[1:], ring[0]], strict=True))
 
     def merge(one: str, into: str) -> None:
-        read = merging.pair({f"openid#{one}": one, f"unionid#{into}": into}, now=NOW)
+        read = merging.pair({f"openid#{one}": one, f"unionid#{into}": into})
         assert read is not None
         merging.merge(read, now=NOW)
 
@@ -138,7 +138,7 @@ def test_a_merge_without_its_condition_is_noticed(arena: Arena, monkeypatch: pyt
     careless(monkeypatch, forgetful)
     ring = [a_member() for _ in range(4)]
     read = [
-        merging.pair({"openid#": one, "unionid#": into}, now=NOW)
+        merging.pair({"openid#": one, "unionid#": into})
         for one, into in zip(ring, [*ring[1:], ring[0]], strict=True)
     ]
 
