@@ -3,8 +3,8 @@
 A coupon goes into the other's partition under its own id. The row that it leaves says where it is: an order that
 holds it, a gift or a take-back finds it through that, and what it was given for gives nothing a second time. A
 claim counts for the other as if it had been theirs: it takes the place of their first, if they have none, and adds
-to their tally; so nobody claims more for having been two. What a pack or a printed code gave one of them, the other
-may still take: neither says who somebody became.
+to their tally; so nobody claims more for having been two. A pack or a printed code that gave one of them something
+asks by what names the other is known.
 """
 
 from chalicelib.core import clock, config, due, estates, facts, table

@@ -2,7 +2,7 @@
 
 WeChat's word alone merges: an openid and a unionid that one sign-in brings are of one account. Members stay two,
 as it cannot be undone, where that is not the whole truth: the openid's member proves another unionid (two people,
-one phone), or each has an id of the mall, which vouched for two accounts and alone can join them.
+one phone), or each has an id of the mall, which vouched for two accounts and keeps them apart.
 
 Whoever is merged has no unionid, and whom they become has one: so no two become each other, and none who stays is
 merged later; what follows ``merged_into`` relies on neither.
@@ -150,6 +150,7 @@ def _grown(pair: Pair) -> Write:
     actions: list[Action] = [
         Member.identities.add(set(member.identities or ())),
         Member.registered_at.set(since),
+        Member.formerly.add({member.member_id, *(member.formerly or ())}),
     ]
     for attribute, value in ((Member.nickname, member.nickname), (Member.avatar_url, member.avatar_url)):
         if value is not None:

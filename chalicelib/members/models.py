@@ -24,7 +24,10 @@ from chalicelib.core.table import IntAttribute, Key, Row
 
 
 class Member(Row, discriminator="member"):
-    """A person; ``active`` or ``blocked``; or ``merged`` into another, and then without anything personal."""
+    """A person; ``active`` or ``blocked``; or ``merged`` into another, and then without anything personal.
+
+    ``formerly``: the ids of those who were merged into them.
+    """
 
     FACTS = {
         (None, "active"): "member.registered",
@@ -44,6 +47,7 @@ class Member(Row, discriminator="member"):
     tags = UnicodeSetAttribute(null=True)
     merged_into = UnicodeAttribute(null=True)
     merged_at = IntAttribute(null=True)
+    formerly = UnicodeSetAttribute(null=True)
 
     @staticmethod
     def key(member_id: str) -> Key:

@@ -280,6 +280,15 @@ def is_active(member_id: str, *, now: int) -> bool:
     return found is not None and found.active
 
 
+def names_of(member_id: str) -> list[str]:
+    """The ids by which a member may have taken something: their own first, then of those who became them.
+
+    Raises:
+        NotFound: there is none of this id.
+    """
+    return [member_id, *sorted(show(member_id).formerly or ())]
+
+
 def now_called(member_id: str, *, now: int) -> str:
     """Whom a member was merged into, as of the last 30 seconds; mostly themselves."""
     found = profile(member_id, now=now)
@@ -478,7 +487,8 @@ def _switch(member_id: str, listed: Write, change: Action, *, before: str, after
         Member.state.set(after),
         change,
         when=Member.state == before,
-        refuse=lambda _: _Switched(),
+        # Who was merged a moment ago is another by now: asked again, that one is switched.
+        refuse=lambda row: Busy() if row is not None and row.state == "merged" else _Switched(),
     )
     try:
         table.transact([switched, listed, audit])

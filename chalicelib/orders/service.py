@@ -232,7 +232,8 @@ def taken(order: Order, paid: Paid, *, before: str, refuse: Refusal, now: int, *
         *(getattr(Order, name).set(value) for name, value in moved.items()),
         *facts.owing_if_wanted("order.paid", pk=order.pk, now=now),
     ]
-    was = Order.state == before
+    # It may have become another's since it was read, and what is taken with it must be theirs.
+    was = (Order.state == before) & (Order.member_id == order.member_id)
     return [
         *_payment(order, paid, state="taken", now=now),
         table.update(Order, Order.key(order.order_id), *actions, when=was, refuse=refuse),

@@ -3,11 +3,12 @@
 import pytest
 
 from chalicelib.core import cache, due, table
-from chalicelib.coupons import gifts, packs, service, templates, using
+from chalicelib.coupons import codes, gifts, packs, service, templates, using
 from chalicelib.coupons.models import Template
+from chalicelib.coupons.schemas import MakeCodes
 from chalicelib.coupons.service import CouponLimitReached
 from infra.local.clients import Store
-from tests.coupons import LAST_DAY, a_basket, a_plan, a_template, claim, lock
+from tests.coupons import LAST_DAY, MAKING, a_basket, a_plan, a_template, claim, lock
 from tests.factories import NOW, a_member, reacted
 from tests.harness.rows import rows
 from tests.merging import become_one, looked, two_members
@@ -170,3 +171,19 @@ def test_a_coupon_that_still_comes_goes_over_at_a_later_look(store: Store) -> No
     looked(now=NOW + 3600)
 
     assert ids_of(two.other) == {late.coupon_id}
+
+
+def test_a_pack_or_a_code_that_gave_one_of_them_something_gives_the_other_the_same() -> None:
+    two, template = two_members(), a_template(stock=10, per_member=1)
+    pack = packs.open_pack(a_plan(template).plan_id, a_member(), order_id=None, now=NOW).pack
+    piece = packs.take(pack.pack_id, two.one, now=NOW).coupon
+    printed = codes.make(
+        template.template_id, MakeCodes(batch="b", count=1, uses=5, ends_at=LAST_DAY), MAKING
+    )
+    [text] = codes.letters(template.template_id, printed, now=NOW)
+    used = codes.use(text, two.one, now=NOW).coupon
+    become_one(two)
+
+    for again in (packs.take(pack.pack_id, two.other, now=NOW), codes.use(text, two.other, now=NOW)):
+        assert (again.new, again.coupon.member_id) == (False, two.other)
+    assert ids_of(two.other) == {piece.coupon_id, used.coupon_id}
