@@ -425,12 +425,18 @@ def _lasting(account: Account, *, rest: int) -> int:
 def _brought(
     account: Account, to: str, book: str, *, lasting: int, months: dict[int, int], now: int
 ) -> list[Action]:
-    """What else becomes of the other's account: if anything expires, it is due at once, to find out when."""
-    actions = [Account.lasting.add(lasting), *(_slot(month).add(left) for month, left in months.items())]
+    """What else becomes of the other's account: with a month it is due at once, to find out when that is over; what
+    came back of months that are over lasts as long as it would have, or as the other's oldest month."""
+    actions: list[Action] = [Account.lasting.add(lasting)]
+    actions += [_slot(month).add(left) for month, left in months.items()]
     if account.due_at is None:
         return actions
-    slot = due.slot(job=CLOSE_JOB, pk=Account.key(to, book)[0], at=now, ref=book)
-    return [*actions, *(getattr(Account, name).set(value) for name, value in slot.items())]
+    at = now if months else account.due_at
+    slot = due.slot(job=CLOSE_JOB, pk=Account.key(to, book)[0], at=at, ref=book)
+    for name, value in slot.items():
+        attribute = getattr(Account, name)
+        actions.append(attribute.set(value if months else attribute | value))
+    return actions
 
 
 def _handing(owner: str, book: str, amount: int, cause: str, *, now: int) -> Entry:

@@ -214,7 +214,7 @@ def _claim(template: Template, member_id: str, *, mark: str | None, now: int) ->
             n = _next_claim(template, seen, now=now)
         except table.Taken as first_one:
             if _once_only(template):
-                return Claim(coupon=own(member_id, first_one.row.coupon_id), new=False)
+                return Claim(coupon=_as_it_is(first_one.row), new=False)
             # Claimed while one was the limit and nothing was counted: counted now, as it would have been.
             seen = _counted_late(first_one.row)
             n = _next_claim(template, seen, now=now)
@@ -369,6 +369,10 @@ def find(member_id: str, coupon_id: str) -> Coupon | None:
             return coupon
         member_id, coupon_id = coupon.moved_to, coupon.moved_id
     return None
+
+
+def _as_it_is(first: Coupon) -> Coupon:
+    return own(first.member_id, first.coupon_id) if first.state == "moved" else first
 
 
 def has(member_id: str, coupon_id: str) -> bool:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from chalicelib.core import due, ledger, table
+from chalicelib.core import ledger, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.table import Row
 from chalicelib.points import badges, exchanges, levels, merging
@@ -62,16 +62,34 @@ def test_points_go_over_with_their_months() -> None:
     assert standing(two.one, now=later) == {}
 
 
-def test_what_expires_expires_in_the_others_account() -> None:
+def test_what_expires_expires_in_the_others_account_when_it_would_have() -> None:
     two = two_members()
-    post(two.one, 50, now=NOW, cause="a")
-    become_one(two)
+    for owner, months in ((two.one, 1), (two.other, 3)):
+        post(owner, 50, now=NOW, cause="a", months=months)
+    merging.hand_over(two.one, two.other, NOW)
 
-    due.run(job=ledger.CLOSE_JOB, worker="closing", now=NOW + 60, seconds=30)
+    ledger.close(owner=two.other, book="points", lasts_months=2, now=NOW)
     account = table.get(ledger.Account, ledger.Account.key(two.other, "points"))
-    assert account is not None and account.due_at is None  # by the rule of this shop points last
+    assert account is not None and account.due_at == ledger.closes_at(ledger._month(NOW), 2)
+    ledger.close(owner=two.other, book="points", lasts_months=2, now=account.due_at)
+    assert proved(two) == 0
 
-    assert proved(two) == 50
+
+def test_what_came_back_when_its_month_was_over_lasts_as_long_as_it_would_have() -> None:
+    two = two_members()
+    post(two.one, 50, now=NOW, cause="a", months=1)
+    table.transact(ledger.frozen(owner=two.one, book="points", amount=50, cause="h", reason="t", now=NOW))
+    later = NOW + 4 * MONTH
+    ledger.close(owner=two.one, book="points", lasts_months=1, now=later)
+    hold = ledger.find(owner=two.one, book="points", cause="h")
+    assert isinstance(hold, ledger.Hold)
+    table.transact(ledger.hold_released(hold, reason="t", now=later, lasts_months=1))
+    merging.hand_over(two.one, two.other, later)
+
+    ledger.close(owner=two.other, book="points", lasts_months=1, now=later)
+    assert (ledger.balance(owner=two.other, book="points"), proved(two)) == (50, 50)
+    ledger.close(owner=two.other, book="points", lasts_months=1, now=later + 2 * MONTH)
+    assert proved(two) == 0
 
 
 def test_a_debt_goes_over_and_is_netted() -> None:
