@@ -385,9 +385,9 @@ def _taken_back(
 def handed_over(*, owner: str, to: str, book: str, now: int) -> list[Write]:
     """The writes after which all of an account's balance, or its debt, is another's; none when it has neither.
 
-    Points go over with their months. As the earliest are spent first whoever earned them, what the other had spent
-    is then spent of the earliest of both: so nothing expires sooner than it would have. What is in holds stays
-    until it comes back, and is handed over then.
+    To the one it is as if spent, to the other as if earned in the months that it is of. As the earliest are spent
+    first whoever earned them, what the other had spent is then spent of the earliest of both: so nothing expires
+    sooner than it would have. What is in holds stays until it comes back, and is handed over then.
 
     Raises (when sent):
         Busy: the account was posted to meanwhile.
@@ -396,38 +396,23 @@ def handed_over(*, owner: str, to: str, book: str, now: int) -> list[Write]:
     amount = _balance(account)
     if account is None or not amount:
         return []
-    months = {month: left for month, left in lots(account, now=now).items() if left}
-    lasting = _lasting(account, rest=amount - sum(months.values()))
     given, got = (f"merged#{other}#{account.rev}" for other in (to, owner))
-    slots = [_slot(month).remove() for month in _months(account, now=now)]
-    all_gone = (*_moved(-amount, given), Account.lasting.set(0), *slots, *due.emptied())
-    brought = (*_moved(amount, got), *_brought(account, to, book, lasting=lasting, months=months, now=now))
+    brought = (*_moved(amount, got), *_brought(account, to, book, now=now))
+    same = Account.rev == account.rev
     return [
         table.create(_handing(owner, book, -amount, given, now=now)),
         table.create(_handing(to, book, amount, got, now=now)),
-        table.update(
-            Account,
-            Account.key(owner, book),
-            *all_gone,
-            when=Account.rev == account.rev,
-            refuse=Busy,
-        ),
+        table.update(Account, Account.key(owner, book), *_moved(-amount, given), when=same, refuse=Busy),
         table.upsert(Account, Account.key(to, book), *brought),
     ]
 
 
-def _lasting(account: Account, *, rest: int) -> int:
-    """How much of what is of no month was earned without an end; the rest came back of months that are over."""
-    lasting = account.lasting or 0
-    return max(0, min(lasting, rest)) if rest >= 0 else min(0, max(lasting, rest))
-
-
-def _brought(
-    account: Account, to: str, book: str, *, lasting: int, months: dict[int, int], now: int
-) -> list[Action]:
+def _brought(account: Account, to: str, book: str, *, now: int) -> list[Action]:
     """What else becomes of the other's account: with a month it is due at once, to find out when that is over; what
     came back of months that are over lasts as long as it would have, or as the other's oldest month."""
-    actions: list[Action] = [Account.lasting.add(lasting)]
+    months = {month: left for month, left in lots(account, now=now).items() if left}
+    rest = _balance(account) - sum(months.values())
+    actions: list[Action] = [Account.lasting.add(max(0, min(account.lasting or 0, rest)))]
     actions += [_slot(month).add(left) for month, left in months.items()]
     if account.due_at is None:
         return actions

@@ -75,8 +75,8 @@ def test_a_day_is_credited_no_second_time_and_the_run_goes_on(store: Store) -> N
 
 def test_it_is_no_new_check_in_to_anybody_who_reacts(store: Store) -> None:
     two, campaign = two_members(), a_checkin()
-    come(campaign, two.one, 0)
-    come(campaign, two.other, 1)
+    come(campaign, two.one, 1)
+    come(campaign, two.other, 0)
     reacted(store.client, now=noon(1))
     told = len(stream_records(store.client, "truth"))
     become_one(two, now=noon(1))

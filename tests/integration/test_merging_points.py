@@ -6,6 +6,7 @@ import pytest
 
 from chalicelib.core import ledger, table
 from chalicelib.core.clock import DAY
+from chalicelib.core.errors import NotFound
 from chalicelib.core.table import Row
 from chalicelib.points import badges, exchanges, levels, merging
 from chalicelib.points import service as points
@@ -194,6 +195,10 @@ def test_the_higher_level_stays_and_brings_its_gift_no_second_time() -> None:
     assert there is not None
     assert (there.level, there.highest) == (3, 4)
     assert levels._gifts(two.other, there, 4, now=NOW) == []
+    fallen = table.update(MemberLevel, (there.pk, there.sk), MemberLevel.level.set(1), refuse=NotFound)
+    table.apply(fallen)
+    looked(now=NOW + 9 * DAY)
+    assert levels.standing(two.other, now=NOW).number == 1
 
 
 def test_badges_are_had_once_and_what_leads_to_them_adds_up() -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from chalicelib.commissions import books, promoters
+from chalicelib.commissions import books, promoters, settling
 from chalicelib.commissions.models import Invited, Spent
-from chalicelib.core import ledger, table
+from chalicelib.core import due, ledger, table
 from chalicelib.core.clock import DAY
 from chalicelib.sharing import attribution, invites
 from chalicelib.sharing import orders as attributions
@@ -121,6 +121,18 @@ def test_what_is_to_come_is_settled_to_the_other_once(store: Store) -> None:
     assert (balance(two.one), balance(two.other)) == (0, 990 * 2)
     settled(now=LATER + DAY)
     assert balance(two.other) == 990 * 2
+
+
+def test_a_settling_that_began_before_does_not_settle_to_the_old_name(store: Store) -> None:
+    two = two_promoters()
+    order = completed(paid(bought(a_friend_of(two.one))))
+    row = commission(order)
+    names = {name: getattr(row, name) for name in due.Entry.__annotations__}
+    become_one(two)
+
+    settling.settle([due.Entry(**{**names, "kind": "commission"})], LATER)
+
+    assert (commission(order).state, balance(two.one)) == ("due", 0)
 
 
 def test_an_order_attributed_before_and_paid_after_earns_the_other(store: Store) -> None:
