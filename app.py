@@ -11,10 +11,12 @@ from chalice.app import CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rat
 
 from chalicelib.checkins import admin as checkins_admin
 from chalicelib.checkins import leaving as checkins_leaving
+from chalicelib.checkins import merging as checkins_merging
 from chalicelib.checkins import reminders as checkin_reminders
 from chalicelib.checkins import routes as checkins_routes
 from chalicelib.commissions import admin as commissions_admin
 from chalicelib.commissions import leaving as commissions_leaving
+from chalicelib.commissions import merging as commissions_merging
 from chalicelib.commissions import months as commission_months
 from chalicelib.commissions import routes as commissions_routes
 from chalicelib.commissions import settling
@@ -23,6 +25,7 @@ from chalicelib.coupons import admin as coupons_admin
 from chalicelib.coupons import gifts, grants, packs
 from chalicelib.coupons import leaving as coupons_leaving
 from chalicelib.coupons import mall as coupons_mall
+from chalicelib.coupons import merging as coupons_merging
 from chalicelib.coupons import routes as coupons_routes
 from chalicelib.coupons import service as coupons
 from chalicelib.groupbuys import admin as groupbuys_admin
@@ -30,9 +33,10 @@ from chalicelib.groupbuys import closing
 from chalicelib.groupbuys import holding as group_holds
 from chalicelib.groupbuys import leaving as groupbuys_leaving
 from chalicelib.groupbuys import mall as groupbuys_mall
+from chalicelib.groupbuys import merging as groupbuys_merging
 from chalicelib.groupbuys import routes as groupbuys_routes
 from chalicelib.members import admin as members_admin
-from chalicelib.members import leaving
+from chalicelib.members import leaving, merging
 from chalicelib.members import routes as members_routes
 from chalicelib.members import service as members
 from chalicelib.notifications import activities, sending, watching
@@ -46,6 +50,7 @@ from chalicelib.orders import admin as orders_admin
 from chalicelib.orders import bills, shipping
 from chalicelib.orders import leaving as orders_leaving
 from chalicelib.orders import mall as orders_mall
+from chalicelib.orders import merging as orders_merging
 from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
 from chalicelib.orders import wechat as orders_wechat
@@ -53,34 +58,42 @@ from chalicelib.points import admin as points_admin
 from chalicelib.points import leaving as points_leaving
 from chalicelib.points import levels as points_levels
 from chalicelib.points import mall as points_mall
+from chalicelib.points import merging as points_merging
 from chalicelib.points import routes as points_routes
 from chalicelib.reconciling import admin as reconciling_admin
 from chalicelib.reconciling import service as reconciling
 from chalicelib.rewards import admin as rewards_admin
 from chalicelib.rewards import leaving as rewards_leaving
+from chalicelib.rewards import merging as rewards_merging
 from chalicelib.rewards import routes as rewards_routes
 from chalicelib.safety import leaving as safety_leaving
+from chalicelib.safety import merging as safety_merging
 from chalicelib.safety import pictures
 from chalicelib.safety import service as safety
 from chalicelib.sessions import leaving as sessions_leaving
 from chalicelib.sessions import mall as sessions_mall
+from chalicelib.sessions import merging as sessions_merging
 from chalicelib.sessions import routes as sessions_routes
 from chalicelib.sessions import wechat as sessions_wechat
 from chalicelib.sharing import admin as sharing_admin
 from chalicelib.sharing import leaving as sharing_leaving
+from chalicelib.sharing import merging as sharing_merging
 from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
 from chalicelib.uploads import leaving as uploads_leaving
+from chalicelib.uploads import merging as uploads_merging
 from chalicelib.uploads import routes as uploads_routes
 from chalicelib.withdrawals import admin as withdrawal_admin
 from chalicelib.withdrawals import leaving as withdrawals_leaving
 from chalicelib.withdrawals import mall as withdrawal_mall
+from chalicelib.withdrawals import merging as withdrawals_merging
 from chalicelib.withdrawals import routes as withdrawal_routes
 from chalicelib.withdrawals import service as withdrawals
 from chalicelib.withdrawals import wechat as withdrawal_wechat
 
 JOB_SECONDS = 45.0
 ROOM_JOBS = (
+    merging.JOB,
     orders.UNFINISHED_JOB,
     coupons.JOB,
     gifts.JOB,
@@ -120,6 +133,21 @@ ESTATES = (
     sharing_leaving,
     uploads_leaving,
     withdrawals_leaving,
+)
+# Each says, as it is imported, how what a merged member has in its room goes over.
+HAND_OVERS = (
+    orders_merging,
+    groupbuys_merging,
+    coupons_merging,
+    points_merging,
+    sharing_merging,
+    commissions_merging,
+    withdrawals_merging,
+    checkins_merging,
+    rewards_merging,
+    uploads_merging,
+    safety_merging,
+    sessions_merging,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")

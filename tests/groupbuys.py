@@ -733,8 +733,8 @@ _STEPS: dict[str, set[tuple[str | None, str | None]]] = {
 }
 _FOR_EVER = {
     "group": ("size", "prices", "campaign_id", "reserve"),
-    "order": ("amount_fen", "member_id", "sku_id", "quantity"),
-    "seat": ("member_id", "amount_fen", "taken", "quantity"),
+    "order": ("amount_fen", "sku_id", "quantity"),
+    "seat": ("amount_fen", "taken", "quantity"),
     "refund": ("refund_id", "amount_fen", "payment_id", "whole"),
     "payment": ("amount_fen", "payment_id", "state"),
 }
@@ -776,6 +776,8 @@ def _instant(change: Change, kind: str) -> Iterator[str]:
             yield f"{changed} changed"
         if new["rev"] != old["rev"] + 1:
             yield f"rev {old['rev']} became {new['rev']}"
+    if kind in ("order", "seat") and new and not new["owner"].startswith(f"{new['member_id']}#"):
+        yield f"it is {new['member_id']}'s, and in the list {new['owner']}"  # it is another's after a merge, wholly
     if new:
         yield from _numbers(kind, new)
     if kind == "group" and old and new:

@@ -84,7 +84,8 @@ class Promoter(Row, discriminator="promoter"):
     """Whether a member may earn; ``terms_version`` is what they agreed to, ``active_at`` since when they may.
 
     ``pauses`` are the times, from and until, in which they were suspended; ``tiers`` what their tier was before,
-    and until when.
+    and until when. ``handed_to``: who is it since the member was merged; they are in no list then, and what they
+    had settled before counts here.
     """
 
     FACTS = {
@@ -105,6 +106,7 @@ class Promoter(Row, discriminator="promoter"):
     tiers = JSONAttribute(null=True)
     made_by = UnicodeAttribute()
     reason = UnicodeAttribute(null=True)
+    handed_to = UnicodeAttribute(null=True)
 
     @staticmethod
     def key(member_id: str) -> Key:

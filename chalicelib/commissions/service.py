@@ -300,7 +300,10 @@ def _made(look: _Look) -> list[Commission]:
     earners = {"L1": found.promoter_id, "L2": found.level_two_id}
     if group is not None and group.head_id != order.member_id:
         earners["H"] = group.head_id
-    rows = [_earned(look, found, level, who) for level, who in earners.items() if who]
+    earning = {level: members.now_called(who, now=look.now) for level, who in earners.items() if who}
+    # Who was merged with whom they brought, or who brought them, earns nothing by what they buy themselves.
+    others = {n: who for n, who in earning.items() if who != order.member_id or found.self_purchase}
+    rows = [_earned(look, found, level, who) for level, who in others.items()]
     return [row for row in rows if row is not None]
 
 

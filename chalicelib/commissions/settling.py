@@ -67,7 +67,9 @@ def _settle(entries: Sequence[due.Entry], *, now: int) -> None:
 
 def _still_due(entries: Sequence[due.Entry], *, now: int) -> list[Commission]:
     found = table.get_all([(Commission, (entry.pk, entry.sk)) for entry in entries])
-    return [row for row in found if row is not None and row.state == "due" and (row.due_at or now) <= now]
+    # One that is another promoter's by now, as theirs was merged, is settled with theirs.
+    mine = [row for row in found if row is not None and row.promoter_id == entries[0].due_ref]
+    return [row for row in mine if row.state == "due" and (row.due_at or now) <= now]
 
 
 def _objection(row: Commission, order: Order | None) -> str | None:

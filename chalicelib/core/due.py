@@ -119,6 +119,14 @@ def emptied() -> list[Action]:
     return [attribute.remove() for attribute in slot]
 
 
+def slot_of(row: Row, *, pk: str) -> dict[str, Any]:
+    """The attributes by which a copy of this row, under another ``pk``, is due like it; none if it is not."""
+    if row.due_shard is None:
+        return {}
+    job, _, shard = row.due_shard.rpartition("#")
+    return {"due_shard": shard_of(job, pk) if shard.isdigit() else row.due_shard}
+
+
 def shard_of(job: str, pk: str) -> str:
     """The partition of the due index that holds this row's work for ``job``."""
     return f"{job}#{zlib.crc32(pk.encode()) % config.settings().due_shards}"

@@ -379,6 +379,61 @@ def _taken_back(
     return [moved, voided], void - parts
 
 
+# --- handing over -------------------------------------------------------------------------------------------
+
+
+def handed_over(*, owner: str, to: str, book: str, now: int) -> list[Write]:
+    """The writes after which all of an account's balance, or its debt, is another's; none when it has neither.
+
+    To the one it is as if spent, to the other as if earned in the months that it is of. As the earliest are spent
+    first whoever earned them, what the other had spent is then spent of the earliest of both: so nothing expires
+    sooner than it would have. What is in holds stays until it comes back, and is handed over then.
+
+    Raises (when sent):
+        Busy: the account was posted to meanwhile.
+    """
+    account = table.get(Account, Account.key(owner, book))
+    amount = _balance(account)
+    if account is None or not amount:
+        return []
+    given, got = (f"merged#{other}#{account.rev}" for other in (to, owner))
+    brought = (*_moved(amount, got), *_brought(account, to, book, now=now))
+    same = Account.rev == account.rev
+    return [
+        table.create(_handing(owner, book, -amount, given, now=now)),
+        table.create(_handing(to, book, amount, got, now=now)),
+        table.update(Account, Account.key(owner, book), *_moved(-amount, given), when=same, refuse=Busy),
+        table.upsert(Account, Account.key(to, book), *brought),
+    ]
+
+
+def _brought(account: Account, to: str, book: str, *, now: int) -> list[Action]:
+    """What else becomes of the other's account: with a month it is due at once, to find out when that is over; what
+    came back of months that are over lasts as long as it would have, or as the other's oldest month."""
+    months = {month: left for month, left in lots(account, now=now).items() if left}
+    rest = _balance(account) - sum(months.values())
+    actions: list[Action] = [Account.lasting.add(max(0, min(account.lasting or 0, rest)))]
+    actions += [_slot(month).add(left) for month, left in months.items()]
+    if account.due_at is None:
+        return actions
+    at = now if months else account.due_at
+    slot = due.slot(job=CLOSE_JOB, pk=Account.key(to, book)[0], at=at, ref=book)
+    for name, value in slot.items():
+        attribute = getattr(Account, name)
+        actions.append(attribute.set(value if months else attribute | value))
+    return actions
+
+
+def _handing(owner: str, book: str, amount: int, cause: str, *, now: int) -> Entry:
+    entry = _entry(Entry, owner, book, amount=amount, cause=cause, reason="merged", now=now)
+    entry.left = 0
+    if book == "growth" and amount > 0:
+        for name, value in facts.owed("growth.posted", pk=entry.pk, rev=1, now=now).items():
+            setattr(entry, name, value)
+        entry.state = "growth"
+    return entry
+
+
 # --- closing a month ----------------------------------------------------------------------------------------
 
 

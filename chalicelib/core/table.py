@@ -359,6 +359,15 @@ def listed(owner: str, *, at: int, as_: str) -> dict[str, Any]:
     return {"owner": owner, "listed_at": f"{at:011d}#{as_}"}
 
 
+def copied(row: R, key: Key, **changes: Any) -> R:
+    """The same under another key, with these changes; as it does not begin at its first revision, it is no fact."""
+    given = {
+        name: getattr(row, name) for name in type(row).get_attributes() if name not in ("pk", "sk", "kind")
+    }
+    pk, sk = key
+    return type(row)(pk, sk, **{**given, "rev": row.rev + 1, **changes})
+
+
 def decode(item: Raw) -> Any:
     """A row from DynamoDB's own form, as the stream brings it; an unknown kind raises ValueError."""
     return _decode(item)

@@ -12,7 +12,7 @@ def _uses(row: Coupon | Pack) -> Iterable[tuple[str, int]]:
     if isinstance(row, Pack):
         units = row.pieces - row.left if row.state == "over" else row.pieces
     else:
-        gone = row.state == "lapsed" or row.unit_back
+        gone = row.state in ("lapsed", "moved") or row.unit_back
         units = 0 if gone or row.source in ("pack", "gift") else 1
     return [(row.template_id, units)]
 

@@ -9,10 +9,11 @@ from chalicelib.core.cache import Cache
 from chalicelib.core.errors import Busy, Conflict, Gone, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.coupons import service, templates
-from chalicelib.coupons.models import Code, Codes, Coupon
+from chalicelib.coupons.models import Code, Codes
 from chalicelib.coupons.schemas import MakeCodes
 from chalicelib.coupons.service import Claim
 from chalicelib.coupons.templates import Making, RequestDiffers
+from chalicelib.members import service as members
 
 LETTERS = 11
 _off: Cache[bool] = Cache()
@@ -228,9 +229,10 @@ def use(text: str, member_id: str, *, now: int) -> Claim:
         raise NotFound
     cause = f"code#{code}"
     coupon_id = service.id_for_cause(row.template_id, member_id, cause)
-    first = table.get(Coupon, Coupon.key(member_id, coupon_id))
-    if first is not None:
-        return Claim(coupon=first, new=False)
+    for name in members.names_of(member_id):
+        first = service.find(name, service.id_for_cause(row.template_id, name, cause))
+        if first is not None:
+            return Claim(coupon=first, new=False)
     if row.left < 1 or row.ends_at <= now:
         raise _why_not(row, now=now)
     if _is_off(row, now=now):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from chalicelib.core import deliveries, due, facts, table
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
-from chalicelib.coupons import using
+from chalicelib.coupons import service, using
 from chalicelib.coupons.models import Coupon, Reminder
 from chalicelib.coupons.service import JOB
 from chalicelib.coupons.using import WrongLockState
@@ -79,11 +79,11 @@ _WORKS: dict[str, Callable[[due.Entry, int], None]] = {
 @facts.reaction("coupon.expiring", name="coupons.tell_mall")
 def tell_mall(row: Reminder, now: int) -> Sequence[Write]:
     """The mall learns that a coupon ends soon, so that it can remind its member, if it is still unused."""
-    coupon = table.get(Coupon, Coupon.key(row.member_id, row.coupon_id))
+    coupon = service.find(row.member_id, row.coupon_id)
     if coupon is None or coupon.state != "unused" or coupon.ends_at <= now:
         return []
     data = {
-        "member_id": row.member_id,
+        "member_id": coupon.member_id,
         "coupon_id": row.coupon_id,
         "template_id": row.template_id,
         "ends_at": row.ends_at,

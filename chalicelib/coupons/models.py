@@ -26,7 +26,7 @@
 
     Coupon: unused → locked → redeemed → unused | expired (returned) · unused → redeemed (in the shop) ·
     unused → expired | void · unused → gifting → gifted | unused | expired · waiting → unused | lapsed (a
-    sharer's own)
+    sharer's own) · all → moved (into the partition of whom its member was merged into)
     Lock: locked → redeemed → returned · locked → released → locked.   Gift: open → taken | back.
     Pack: open → empty, open | empty → over.
 
@@ -108,7 +108,8 @@ class Coupon(Row, discriminator="coupon"):
     """One member's piece. ``value_fen`` is its own worth where a pack's piece has another than its template.
 
     ``order_ref`` is what holds or has used it: an order of the mall, or a code shown in the shop. ``unit_back``:
-    its unit went back to the stock when it was taken away.
+    its unit went back to the stock when it was taken away. ``moved_to`` and ``moved_id``: whose it is since, under
+    which id; the row stays, as it is the once-only of what it was given for.
     """
 
     FACTS = {
@@ -142,6 +143,8 @@ class Coupon(Row, discriminator="coupon"):
     gift_code = UnicodeAttribute(null=True)
     gifts = IntAttribute(null=True)
     unit_back = BooleanAttribute(null=True)
+    moved_to = UnicodeAttribute(null=True)
+    moved_id = UnicodeAttribute(null=True)
 
     @staticmethod
     def key(member_id: str, coupon_id: str) -> Key:

@@ -22,6 +22,7 @@ from chalicelib.coupons.models import Coupon, Pack, Piece, Plan, Sharing, Templa
 from chalicelib.coupons.service import ROUNDS, Claim, NotEligible
 from chalicelib.coupons.templates import StockShort
 from chalicelib.members import service as members
+from chalicelib.members.service import Member
 from chalicelib.orders import service as orders
 
 JOB = "coupon_packs"
@@ -256,6 +257,25 @@ def take(pack_id: str, member_id: str, *, now: int) -> Claim:
         NotFound, OwnPack, PackEmpty, PackOver, NotEligible.
     """
     friend = members.show(member_id)
+    return _taken_formerly(pack_id, friend) or _take(pack_id, friend, now=now)
+
+
+def _taken_formerly(pack_id: str, friend: Member) -> Claim | None:
+    """What they took of it when they were another."""
+    keys = [Piece.key(pack_id, one) for one in friend.formerly or ()]
+    rows = table.get_many([(Piece, key) for key in keys]) if keys else []
+    return next(
+        (
+            Claim(coupon=service.own(row.member_id, row.coupon_id), new=False)
+            for row in rows
+            if row is not None
+        ),
+        None,
+    )
+
+
+def _take(pack_id: str, friend: Member, *, now: int) -> Claim:
+    member_id = friend.member_id
     for _ in range(ROUNDS + 50):
         pack = table.get(Pack, Pack.key(pack_id))
         if pack is None:
@@ -270,7 +290,7 @@ def take(pack_id: str, member_id: str, *, now: int) -> Claim:
         except table.Taken:
             return Claim(coupon=service.own(member_id, coupon_id), new=False)
         except (PackEmpty, PackOver):
-            first = table.get(Coupon, Coupon.key(member_id, coupon_id))
+            first = service.find(member_id, coupon_id)
             if first is None:
                 raise
             return Claim(coupon=first, new=False)

@@ -188,7 +188,7 @@ def _first_answer(template: Template, member_id: str, *, mark: str | None) -> Co
         n = dict(tally.recent).get(mark) if tally is not None else None
     if n is None:
         return None
-    return table.get(Coupon, Coupon.key(member_id, id_for_claim(template.template_id, member_id, n)))
+    return find(member_id, id_for_claim(template.template_id, member_id, n))
 
 
 def _once_only(template: Template) -> bool:
@@ -214,7 +214,7 @@ def _claim(template: Template, member_id: str, *, mark: str | None, now: int) ->
             n = _next_claim(template, seen, now=now)
         except table.Taken as first_one:
             if _once_only(template):
-                return Claim(coupon=first_one.row, new=False)
+                return Claim(coupon=_as_it_is(first_one.row), new=False)
             # Claimed while one was the limit and nothing was counted: counted now, as it would have been.
             seen = _counted_late(first_one.row)
             n = _next_claim(template, seen, now=now)
@@ -356,10 +356,23 @@ def own(member_id: str, coupon_id: str) -> Coupon:
     Raises:
         NotFound: there is none of this id, or it is somebody else's.
     """
-    coupon = table.get(Coupon, Coupon.key(member_id, coupon_id))
+    coupon = find(member_id, coupon_id)
     if coupon is None:
         raise NotFound
     return coupon
+
+
+def find(member_id: str, coupon_id: str) -> Coupon | None:
+    """A member's coupon as it is now, also where it is another's since they were merged; None: there was none."""
+    while (coupon := table.get(Coupon, Coupon.key(member_id, coupon_id))) is not None:
+        if coupon.state != "moved" or coupon.moved_to is None or coupon.moved_id is None:
+            return coupon
+        member_id, coupon_id = coupon.moved_to, coupon.moved_id
+    return None
+
+
+def _as_it_is(first: Coupon) -> Coupon:
+    return own(first.member_id, first.coupon_id) if first.state == "moved" else first
 
 
 def has(member_id: str, coupon_id: str) -> bool:
@@ -375,7 +388,7 @@ def there(wanted: Sequence[tuple[str, str]]) -> set[str]:
 
 def all_of(member_id: str) -> list[Coupon]:
     """All coupons of a member, newest first, read consistently: what was just won is among them."""
-    rows = table.query_all(Coupon, f"COUPONS#{member_id}")
+    rows = [row for row in table.query_all(Coupon, f"COUPONS#{member_id}") if row.state != "moved"]
     return sorted(rows, key=order_of, reverse=True)
 
 

@@ -137,7 +137,7 @@ def _own(member_id: str, coupon_ids: Sequence[str]) -> list[Coupon]:
     missing = [one for one, row in zip(coupon_ids, rows, strict=True) if row is None]
     if missing:
         raise NotFound(coupon_ids=missing)
-    return rows
+    return [service.own(member_id, row.coupon_id) if row.state == "moved" else row for row in rows]
 
 
 def _lock_row(wanted: Locking, coupons: Sequence[Coupon], *, rev: int, now: int) -> Lock:
@@ -292,6 +292,7 @@ def _step(
         try:
             table.transact([moved, *[_stepped(one, order_ref, before, actions(one)) for one in coupons]])
         except _Moved:
+            read = True  # they may be another's, since their member was merged
             continue
         held.state = after
         return held
@@ -450,7 +451,7 @@ def taken_back(template_id: str, member_id: str, *, cause: str, now: int) -> lis
     coupon = service.own(member_id, coupon_id)
     gone = table.update(
         Coupon,
-        Coupon.key(member_id, coupon_id),
+        (coupon.pk, coupon.sk),
         Coupon.state.set("void"),
         Coupon.unit_back.set(True),
         *due.emptied(),

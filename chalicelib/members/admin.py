@@ -117,5 +117,6 @@ def _member(member: Member, call: Call) -> AdminMember:
         blocked_because=member.blocked_because,
         leaving_at=member.leaving_at,
         tags=sorted(member.tags or ()),
+        merged_into=member.merged_into,
         now=call.now,
     )

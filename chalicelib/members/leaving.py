@@ -322,3 +322,15 @@ def export(member_id: str, now: int) -> dict[str, Any]:
         "deletion": None if row is None else estates.told(row),
         "told_to_the_mall": estates.listed(f"{member_id}#deliveries", without=("to",)),
     }
+
+
+@estates.hands_over("members")
+def hand_over(member_id: str, into: str, now: int) -> bool:
+    """Who asked to be erased and became another has changed their mind: it is the other who would have to ask."""
+    row = find(member_id)
+    if row is None or row.state != "waiting":
+        return False
+    waits = Leaving.state == "waiting"
+    with suppress(_Moved):
+        table.apply(table.delete(Leaving, (row.pk, row.sk), when=waits, refuse=_moved))
+    return True

@@ -3,20 +3,25 @@
     entity    pk                        sk            written by            read by
     Member    MEMBER#<mbr_>             META          register, edit        sign-in, profile (remembered 30 s)
     Identity  IDENTITY#<kind>#<value>   META          register, attach      sign-in, look-ups
-    Blocked   BLOCKED                   <mbr_>        block, unblock        the member door (all, each 20 s)
+    Blocked   BLOCKED                   <mbr_>        block, unblock, merge the member door (all, each 20 s)
+    Merge     MERGE#<mbr_>              META          merge (once a member) its job
     Program   PROGRAMS                  <id>          operators             everybody (all, each 30 s)
     Count     PROGRAMS                  #COUNT        add, remove program   add program (at most ten)
     Leaving   MEMBER#<mbr_>             LEAVING       ask, take back, job   the same, deletion's page
     Erased    ERASED#<hash>             META          the job               sign-in of somebody not known
 
-    due    Leaving: leave#k when the member is to be erased, until they are. Member: react#k for what is owed of it.
+    due    Leaving: leave#k when the member is to be erased, until they are. Merge: merge#k from the first moment
+    until
+           its last look, a year later. Member: react#k for what is owed of it
+    owner  Merge: <mbr_>#merges of the member who stays
 
 Kinds of identity: ``openid#<program>``, ``unionid``, ``external``, ``phone``. An identity row is the uniqueness of
 its proof: two first sign-ins at once make one member. Facts: member.registered, member.blocked, member.unblocked,
-member.erased. A blocked row is swept when every session from before the block is over.
+member.merged, member.erased. A blocked row, also of a member who was merged, is swept when every session from
+before it is over.
 
-Member: active ↔ blocked, either → leaving → erased, or back. Leaving: waiting → closing → erasing → erased, and
-closing → waiting.
+Member: active ↔ blocked, either → leaving → erased, or back; active | blocked → merged, which is the end. Leaving:
+waiting → closing → erasing → erased, and closing → waiting. Merge: moving → done.
 """
 
 from pynamodb.attributes import BooleanAttribute, JSONAttribute, UnicodeAttribute, UnicodeSetAttribute
@@ -25,11 +30,12 @@ from chalicelib.core.table import IntAttribute, Key, Row
 
 
 class Member(Row, discriminator="member"):
-    """A person; ``active`` or ``blocked``, ``leaving`` while they are erased, and then a name that means nobody.
+    """A person; ``active`` or ``blocked``, ``leaving`` while they are erased, and then a name that means nobody; or
+    ``merged`` into another, and then without anything personal.
 
     ``leaving_at``: when they are to be erased, while they may still change their mind. ``returned``: they had been
-    a member before and were erased. ``avatar`` is an upload of theirs; ``avatar_url`` an address that another
-    system brought, until there is one.
+    a member before and were erased. ``formerly``: the ids of those who were merged into them. ``avatar`` is an
+    upload of theirs; ``avatar_url`` an address that another system brought, until there is one.
     """
 
     FACTS = {
@@ -53,6 +59,9 @@ class Member(Row, discriminator="member"):
     tags = UnicodeSetAttribute(null=True)
     leaving_at = IntAttribute(null=True)
     returned = BooleanAttribute(null=True)
+    merged_into = UnicodeAttribute(null=True)
+    merged_at = IntAttribute(null=True)
+    formerly = UnicodeSetAttribute(null=True)
 
     @staticmethod
     def key(member_id: str) -> Key:
@@ -76,7 +85,10 @@ class Identity(Row, discriminator="identity"):
 
 
 class Blocked(Row, discriminator="blocked"):
-    """A member who is refused; in state ``leaving``, as they are erased."""
+    """A member who is refused; in state ``leaving``, as they are erased; or, ``merged_into`` another, whose
+    sessions are that one's."""
+
+    merged_into = UnicodeAttribute(null=True)
 
     @staticmethod
     def key(member_id: str) -> Key:
@@ -115,6 +127,22 @@ class Erased(Row, discriminator="erased"):
     def key(hashed: str) -> Key:
         """One row for a keyed hash of a proof."""
         return f"ERASED#{hashed}", "META"
+
+
+class Merge(Row, discriminator="merge"):
+    """A member became another; ``moving`` until the last ``look`` for what is still theirs, then ``done``."""
+
+    FACTS = {(None, "moving"): "member.merged"}
+
+    member_id = UnicodeAttribute()
+    into = UnicodeAttribute()
+    merged_at = IntAttribute()
+    look = IntAttribute()
+
+    @staticmethod
+    def key(member_id: str) -> Key:
+        """A member is merged once."""
+        return f"MERGE#{member_id}", "META"
 
 
 class Program(Row, discriminator="program"):

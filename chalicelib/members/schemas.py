@@ -131,7 +131,8 @@ class AdminProgram(ProgramAnswer, frozen=True, kw_only=True):
 
 
 class AdminMember(MemberAnswer, frozen=True, kw_only=True):
-    """A member as operators see them; identities are shown masked. ``leaving_at``: when they are to be erased."""
+    """A member as operators see them; identities are shown masked. ``leaving_at``: when they are to be erased;
+    ``merged_into``: who they are since."""
 
     program_id: str
     identities: list[str]
@@ -139,6 +140,7 @@ class AdminMember(MemberAnswer, frozen=True, kw_only=True):
     blocked_because: str | None
     leaving_at: int | None
     tags: list[str]
+    merged_into: str | None = None
     now: int
 
 

@@ -1,7 +1,7 @@
 """The rules of members: registering once, profiles, blocking, programs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pynamodb.expressions.update import Action
@@ -13,7 +13,7 @@ from chalicelib.core.config import settings
 from chalicelib.core.errors import AppError, Busy, Conflict, Invalid, NotFound, Unauthorized
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import count, logger
-from chalicelib.members import returning, rules
+from chalicelib.members import merging, returning, rules
 from chalicelib.members.models import Blocked, Erased, Identity, Program, ProgramCount
 from chalicelib.members.models import Member as Member  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.members.schemas import AddProgram, EditProgram, HandOver, MemberRef
@@ -101,13 +101,14 @@ class Brought:
 class Profile:
     """What other rooms may show of a member; ``avatar`` by `uploads.service.url_of`."""
 
+    member_id: str
     nickname: str | None
     avatar: str | None
     active: bool
 
 
 _profiles: Cache[Profile | None] = Cache(size=5000)
-_blocked: Cache[dict[str, str | None]] = Cache(for_s=BLOCKED_FRESH_FOR_S)
+_blocked: Cache[dict[str, Blocked]] = Cache(for_s=BLOCKED_FRESH_FOR_S)
 _programs: Cache[dict[str, Program]] = Cache()
 
 
@@ -128,8 +129,9 @@ def find_or_register(
 
     A new member is registered in one transaction over the identity rows, so that two first sign-ins at once make
     one member; ``also`` gives the writes that must happen with it, by member id. Proofs not seen before are
-    attached to the member whom the first known proof names. Who was erased before is registered as somebody known.
-    ``session_key`` is the one that WeChat has now with the openid that is the first proof.
+    attached to the member whom the first known proof names. Two members who prove to be one become one first. Who
+    was erased before is registered as somebody known. ``session_key`` is the one that WeChat has now with the
+    openid that is the first proof.
 
     Raises:
         MemberBlocked: the shop blocked them, or had when they were erased. MemberLeaving. What the writes of
@@ -147,12 +149,13 @@ def find_or_register(
                 with_it = () if former else also(member.member_id)
                 return _register(member, proofs, with_it, session_key), former is None
             missing = [proof for proof, row in zip(proofs, known, strict=True) if row is None]
-            _note_differing(known)
+            if _became_one(proofs, known, now=now):
+                continue
             member = _welcome(_attach(found.member_id, missing))
             _keep_session_key(proofs[0], known[0], session_key)
             return member, unknown_at_first
-        except table.Taken:
-            continue  # somebody else registered or attached the same person meanwhile: look again
+        except (table.Taken, merging.Changed):
+            continue  # somebody else registered, attached or merged the same person meanwhile: look again
     raise Busy
 
 
@@ -218,12 +221,22 @@ def _keep_session_key(proof: str, known: Identity | None, session_key: str | Non
 
 def _attach(member_id: str, missing: Sequence[str]) -> Member:
     if not missing:
-        return show(member_id)
+        return _unmerged(show(member_id))
     identities = [table.create(Identity(*Identity.key(proof), member_id=member_id)) for proof in missing]
     key, more = Member.key(member_id), Member.identities.add(set(missing))
     here = Member.state.is_in(*HERE)
-    table.transact([*identities, table.update(Member, key, more, when=here, refuse=MemberLeaving)])
-    return show(member_id)
+    table.transact([*identities, table.update(Member, key, more, when=here, refuse=_not_here)])
+    return _unmerged(show(member_id))
+
+
+def _not_here(member: Member | None) -> Exception:
+    return merging.Changed() if member is not None and member.state == "merged" else MemberLeaving()
+
+
+def _unmerged(member: Member) -> Member:
+    if member.state == "merged":
+        raise merging.Changed
+    return member
 
 
 def _welcome(member: Member) -> Member:
@@ -234,11 +247,23 @@ def _welcome(member: Member) -> Member:
     return member
 
 
-def _note_differing(known: Sequence[Identity | None]) -> None:
-    members = {row.member_id for row in known if row is not None}
-    if len(members) > 1:
+def _became_one(proofs: Sequence[str], known: Sequence[Identity | None], *, now: int) -> bool:
+    """Whether two of the members whom these proofs name are one now; those who stay two are logged."""
+    named = {proof: row.member_id for proof, row in zip(proofs, known, strict=True) if row is not None}
+    if len(set(named.values())) == 1:
+        return False
+    pair = merging.pair(named)
+    if pair is None:
         count("IdentitiesDiffer")
-        logger.warning("proofs of one sign-in name several members", members=sorted(members))
+        logger.warning("proofs of one sign-in name several members", members=sorted(set(named.values())))
+        return False
+    if pair.into.state == "blocked":
+        raise MemberBlocked
+    merging.merge(pair, now=now)
+    for member in (pair.member, pair.into):
+        _profiles.forget(member.member_id)
+    _blocked.clear()
+    return True
 
 
 # --- sessions -----------------------------------------------------------------------------------------------
@@ -261,6 +286,8 @@ def admit(token: str, now: int) -> doors.Session:
 
     Raises:
         Unauthorized: not a session of ours, or one of who is erased. MemberBlocked: within 30 seconds of the block.
+
+    A session of a member who was merged is, within 30 seconds, one of whom they were merged into.
     """
     claims = session.verify(token, purpose="session", now=now)
     try:
@@ -268,13 +295,21 @@ def admit(token: str, now: int) -> doors.Session:
     except KeyError as incomplete:
         raise Unauthorized from incomplete
     blocked = _blocked.get("all", now=now, load=_read_blocked)
-    if admitted.member_id in blocked:
-        raise Unauthorized if blocked[admitted.member_id] == "leaving" else MemberBlocked
+    while (member_id := admitted.member_id) in blocked:
+        admitted = replace(admitted, member_id=_who_is_there(blocked[member_id]))
     return admitted
 
 
-def _read_blocked() -> dict[str, str | None]:
-    return {row.sk: row.state for row in table.query_all(Blocked, "BLOCKED")}
+def _read_blocked() -> dict[str, Blocked]:
+    return {row.sk: row for row in table.query_all(Blocked, "BLOCKED")}
+
+
+def _who_is_there(row: Blocked) -> str:
+    if row.state == "leaving":
+        raise Unauthorized
+    if row.merged_into is None:
+        raise MemberBlocked
+    return str(row.merged_into)
 
 
 def forget(member_id: str) -> None:
@@ -298,20 +333,55 @@ def show(member_id: str) -> Member:
     return member
 
 
+def survivor(member_id: str) -> Member:
+    """The member as they are now, or whom they were merged into.
+
+    Raises:
+        NotFound: there is none of this id.
+    """
+    member = merging.survivor(member_id)
+    if member is None:
+        raise NotFound
+    return member
+
+
 def is_active(member_id: str, *, now: int) -> bool:
     """Whether there is such a member and they are not blocked, as of the last 30 seconds."""
     found = profile(member_id, now=now)
     return found is not None and found.active
 
 
+def names_of(member_id: str) -> list[str]:
+    """The ids by which a member may have taken something: their own first, then of those who became them.
+
+    Raises:
+        NotFound: there is none of this id.
+    """
+    return [member_id, *sorted(show(member_id).formerly or ())]
+
+
+def now_called(member_id: str, *, now: int) -> str:
+    """Whom a member was merged into, as of the last 30 seconds; mostly themselves."""
+    found = profile(member_id, now=now)
+    return found.member_id if found is not None else member_id
+
+
 def profile(member_id: str, *, now: int) -> Profile | None:
-    """What may be shown of a member, at most 30 seconds old; None when there is none."""
+    """What may be shown of a member, at most 30 seconds old; None when there is none.
+
+    Of one who was merged it is what is shown of whom they became: so are they called in rows that still name them.
+    """
 
     def load() -> Profile | None:
-        member = table.get(Member, Member.key(member_id))
+        member = merging.survivor(member_id)
         if member is None:
             return None
-        return Profile(nickname=member.nickname, avatar=avatar_of(member), active=member.state == "active")
+        return Profile(
+            member_id=member.member_id,
+            nickname=member.nickname,
+            avatar=avatar_of(member),
+            active=member.state == "active",
+        )
 
     return _profiles.get(member_id, now=now, load=load)
 
@@ -466,7 +536,9 @@ def external_ids(member_id: str) -> list[str]:
     """The mall's own ids of a member; none when the mall has not named them yet."""
     prefix = rules.external_proof("")
     return sorted(
-        proof.removeprefix(prefix) for proof in show(member_id).identities or () if proof.startswith(prefix)
+        proof.removeprefix(prefix)
+        for proof in survivor(member_id).identities or ()
+        if proof.startswith(prefix)
     )
 
 
@@ -517,13 +589,16 @@ def find(*, proof: str) -> Member:
 
 
 def block(*, member_id: str, reason: str, by: doors.Operator, now: int) -> None:
-    """Refuse a member from now on, everywhere within 30 seconds; blocked already, nothing changes.
+    """Refuse a member, or whom they became, from now on, everywhere within 30 seconds; blocked already, nothing
+    changes.
 
     Raises:
         NotFound: there is no such member.
     """
-    if show(member_id).state == "blocked":
+    member = survivor(member_id)
+    if member.state == "blocked":
         return
+    member_id = member.member_id
     ttl = now + (settings().session_days + 1) * DAY
     _switch(
         member_id,
@@ -543,8 +618,10 @@ def unblock(*, member_id: str, reason: str, by: doors.Operator, now: int) -> Non
     Raises:
         NotFound: there is no such member.
     """
-    if show(member_id).state != "blocked":
+    member = survivor(member_id)
+    if member.state != "blocked":
         return
+    member_id = member.member_id
     # The row may have been swept: deleting what is not there is as good.
     _switch(
         member_id,
@@ -575,7 +652,8 @@ def _switch(member_id: str, listed: Write, change: Action, *, before: str, after
         Member.state.set(after),
         change,
         when=Member.state == before,
-        refuse=lambda _: _Switched(),
+        # Who was merged a moment ago is another by now: asked again, that one is switched.
+        refuse=lambda row: Busy() if row is not None and row.state == "merged" else _Switched(),
     )
     try:
         table.transact([switched, listed, audit])

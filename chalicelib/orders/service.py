@@ -243,7 +243,8 @@ def taken(order: Order, paid: Paid, *, before: str, refuse: Refusal, now: int, *
         *(getattr(Order, name).set(value) for name, value in moved.items()),
         *facts.owing_if_wanted("order.paid", pk=order.pk, now=now),
     ]
-    was = Order.state == before
+    # It may have become another's since it was read, and what is taken with it must be theirs.
+    was = (Order.state == before) & (Order.member_id == order.member_id)
     return [
         *_payment(order, paid, state="taken", now=now),
         table.update(Order, Order.key(order.order_id), *actions, when=was, refuse=refuse),
@@ -409,6 +410,28 @@ def _payment(order: Order, paid: Paid, *, state: str, now: int) -> list[Write]:
 def listed(member_id: str, order_id: str, *, now: int) -> dict[str, Any]:
     """The attributes that put a new order in its member's list, where it stays whatever becomes of it."""
     return table.listed(f"{member_id}#orders", at=now, as_=order_id)
+
+
+def handed_over(order: Order, into: str) -> Write:
+    """The write after which an order is another member's, in their list as well.
+
+    Raises (when sent):
+        Busy: the order was changed meanwhile.
+    """
+    theirs = (Order.member_id.set(into), Order.owner.set(f"{into}#orders"))
+    unchanged = Order.rev == order.rev
+    return table.update(Order, (order.pk, order.sk), *theirs, when=unchanged, refuse=Busy)
+
+
+def all_of(member_id: str) -> list[Order]:
+    """All orders of a member, as far as the index has them."""
+    found: list[Order] = []
+    page = of_member(member_id, limit=100, after=None)
+    while True:
+        found += page.rows
+        if page.next_key is None:
+            return found
+        page = of_member(member_id, limit=100, after=page.next_key)
 
 
 def boards_of(campaign_id: str) -> list[str]:

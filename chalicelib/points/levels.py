@@ -158,7 +158,25 @@ def end_year(entry: due.Entry, now: int) -> None:
     table.transact(writes)
 
 
-def _moved(member_id: str, row: MemberLevel | None, to: int, *, now: int) -> list[Write]:
+def handed_over(member_id: str, into: str, *, now: int) -> list[Write]:
+    """The writes after which another has a merged member's level, if it is the higher one; none when it went over.
+
+    What it brought goes with it: a level that either of them had reached before brings nothing a second time.
+    """
+    rows = table.get_many([(MemberLevel, MemberLevel.key(one)) for one in (member_id, into)])
+    theirs, row = rows
+    if theirs is None or theirs.handed_to is not None:
+        return []
+    key = (theirs.pk, theirs.sk)
+    mark = (MemberLevel.handed_to.set(into), *due.emptied())
+    handed = table.update(MemberLevel, key, *mark, when=MemberLevel.rev == theirs.rev, refuse=Busy)
+    if row is not None and row.level >= theirs.level and row.highest >= theirs.highest:
+        return [handed]
+    to = max(theirs.level, row.level if row is not None else 1)
+    return [handed, *_moved(into, row, to, now=now, highest=theirs.highest)]
+
+
+def _moved(member_id: str, row: MemberLevel | None, to: int, *, now: int, highest: int = 1) -> list[Write]:
     """The level is ``to`` and its year begins; the mall is told, if it is another than before."""
     key = MemberLevel.key(member_id)
     before, rev = (row.level, row.rev) if row is not None else (1, 0)
@@ -168,7 +186,7 @@ def _moved(member_id: str, row: MemberLevel | None, to: int, *, now: int) -> lis
         MemberLevel.state.set(str(to)),
         MemberLevel.member_id.set(member_id),
         MemberLevel.level.set(to),
-        MemberLevel.highest.set(max(to, row.highest if row is not None else 1)),
+        MemberLevel.highest.set(max(to, highest, row.highest if row is not None else 1)),
         MemberLevel.since.set(now),
     )
     seen = MemberLevel.pk.does_not_exist() if row is None else MemberLevel.rev == rev

@@ -112,5 +112,5 @@ def _referred(ref: str, query: MemberRef) -> members.Member:
     if ref == "-":
         return members.find(proof=members.proofs_of(query)[0])
     if ref.startswith("mbr_"):
-        return members.show(ref)
+        return members.survivor(ref)
     return members.find(proof=members.proofs_of(MemberRef(external_id=ref))[0])

@@ -131,7 +131,10 @@ class Checkout(Row, discriminator="points_checkout"):
 
 
 class MemberLevel(Row, discriminator="member_level"):
-    """A member's level; ``highest`` is the highest they ever had. ``state`` is the level, so that it is a fact."""
+    """A member's level; ``highest`` is the highest they ever had. ``state`` is the level, so that it is a fact.
+
+    ``handed_to``: whose it became, when the member was merged.
+    """
 
     FACTS = {
         (None if before == 0 else str(before), str(after)): "member.level_changed"
@@ -144,6 +147,7 @@ class MemberLevel(Row, discriminator="member_level"):
     level = IntAttribute()
     highest = IntAttribute()
     since = IntAttribute()
+    handed_to = UnicodeAttribute(null=True)
 
     @staticmethod
     def key(member_id: str) -> Key:

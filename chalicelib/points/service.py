@@ -209,7 +209,7 @@ def adjust(
         NotFound: there is no such member. NotEnoughPoints: more would be taken than there is.
         IdempotencyMismatch: the key came with another body.
     """
-    members.show(member_id)
+    member_id = members.survivor(member_id).member_id
     if not given.amount:
         raise Invalid(field="amount", reason="nothing would change")
     name = idempotency_key or ids.ulid("req", now=now, entropy=ids.entropy(now=now))

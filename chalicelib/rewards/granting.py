@@ -444,10 +444,10 @@ def _take_back(found: Grant, *, now: int) -> None:
 def _taking_back(grant: Grant, kept: dict[str, str], *, now: int) -> list[Write]:
     writes = _ended(grant, kept, now=now)
     if grant.tracked:
-        progress = table.get(Progress, Progress.key(grant.member_id, grant.rule_id))
+        progress = table.get(Progress, Progress.key(grant.holder, grant.rule_id))
         writes += _uncounted(grant, progress, kept, now=now) if progress is not None else []
     if grant.day == day_of(now):
-        key = DayRow.key(grant.member_id, grant.rule_id, grant.day)
+        key = DayRow.key(grant.holder, grant.rule_id, grant.day)
         writes.append(table.update(DayRow, key, DayRow.n.add(-1), refuse=lambda _: _Moved()))
     return writes
 
@@ -463,7 +463,7 @@ def _ended(grant: Grant, kept: dict[str, str], *, now: int) -> list[Write]:
     writes = [
         over,
         table.update(Purse, Purse.key(grant.rule_id, grant.shard), *back, refuse=Busy),
-        table.update(Listed, Listed.key(grant.member_id, grant.at, grant.grant_id), *entry, refuse=Busy),
+        table.update(Listed, Listed.key(grant.holder, grant.at, grant.grant_id), *entry, refuse=Busy),
     ]
     for account, some in gifts.accounts([Piece(*piece) for piece in grant.gifts]).items():
         if account not in kept:
@@ -505,7 +505,7 @@ def _shrinking(
     """The grant is of less from now on, and what it is less goes back; an account that refuses is not asked."""
     now_given = [list(piece) for piece in left]
     as_read = (Grant.state == "given") & (Grant.rev == grant.rev)
-    listed = Listed.key(grant.member_id, grant.at, grant.grant_id)
+    listed = Listed.key(grant.holder, grant.at, grant.grant_id)
     writes = [
         table.update(
             Grant, (grant.pk, grant.sk), Grant.gifts.set(now_given), when=as_read, refuse=lambda _: _Moved()
@@ -529,7 +529,7 @@ def _uncounted(grant: Grant, progress: Progress, kept: dict[str, str], *, now: i
     time = (progress.tiers or {}).get(str(progress.n))
     if time is None:
         return [less]
-    occurrence = tier_key(grant.rule_id, grant.member_id, progress.n, time)
-    tier = table.get(Grant, Grant.key(occurrence, grant.rule_id, grant.member_id))
+    occurrence = tier_key(grant.rule_id, grant.holder, progress.n, time)
+    tier = table.get(Grant, Grant.key(occurrence, grant.rule_id, grant.holder))
     fallen = tier is not None and tier.state == "given"
     return [less, *(_ended(tier, kept, now=now) if tier is not None and fallen else [])]

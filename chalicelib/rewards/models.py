@@ -13,7 +13,7 @@
 
     * on the traffic table, for 35 days: what happened, in few words.
 
-    Grant: given → taken_back · counted → taken_back · missed.
+    Grant: given → taken_back · counted → taken_back · missed · moved, of whom the member was merged into.
 
 The occurrence of an order is ``order#<ord_>`` whatever the fact was, so that all that an order earned lies in one
 partition. A tier that was reached is an occurrence as well: ``tier#<rwd_>#<mbr_>#<at>#<which time>``. A member's
@@ -74,7 +74,8 @@ class Purse(Row, discriminator="reward_purse"):
 class Grant(Row, discriminator="reward_grant"):
     """What one occurrence earned one member by one rule; its key is the once-only.
 
-    ``shard``: of the purse; ``tracked``: it counts in `Progress`; ``day``: and in `Day`.
+    ``shard``: of the purse; ``tracked``: it counts in `Progress`; ``day``: and in `Day`. ``holder_id``: in whose
+    list and counts it is, since the member it was given to was merged; ``moved``: it only says that there is one.
     """
 
     grant_id = UnicodeAttribute()
@@ -86,6 +87,12 @@ class Grant(Row, discriminator="reward_grant"):
     shard = IntAttribute()
     tracked = BooleanAttribute()
     day = UnicodeAttribute(null=True)
+    holder_id = UnicodeAttribute(null=True)
+
+    @property
+    def holder(self) -> str:
+        """In whose list and counts it is."""
+        return self.holder_id or self.member_id
 
     @staticmethod
     def key(occurrence: str, rule_id: str, member_id: str) -> Key:

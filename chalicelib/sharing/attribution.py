@@ -165,7 +165,7 @@ def bring(member_id: str, *, by: By, now: int) -> tuple[Binding, bool]:
             continue
         row = _row(member_id, by=by, rev=(held.rev + 1 if held else 1), cause=by.how, now=now)
         try:
-            above = _walk(member_id, by.promoter_id)
+            above = walk(member_id, by.promoter_id)
             table.transact([_put(row, held), *_used(by, member_id), *_left(row, held, now=now), *above])
         except (table.Taken, _Moved):
             continue  # the member was bound, or somebody above moved, meanwhile: look again
@@ -235,7 +235,7 @@ class _Moved(Exception):
     """A binding that was walked has changed."""
 
 
-def _walk(member_id: str, promoter_id: str) -> list[Write]:
+def walk(member_id: str, promoter_id: str) -> list[Write]:
     """Up from the promoter to somebody nobody brought: a check on every binding on the way.
 
     One whose window is over counts as well, until another takes its place: a purchase told late may renew it.
@@ -344,7 +344,7 @@ def move(
             continue
         try:
             moved = _moved(member_id, held, promoter_id, bound_at=bound_at or now, now=now)
-            above = _walk(member_id, promoter_id) if promoter_id else []
+            above = walk(member_id, promoter_id) if promoter_id else []
             audit = operators.recorded(
                 by=by,
                 action="binding.moved",

@@ -35,6 +35,17 @@ def _made(member_id: str, *, now: int) -> str:
     raise Busy
 
 
+def kept(member_id: str, *, now: int) -> Invite | None:
+    """A member's invite code, if it was ever made and is theirs still."""
+    key = config.secret("link_key", now=now).encode()
+    codes = [
+        ids.keyed_code("invite", member_id, str(attempt), key=key, length=LENGTH)
+        for attempt in range(COLLISIONS_AT_MOST)
+    ]
+    rows = table.get_many([(Invite, Invite.key(code)) for code in codes])
+    return next((row for row in rows if row is not None and row.member_id == member_id), None)
+
+
 def _kept(code: str, member_id: str) -> Invite:
     row = Invite(*Invite.key(code), member_id=member_id)
     try:

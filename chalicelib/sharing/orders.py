@@ -2,7 +2,7 @@
 
 It is computed from the buyer's bindings and their history as of that second, so early, late or again it comes
 out the same. A reaction makes it as soon as the order is there; whoever needs it before that makes it then.
-Nothing that happens to a binding afterwards touches it.
+Nothing that happens to a binding afterwards touches it; a promoter who was merged is called what they are now.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,8 @@ from datetime import date
 from typing import Any
 
 from chalicelib.core import clock, config, facts, table
-from chalicelib.core.errors import NotFound
+from chalicelib.core.errors import Busy, NotFound
+from chalicelib.core.table import Write
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.sharing import policies, service, signals, stories
@@ -72,6 +73,18 @@ def of_order(order: Order, *, now: int) -> OrderAttribution:
 def find(order_id: str) -> OrderAttribution | None:
     """The snapshot of an order, if it is made."""
     return table.get(OrderAttribution, OrderAttribution.key(order_id))
+
+
+def renamed(order_id: str, promoter_id: str, into: str) -> list[Write]:
+    """The write by which an order is of whom its promoter was merged into; none where it names them nowhere."""
+    row = find(order_id)
+    names = ("promoter_id", "level_two_id")
+    theirs = [name for name in names if row is not None and getattr(row, name) == promoter_id]
+    if row is None or not theirs:
+        return []
+    actions = [getattr(OrderAttribution, name).set(into) for name in theirs]
+    same = OrderAttribution.rev == row.rev
+    return [table.update(OrderAttribution, (row.pk, row.sk), *actions, when=same, refuse=Busy)]
 
 
 def explained(order_id: str, *, now: int) -> OrderAttribution:

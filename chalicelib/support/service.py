@@ -58,6 +58,8 @@ def _own(member_id: str, *, since: int, until: int, now: int) -> list[Happened]:
     member = members.show(member_id)
     details: dict[str, Any] = {"program_id": member.program_id, "link": member.came_link}
     found = [Happened(at=member.registered_at, what="registered", subject=member_id, details=details)]
+    if member.merged_into is not None:
+        found.append(_of(member.merged_into, "merged_into", member.merged_at or 0))
     found += [*_visits(member_id), *_coupons(member_id, now=now), *_checkins(member_id), *_badges(member_id)]
     found += [*_packs(member_id, since=since, until=until), *_rewards(member_id, since=since, until=until)]
     return [one for one in found if since < one.at <= until]
@@ -270,6 +272,11 @@ def _messages(rows: Sequence[Any]) -> list[Happened]:
     ]
 
 
+def _merges(rows: Sequence[Any]) -> list[Happened]:
+    """Who the member also was: what was theirs before is told there."""
+    return [_of(row.member_id, "merged", row.merged_at, state=row.state) for row in rows]
+
+
 def _commissions(rows: Sequence[Any]) -> list[Happened]:
     """What an order earned the member as a promoter, and where it stands; the whole of it is its explanation."""
     names = ("order_id", "level", "state", "amount_fen", "settled_fen", "settled_at")
@@ -322,6 +329,7 @@ _TELL: Mapping[str, Callable[[Sequence[Any]], list[Happened]]] = {
     "deliveries": _messages,
     "commissions": _commissions,
     "withdrawals": _withdrawals,
+    "merges": _merges,
     **{book: _posted(book) for book in _BOOKS},
 }
 """The member's lists in the owner index, and how each is told."""

@@ -15,7 +15,7 @@ due    Withdrawal: from approved on pay_out#k, or transfers#k where WeChat Pay p
        at the end, or react#k for what its end owes; stuck#<job> after ten failures; stuck#pay_out_differs when what
        is told differs from how it ended. Forgetting: forget_payee#k some weeks after its member was erased, and
        gone then
-owner  Withdrawal: <mbr_>#withdrawals, newest first
+owner  Withdrawal: <mbr_>#withdrawals, newest first; of who was merged in the list of whom they became
 rank   Withdrawal: WITHDRAWALS#<state>#<k> by the time it was applied for. Month: PAYSHEET#<YYYY-MM>#<k>
 
 applied → approved → transferring → awaiting_confirmation → paid | failed | expired

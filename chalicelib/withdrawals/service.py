@@ -77,7 +77,7 @@ def show(withdrawal_id: str, *, member_id: str | None = None) -> Withdrawal:
         NotFound: there is none.
     """
     row = table.get(Withdrawal, Withdrawal.key(withdrawal_id))
-    if row is None or member_id not in (None, row.member_id):
+    if row is None or (member_id not in (None, row.member_id) and row.owner != f"{member_id}#withdrawals"):
         raise NotFound
     return row
 

@@ -83,7 +83,9 @@ def test_a_block_does_not_lose_what_is_still_owed_for_the_registration(store: St
 def test_editing_takes_effect_and_the_profile_shows_it(store: Store) -> None:
     def check(world: World) -> None:
         profile = members.profile(world.member_id, now=NOW + 1)
-        assert profile == members.Profile(nickname="Alicia", avatar=world.avatar, active=True)
+        assert profile == members.Profile(
+            member_id=world.member_id, nickname="Alicia", avatar=world.avatar, active=True
+        )
         assert books(store.client) == Counter(member=1, identity=1, upload=1, upload_content=1)
 
     each_fault(edit, client=table.client(), setup=a_pictured_world, check=check)

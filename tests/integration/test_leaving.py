@@ -531,5 +531,5 @@ def test_nothing_is_kept_in_mind_of_somebody_erased() -> None:
     assert members.profile(alice, now=ERASE_AT) is not None
     erased(alice)
 
-    nobody = members.Profile(nickname=None, avatar=None, active=False)
+    nobody = members.Profile(member_id=alice, nickname=None, avatar=None, active=False)
     assert members.profile(alice, now=ERASE_AT + CLOSED) == nobody

@@ -79,13 +79,13 @@ def test_a_unionid_that_comes_late_is_attached_and_proves_the_member_from_then_o
     assert sign_in(a_unionid("bob")) == (bob, False)
 
 
-def test_proofs_that_name_two_members_change_neither_and_the_first_proof_decides(store: Store) -> None:
-    bob, _ = sign_in(a_proof("bob"))
-    other, _ = sign_in(a_unionid("bob"))
+def test_proofs_that_name_two_people_change_neither_and_the_first_proof_decides(store: Store) -> None:
+    bob, _ = sign_in(a_proof("bob"), a_unionid("bob"))
+    other, _ = sign_in(a_unionid("ann"))
     before = rows(store.client, "truth")
 
-    assert sign_in(a_proof("bob"), a_unionid("bob")) == (bob, False)
-    assert sign_in(a_unionid("bob"), a_proof("bob")) == (other, False)
+    assert sign_in(a_proof("bob"), a_unionid("ann")) == (bob, False)
+    assert sign_in(a_unionid("ann"), a_proof("bob")) == (other, False)
     assert rows(store.client, "truth") == before
 
 
