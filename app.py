@@ -7,53 +7,72 @@ import os
 import uuid
 from typing import Any
 
-from chalice.app import Chalice, CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
+from chalice.app import CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
 
 from chalicelib.checkins import admin as checkins_admin
+from chalicelib.checkins import leaving as checkins_leaving
 from chalicelib.checkins import reminders as checkin_reminders
 from chalicelib.checkins import routes as checkins_routes
 from chalicelib.commissions import admin as commissions_admin
+from chalicelib.commissions import leaving as commissions_leaving
 from chalicelib.commissions import months as commission_months
 from chalicelib.commissions import routes as commissions_routes
 from chalicelib.commissions import settling
 from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, ledger, telemetry
 from chalicelib.coupons import admin as coupons_admin
 from chalicelib.coupons import gifts, grants, packs
+from chalicelib.coupons import leaving as coupons_leaving
 from chalicelib.coupons import mall as coupons_mall
 from chalicelib.coupons import routes as coupons_routes
 from chalicelib.coupons import service as coupons
 from chalicelib.groupbuys import admin as groupbuys_admin
 from chalicelib.groupbuys import closing
 from chalicelib.groupbuys import holding as group_holds
+from chalicelib.groupbuys import leaving as groupbuys_leaving
 from chalicelib.groupbuys import mall as groupbuys_mall
 from chalicelib.groupbuys import routes as groupbuys_routes
 from chalicelib.members import admin as members_admin
+from chalicelib.members import leaving
 from chalicelib.members import routes as members_routes
 from chalicelib.members import service as members
 from chalicelib.operators import admin as operators_admin
+from chalicelib.operators import leaving as operators_leaving
 from chalicelib.operators import service as operators
 from chalicelib.orders import admin as orders_admin
+from chalicelib.orders import bills, shipping
+from chalicelib.orders import leaving as orders_leaving
 from chalicelib.orders import mall as orders_mall
 from chalicelib.orders import routes as orders_routes
 from chalicelib.orders import service as orders
+from chalicelib.orders import wechat as orders_wechat
 from chalicelib.points import admin as points_admin
+from chalicelib.points import leaving as points_leaving
 from chalicelib.points import levels as points_levels
 from chalicelib.points import mall as points_mall
 from chalicelib.points import routes as points_routes
 from chalicelib.reconciling import admin as reconciling_admin
 from chalicelib.reconciling import service as reconciling
 from chalicelib.rewards import admin as rewards_admin
+from chalicelib.rewards import leaving as rewards_leaving
 from chalicelib.rewards import routes as rewards_routes
+from chalicelib.safety import leaving as safety_leaving
+from chalicelib.safety import service as safety
+from chalicelib.sessions import leaving as sessions_leaving
 from chalicelib.sessions import mall as sessions_mall
 from chalicelib.sessions import routes as sessions_routes
+from chalicelib.sessions import wechat as sessions_wechat
 from chalicelib.sharing import admin as sharing_admin
+from chalicelib.sharing import leaving as sharing_leaving
 from chalicelib.sharing import routes as sharing_routes
 from chalicelib.support import admin as support_admin
+from chalicelib.uploads import leaving as uploads_leaving
 from chalicelib.uploads import routes as uploads_routes
 from chalicelib.withdrawals import admin as withdrawal_admin
+from chalicelib.withdrawals import leaving as withdrawals_leaving
 from chalicelib.withdrawals import mall as withdrawal_mall
 from chalicelib.withdrawals import routes as withdrawal_routes
 from chalicelib.withdrawals import service as withdrawals
+from chalicelib.withdrawals import wechat as withdrawal_wechat
 
 JOB_SECONDS = 45.0
 ROOM_JOBS = (
@@ -71,11 +90,32 @@ ROOM_JOBS = (
     commission_months.JOB,
     withdrawals.JOB,
     reconciling.JOB,
+    bills.JOB,
+    safety.JOB,
+    shipping.JOB,
+    leaving.JOB,
+    withdrawals_leaving.JOB,
+)
+# What a member has in each room, and how it ends, is declared where it is kept; the order is the order of erasing.
+ESTATES = (
+    checkins_leaving,
+    commissions_leaving,
+    coupons_leaving,
+    groupbuys_leaving,
+    operators_leaving,
+    orders_leaving,
+    points_leaving,
+    rewards_leaving,
+    safety_leaving,
+    sessions_leaving,
+    sharing_leaving,
+    uploads_leaving,
+    withdrawals_leaving,
 )
 # Only the packaged template knows the stream: infra/template.json puts it in place of this name.
 STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 
-app = Chalice(app_name=telemetry.SERVICE, configure_logs=False)
+app = http.App(app_name=telemetry.SERVICE, configure_logs=False)
 # What phones ask for, and one kind of picture that chalice does not know.
 app.api.binary_types += ["image/*", "image/webp"]
 app.register_middleware(
@@ -84,7 +124,8 @@ app.register_middleware(
 app.register_middleware(ConvertToMiddleware(telemetry.metrics.log_metrics))
 app.register_middleware(http.normalise, event_type="http")
 
-doors.post(member=members.admit, operator=operators.authenticate)
+doors.post(member=members.admit, operator=operators.authenticate, wechat=sessions_wechat.admit)
+safety.post(person=members.writer, address=lambda upload_id, now: None)
 
 for room in (
     contract,
@@ -94,10 +135,12 @@ for room in (
     operators_admin,
     sessions_routes,
     sessions_mall,
+    sessions_wechat,
     sharing_routes,
     sharing_admin,
     orders_routes,
     orders_mall,
+    orders_wechat,
     orders_admin,
     groupbuys_routes,
     groupbuys_mall,
@@ -116,6 +159,7 @@ for room in (
     commissions_admin,
     withdrawal_routes,
     withdrawal_mall,
+    withdrawal_wechat,
     withdrawal_admin,
     support_admin,
     reconciling_admin,
@@ -153,7 +197,14 @@ def expire_groups(event: CloudWatchEvent) -> None:
 def run_room_jobs(event: CloudWatchEvent) -> None:
     """What the rooms have due besides."""
     reconciling.plan(now=clock.now())
+    bills.plan(now=clock.now())
     due.run_each(jobs=ROOM_JOBS, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def transfers(event: CloudWatchEvent) -> None:
+    """Pay withdrawals by WeChat Pay: the one function whose address it knows, so the one that asks it to."""
+    due.run(job=withdrawals.TRANSFER_JOB, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
 
 
 @app.on_dynamodb_record(stream_arn=STREAM, batch_size=100, starting_position="TRIM_HORIZON")

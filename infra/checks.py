@@ -8,6 +8,7 @@ DAY = 86400
 SECRETS = {
     "session_keys": "JSON {key id: key of 32 characters or more}; sessions are signed with the first",
     "link_key": "a random text; link codes are derived from it, so it never changes",
+    "erased_key": "a random text; who comes back after they were erased is known by it, so it never changes",
     "mall_secrets": "the secret shared with the mall; two, separated by a space, while one replaces the other",
 }
 OF_PROGRAMS = "wechat/"

@@ -1,10 +1,11 @@
 """`python -m infra.doctor STAGE`: looks at a deployment and says in words what is missing and what to do.
 
-    python -m infra.doctor dev --region cn-northwest-1 [--base-url https://api.example.com]
+    python -m infra.doctor dev --region cn-northwest-1 [--base-url https://api.example.com] [--ask-wechat]
 
 The region may come from AWS_REGION or AWS_DEFAULT_REGION instead.
 
-It only reads, with the AWS account and role that the environment gives, and reads no secret's value. The stack
+It only reads, with the AWS account and role that the environment gives, and reads no secret's value; but with
+--ask-wechat, which asks WeChat itself whether it knows the programs and the merchant by their secrets. The stack
 liebian-<stage> says what to look at; after plain `chalice deploy` it is .chalice/deployed/<stage>.json.
 Exit code 1 when anything is missing. The judging is in `infra.checks`; this file only looks.
 """
@@ -17,7 +18,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from infra import checks
+from chalicelib.core import config
+from infra import checks, going_live
 from infra.checks import Answer, Finding, Handshake, Table
 
 CHALICE = Path(__file__).resolve().parent.parent / ".chalice"
@@ -41,14 +43,20 @@ class NotFound(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """Where the parts of one deployment are; ``tables`` by their name in the template."""
+    """Where the parts of one deployment are; ``tables`` by their name in the template.
+
+    ``address`` is where transfers leave from, if the stack has one.
+    """
 
     base_url: str
     tables: dict[str, str]
     mappings: list[str]
+    outputs: dict[str, str] = field(default_factory=dict)
 
 
-def examine(*, stage: str, region: str, base_url: str, clients: Clients) -> list[Finding]:
+def examine(
+    *, stage: str, region: str, base_url: str, clients: Clients, ask_wechat: bool = False
+) -> list[Finding]:
     """All findings of one stage."""
     try:
         there = find(stage=stage, clients=clients)
@@ -60,6 +68,7 @@ def examine(*, stage: str, region: str, base_url: str, clients: Clients) -> list
         "the tables": lambda: _tables(there.tables, clients("dynamodb")),
         "the stream handlers": lambda: _mappings(there.mappings, clients("lambda")),
         "the secrets": lambda: _secrets(f"/liebian/{stage}", clients("ssm")),
+        "WeChat": lambda: _wechat(stage, there, region, clients, ask=ask_wechat),
     }
     return [finding for what, look in looks.items() for finding in _look(what, look)]
 
@@ -77,11 +86,41 @@ def _unseen(what: str, failure: Exception) -> Finding:
     return Finding(ok=False, what=f"Could not look at {what}: {failure}", do=do)
 
 
-def configured(stage: str) -> str:
-    """The base URL that the stage is told in .chalice/config.json; empty when it derives its own."""
+def environment(stage: str) -> dict[str, str]:
+    """What .chalice/config.json tells the functions of a stage."""
     given = json.loads(CONFIG.read_text(encoding="utf-8"))
-    of_stage = given["stages"].get(stage, {}).get("environment_variables", {})
-    return str({**given["environment_variables"], **of_stage}.get("BASE_URL", ""))
+    return {
+        **given["environment_variables"],
+        **given["stages"].get(stage, {}).get("environment_variables", {}),
+    }
+
+
+def configured(stage: str) -> str:
+    """The base URL that the stage is told; empty when it derives its own."""
+    return environment(stage).get("BASE_URL", "")
+
+
+def _wechat(stage: str, there: Deployment, region: str, clients: Clients, *, ask: bool) -> list[Finding]:
+    told = {**environment(stage), "AWS_REGION": region}
+    settings = config.read(told)
+    programs = going_live.read_programs(
+        clients("dynamodb").query(
+            TableName=there.tables.get("TruthTable", settings.truth_table),
+            KeyConditionExpression="pk = :programs",
+            ExpressionAttributeValues={":programs": {"S": "PROGRAMS"}},
+        )["Items"]
+    )
+    found = going_live.examined(
+        settings,
+        secrets=_names(f"/liebian/{stage}", clients("ssm")),
+        programs=programs,
+        outputs=there.outputs,
+    )
+    if ask:
+        os.environ.update(told)
+        config.reset()
+        found += going_live.ask(settings, programs=programs, now=int(time.time()))
+    return found
 
 
 def find(*, stage: str, clients: Clients) -> Deployment:
@@ -114,6 +153,7 @@ def _from_stack(outputs: dict[str, str], resources: list[dict[str, Any]]) -> Dep
         base_url=outputs.get("EndpointURL", ""),
         tables={name: found for name, (kind, found) in kinds.items() if kind == "AWS::DynamoDB::Table"},
         mappings=[found for kind, found in kinds.values() if kind == "AWS::Lambda::EventSourceMapping"],
+        outputs=outputs,
     )
 
 
@@ -192,13 +232,15 @@ def _mappings(ids: list[str], client: Any) -> list[Finding]:
 
 
 def _secrets(path: str, client: Any) -> list[Finding]:
+    return checks.secrets(path=path, found=_names(path, client))
+
+
+def _names(path: str, client: Any) -> dict[str, str]:
+    """The types of the secrets under a path, by name."""
     pages = client.get_paginator("get_parameters_by_path").paginate(
         Path=path, Recursive=True, WithDecryption=False
     )
-    found = {
-        one["Name"].removeprefix(f"{path}/"): one["Type"] for page in pages for one in page["Parameters"]
-    }
-    return checks.secrets(path=path, found=found)
+    return {one["Name"].removeprefix(f"{path}/"): one["Type"] for page in pages for one in page["Parameters"]}
 
 
 def _clients(region: str) -> Clients:
@@ -215,10 +257,17 @@ def main() -> None:
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     parser.add_argument("--region", required=not region, default=region)
     parser.add_argument("--base-url", default="", help="the custom domain, when the stage has one")
+    parser.add_argument("--ask-wechat", action="store_true", help="ask WeChat, with the secrets of the stage")
     given = parser.parse_args()
     base_url = given.base_url or configured(given.stage)
     clients = _clients(given.region)
-    findings = examine(stage=given.stage, region=given.region, base_url=base_url, clients=clients)
+    findings = examine(
+        stage=given.stage,
+        region=given.region,
+        base_url=base_url,
+        clients=clients,
+        ask_wechat=given.ask_wechat,
+    )
     print(checks.report(findings))
     sys.exit(0 if all(finding.ok for finding in findings) else 1)
 

@@ -1,9 +1,11 @@
 """What API Gateway answers by itself, in the words and with the codes of the app.
 
-A call that never reaches a function (an unknown route, too much at once, a function that does not answer) gets
-the same envelope, and the CORS headers without which a page cannot read it. Routes need no AWS signature, so a
-complaint about one means only that the route is unknown: a session in the header brings `INVALID_SIGNATURE`.
-The gateway cannot read Accept-Language, so its messages are in both languages.
+A call that never reaches a function (too much at once, too large, a function that does not answer) gets the same
+envelope, and the CORS headers without which a page cannot read it. Every path reaches the function, which answers
+itself that there is none, and so does every method that ANY stands for. Of another method, such as TRACE, the
+gateway complains that a token is missing or, with a session in the header, that a signature is invalid: routes need
+neither, so that it means only that there is nothing of the kind. The gateway cannot read Accept-Language, so its
+messages are in both languages.
 """
 
 import json

@@ -51,6 +51,8 @@ from tests.harness.streams import event
 AFTERWARDS = NOW + 3 * DAY
 """When every hold and every group of a campaign made here has run out."""
 JOBS = (closing.CLOSE_JOB, holding.RELEASE_JOB, holding.EXPIRE_JOB, orders.REFUND_JOB, facts.JOB)
+PHONE = orders.Phone(program_id=PROGRAM, base_url="https://shop.example")
+"""Where somebody begins to pay."""
 _WAIT = (facts.JOB, orders.REFUND_JOB)
 """What is owed is left to the stream for a while; what that makes due is due then, and owes something in turn."""
 ROOM = (settling, ending, closing, reporting, telling, byhand)

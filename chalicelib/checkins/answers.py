@@ -168,11 +168,12 @@ def _my_team(seen: Standing, call: Call) -> TeamAnswer | None:
 
 def _my_note(seen: Standing, call: Call) -> NoteAnswer | None:
     today = campaigns.calendar(seen.campaign).turn_at(call.now)
-    return _note(service.note(seen.campaign.campaign_id, seen.member_id, today), today, call)
+    note = service.note(seen.campaign.campaign_id, seen.member_id, today)
+    return _note(note, today, call, mine=True)
 
 
-def _note(row: Note | None, turn: date, call: Call) -> NoteAnswer | None:
-    if row is None or row.state == "hidden":
+def _note(row: Note | None, turn: date, call: Call, *, mine: bool) -> NoteAnswer | None:
+    if row is None or row.state == "hidden" or (row.state == "pending" and not mine):
         return None
     image_url = uploads.url_of(row.image, base_url=call.base_url)
     return NoteAnswer(date=turn.isoformat(), text=row.text, image_url=image_url, state=row.state or "")
@@ -211,12 +212,13 @@ def team(campaign: Campaign, team_id: str, call: Call) -> TeamAnswer:
 
 def _mate(seen: Standing, call: Call, *, founder: bool, note: Note | None) -> MateAnswer:
     session = call.caller.session
+    mine = session is not None and session.member_id == seen.member_id
     return MateAnswer(
         **msgspec.structs.asdict(_brief(seen, call.now)),
         member=sharing_answers.person(seen.member_id, call, open_names=session is not None),
-        mine=session is not None and session.member_id == seen.member_id,
+        mine=mine,
         founder=founder,
-        note=_note(note, campaigns.calendar(seen.campaign).turn_at(call.now), call),
+        note=_note(note, campaigns.calendar(seen.campaign).turn_at(call.now), call, mine=mine),
     )
 
 

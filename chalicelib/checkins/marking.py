@@ -30,10 +30,12 @@ class Changed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What is said or shown with a check-in."""
+    """What is said or shown with a check-in; ``pending`` with the writes that have it checked."""
 
     text: str | None
     image: str | None = None
+    state: str = "visible"
+    checks: Sequence[Write] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,12 +231,12 @@ def _noted(seen: Standing, plan: Plan) -> list[Write]:
         return []
     row = Note(
         *Note.key(seen.campaign.campaign_id, seen.member_id, plan.turn.isoformat()),
-        state="visible",
+        state=plan.said.state,
         text=plan.said.text,
         image=plan.said.image,
         created_at=plan.now,
     )
-    return [table.create(row, refuse=Busy)]
+    return [table.create(row, refuse=Busy), *plan.said.checks]
 
 
 def _after(seen: Standing, written: Sequence[Month]) -> Standing:

@@ -97,9 +97,8 @@ class Part(Row, discriminator="checkin_part"):
 
 
 class Note(Row, discriminator="checkin_note"):
-    """What a member said or showed with a check-in; ``visible`` to them and their team, or ``hidden`` from all.
-
-    ``image`` is an upload of theirs.
+    """What a member said or showed with a check-in; ``visible`` to them and their team, ``pending`` (only to
+    them, until it is checked), or ``hidden`` from all. ``image`` is an upload of theirs.
     """
 
     text = UnicodeAttribute(null=True)

@@ -1,14 +1,58 @@
-"""What operators do about notes: those that nobody should read are hidden, with a reason, and shown again."""
+"""What becomes of notes: checked before others see them; hidden by operators, with a reason, and shown again."""
 
+from dataclasses import replace
+from typing import Any
+
+from chalicelib.checkins import campaigns
 from chalicelib.checkins.campaigns import Making
+from chalicelib.checkins.marking import Said
 from chalicelib.checkins.models import Note
-from chalicelib.core import table
+from chalicelib.core import facts, table
 from chalicelib.core.errors import NotFound
+from chalicelib.core.http import Call
+from chalicelib.core.telemetry import logger
+from chalicelib.members import service as members
 from chalicelib.operators import service as operators
+from chalicelib.safety import service as safety
 
 
 class _AsItWas(Exception):
     """It is so already."""
+
+
+def judged(said: Said, campaign_id: str, call: Call) -> Said:
+    """What somebody says with today's check-in, as it may be shown: at once, or once it is checked.
+
+    Raises:
+        ContentRefused: it must not be shown. NotFound: there is no such campaign.
+    """
+    if said.text is None:
+        return said
+    turn = campaigns.calendar(campaigns.find(campaign_id, now=call.now)).turn_at(call.now)
+    ref = "#".join((campaign_id, call.member_id, turn.isoformat()))
+    thing = safety.Thing(room="checkins", ref=ref, field="text", scene=safety.COMMENT)
+
+    def writer() -> safety.Writer:
+        return members.writer(call.member_id, call.program_id, call.now)
+
+    verdict = safety.text(said.text, thing, writer, now=call.now)
+    state = "pending" if verdict.state == "pending" else "visible"
+    return replace(said, state=state, checks=verdict.writes)
+
+
+@facts.errand("content.approved", name="checkins.show_note")
+@facts.errand("content.rejected", name="checkins.hide_note")
+def _decided(check: Any, now: int) -> None:
+    """A note that was pending is shown or hidden; one that an operator has hidden meanwhile stays so."""
+    if check.room != "checkins" or check.state == "pending":
+        return
+    to = "visible" if check.state == "approved" else "hidden"
+    key = Note.key(*check.ref.split("#"))
+    pending = Note.state == "pending"
+    try:
+        table.apply(table.update(Note, key, Note.state.set(to), when=pending, refuse=lambda _: _AsItWas()))
+    except _AsItWas:
+        logger.info("the note was decided about already", ref=check.ref)
 
 
 def page(campaign_id: str, member_id: str, *, limit: int, after: table.Raw | None) -> table.Page:

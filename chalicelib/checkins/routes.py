@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from chalicelib.checkins import answers, campaigns, reminders, service, teams
+from chalicelib.checkins import answers, campaigns, noting, reminders, service, teams
 from chalicelib.checkins.marking import Said
 from chalicelib.checkins.models import Team
 from chalicelib.checkins.schemas import (
@@ -22,6 +22,7 @@ from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
 from chalicelib.core.ledger import NotEnough
 from chalicelib.points.service import NotEnoughPoints
+from chalicelib.safety.service import ContentRefused
 from chalicelib.uploads import service as uploads
 
 api = Api(__name__)
@@ -40,10 +41,14 @@ def show_campaign(call: Call, campaign_id: str) -> CampaignAnswer:
     return answers.page(campaigns.find(campaign_id, now=call.now), call)
 
 
-@api.post("/v1/checkins/{campaign_id}", door=doors.MEMBER, status=201, refuses=[*_CLOSED, Invalid])
+@api.post(
+    "/v1/checkins/{campaign_id}", door=doors.MEMBER, status=201, refuses=[*_CLOSED, Invalid, ContentRefused]
+)
 def check_in(call: Call, campaign_id: str, body: CheckIn) -> Reply[CheckedIn]:
     """Check in today; done already, what it brought."""
     said = Said(text=body.text, image=_picture(body.image, call)) if body.text or body.image else None
+    if said is not None:
+        said = noting.judged(said, campaign_id, call)
     done = service.check_in(campaign_id=campaign_id, member_id=call.member_id, said=said, now=call.now)
     return Reply(answers.marked(done, call), 201 if done.new else 200)
 

@@ -31,9 +31,17 @@ class Settings:
     secrets: str = "env"
     wechat_url: str = "https://api.weixin.qq.com"
     wechat_env: str = "release"
+    wechatpay_url: str = "https://api.mch.weixin.qq.com"
+    wechatpay_mchid: str = ""
+    wechatpay_public_key_id: str = ""
     mall_webhook_url: str = ""
     payment_gateway: str = "mall"
     payout_gateways: str = "manual mall"
+    transfer_scene_id: str = "1005"
+    transfer_reports: tuple[tuple[str, str], ...] = (("岗位类型", "推广员"), ("报酬说明", "推广佣金"))
+    transfer_remark: str = "佣金提现"
+    transfer_perception: str = ""
+    outbound_proxy: str = ""
     timezone: str = "Asia/Shanghai"
     due_shards: int = 1
     session_days: int = 7
@@ -41,7 +49,8 @@ class Settings:
     unfinished_days: int = 30
     pictures_bucket: str = ""
     pictures_url: str = ""
-    content_safety: str = ""
+    content_safety: str = "off"
+    risk_rank_refused: int = 0
     dynamodb_endpoint: str = ""
     s3_endpoint: str = ""
 
@@ -89,15 +98,27 @@ def _secrets_place(value: str) -> str:
     return place
 
 
+def _safety(value: str) -> str:
+    if value not in ("off", "wechat"):
+        raise ValueError("'off' or 'wechat'")
+    return value
+
+
+def _rank(value: str) -> int:
+    if value not in "01234" or len(value) != 1:
+        raise ValueError("a rank from 1 to 4, or 0 for never")
+    return int(value)
+
+
 def _gateway(value: str) -> str:
-    if value not in ("mall", "sandbox"):
-        raise ValueError("'mall' or 'sandbox'")
+    if value not in ("mall", "sandbox", "wechat"):
+        raise ValueError("'mall', 'wechat' or 'sandbox'")
     return value
 
 
 def _gateways(value: str) -> str:
-    if not set(value.split()) <= {"manual", "mall", "sandbox"}:
-        raise ValueError("some of 'manual mall sandbox', separated by spaces")
+    if not set(value.split()) <= {"manual", "mall", "wechat", "sandbox"}:
+        raise ValueError("some of 'manual mall wechat sandbox', separated by spaces")
     return value
 
 
@@ -107,21 +128,41 @@ def _version(value: str) -> str:
     return value
 
 
-def _checker(value: str) -> str:
-    if value != "wechat":
-        raise ValueError("'wechat', or empty")
+def _reports(value: str) -> tuple[tuple[str, str], ...]:
+    pairs = tuple((kind, content) for kind, _, content in (one.partition("=") for one in value.split(";")))
+    if not all(1 <= len(kind) <= 15 and 1 <= len(content) <= 32 for kind, content in pairs):
+        raise ValueError("'type=content;type=content', of at most 15 and 32 characters")
+    return pairs
+
+
+def _remark(value: str) -> str:
+    if len(value) > 32:
+        raise ValueError("32 characters at most")
     return value
+
+
+def _proxy(value: str) -> str:
+    if not re.fullmatch(r"https?://([^/@:\s]+@)?[^/@:\s]+(:[0-9]{1,5})?/?", value):
+        # Not told what it is: a password may stand in it.
+        raise ConfigError(
+            "OUTBOUND_PROXY must be http://host:port, or http://user@host:port with the password in the "
+            "secret outbound_proxy."
+        )
+    return value.rstrip("/")
 
 
 _READERS: dict[str, Callable[[str], Any]] = {
     "payment_gateway": _gateway,
     "payout_gateways": _gateways,
+    "transfer_reports": _reports,
+    "transfer_remark": _remark,
+    "outbound_proxy": _proxy,
     "base_url": _url,
     "wechat_url": _url,
+    "wechatpay_url": _url,
     "mall_webhook_url": _url,
     "wechat_env": _version,
     "pictures_url": _url,
-    "content_safety": _checker,
     "dynamodb_endpoint": _url,
     "s3_endpoint": _url,
     "timezone": _zone,
@@ -129,6 +170,8 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "session_days": _count,
     "unfinished_days": _days,
     "secrets": _secrets_place,
+    "content_safety": _safety,
+    "risk_rank_refused": _rank,
 }
 
 
@@ -147,12 +190,26 @@ def read(environment: Mapping[str, str]) -> Settings:
         elif field.default is MISSING:
             raise ConfigError(f"{name} is not set. See docs/deploying.md.")
     settings = Settings(**values)
+    if not settings.wechatpay_mchid:
+        _nobody_of_wechat_pay(settings)
     if settings.stage.startswith("prod"):
-        _no_sandbox(settings)
+        _fit_for_prod(settings)
     return settings
 
 
-def _no_sandbox(settings: Settings) -> None:
+def _nobody_of_wechat_pay(settings: Settings) -> None:
+    used = {
+        "PAYMENT_GATEWAY": settings.payment_gateway == "wechat",
+        "PAYOUT_GATEWAYS": "wechat" in settings.payout_gateways.split(),
+    }
+    for name, by_wechat in used.items():
+        if by_wechat:
+            raise ConfigError(f"WECHATPAY_MCHID must be set where {name} has 'wechat'.")
+
+
+def _fit_for_prod(settings: Settings) -> None:
+    if settings.payment_gateway == "wechat" and not settings.base_url:
+        raise ConfigError("BASE_URL must be set in a prod stage: WeChat Pay tells there what was paid.")
     if settings.payment_gateway == "sandbox":
         raise ConfigError("PAYMENT_GATEWAY must not be 'sandbox' in a prod stage: anybody could pay with it.")
     if "sandbox" in settings.payout_gateways.split():

@@ -31,6 +31,17 @@ _SCHEMES = {
         "name": "webhook-signature",
         "description": "Standard Webhooks: also webhook-id and webhook-timestamp.",
     },
+    "wechat": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Wechatpay-Signature",
+        "description": "WeChat Pay v3: also Wechatpay-Timestamp, Wechatpay-Nonce and Wechatpay-Serial.",
+    },
+}
+_FAILURE = {
+    "type": "object",
+    "required": ["code", "message"],
+    "properties": {"code": {"const": "FAIL"}, "message": {"type": "string"}},
 }
 _ERROR = {
     "type": "object",
@@ -79,13 +90,16 @@ def document() -> dict[str, Any]:
             "description": "Growth and social backend for mini-programs.",
         },
         "paths": paths,
-        "components": {"schemas": {**components, "Error": _ERROR}, "securitySchemes": _SCHEMES},
+        "components": {
+            "schemas": {**components, "Error": _ERROR, "NotTaken": _FAILURE},
+            "securitySchemes": _SCHEMES,
+        },
     }
 
 
 def _kinds(route: Route) -> list[Any]:
     named = [route.hints.get("body"), route.hints.get("query"), route.answer]
-    return [kind for kind in named if kind is not None and kind is not Document]
+    return [kind for kind in named if kind is not None and kind not in (Document, bytes)]
 
 
 def _name(kind: Any) -> str:
@@ -101,13 +115,22 @@ def _operation(route: Route, known: dict[str, Any], components: dict[str, Any]) 
         "responses": _responses(route, known),
     }
     if "body" in route.hints:
-        schema = known[_name(route.hints["body"])]
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {"required": True, "content": _content(route.hints["body"], known)}
     # At a public door a session is optional: it shows names unmasked.
     operation["security"] = [{}, {"member": []}] if route.door == doors.PUBLIC else [{route.door.kind: []}]
     if route.door.kind == "operator":
         operation["description"] = f"Roles: {', '.join(sorted(route.door.roles))}."
     return operation
+
+
+def _content(kind: Any, known: dict[str, Any]) -> dict[str, Any]:
+    """A struct; or what WeChat sends, which is as its own documentation says."""
+    if kind is bytes:
+        return {
+            "application/json": {"schema": {"type": "object"}},
+            "text/xml": {"schema": {"type": "string"}},
+        }
+    return {"application/json": {"schema": known[_name(kind)]}}
 
 
 def _operation_id(route: Route) -> str:
@@ -140,7 +163,8 @@ def _responses(route: Route, known: dict[str, Any]) -> dict[str, Any]:
         statuses["200"] = {**statuses["201"], "description": "It was so already."}
     for status, errors in _refusals(route).items():
         codes = ", ".join(sorted({error.code for error in errors}))
-        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+        named = "NotTaken" if route.door.kind == "wechat" else "Error"
+        content = {"application/json": {"schema": {"$ref": _REF.format(name=named)}}}
         statuses[str(status)] = {"description": codes, "content": content}
     return dict(sorted(statuses.items()))
 
@@ -150,6 +174,7 @@ _AT_THE_DOOR: dict[str, list[type[AppError]]] = {
     "member": [Unauthorized, Forbidden],
     "operator": [Unauthorized, Forbidden],
     "mall": [SignatureInvalid],
+    "wechat": [SignatureInvalid],
 }
 
 

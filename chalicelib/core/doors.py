@@ -1,8 +1,8 @@
 """Who may pass: every route declares one door, and nothing passes without one.
 
-``PUBLIC`` (a session is optional), ``MEMBER``, ``MALL`` (signed calls of the mall's servers) and
-``operators(*roles)``, through which an owner always passes. Rooms provide the guards that know members and
-operators; `app.py` posts them here.
+``PUBLIC`` (a session is optional), ``MEMBER``, ``MALL`` (signed calls of the mall's servers), ``WECHAT`` (what
+WeChat pushes, and notifications of WeChat Pay, both signed) and ``operators(*roles)``, through which an owner
+always passes. Rooms provide the guards that know members, operators and WeChat; `app.py` posts them here.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chalicelib.core import webhooks
-from chalicelib.core.errors import AppError, Forbidden, Unauthorized
+from chalicelib.core.errors import AppError, Forbidden, SignatureInvalid, Unauthorized
 
 Role = Literal["owner", "marketing", "support", "finance", "store"]
 
@@ -19,13 +19,14 @@ Role = Literal["owner", "marketing", "support", "finance", "store"]
 class Door:
     """One kind of caller; for operators, the roles besides owner."""
 
-    kind: Literal["public", "member", "operator", "mall"]
+    kind: Literal["public", "member", "operator", "mall", "wechat"]
     roles: frozenset[Role] = frozenset()
 
 
 PUBLIC = Door("public")
 MEMBER = Door("member")
 MALL = Door("mall")
+WECHAT = Door("wechat")
 
 
 def operators(*roles: Role) -> Door:
@@ -56,7 +57,8 @@ class Operator:
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Whoever passed a door: at most one of a member, an operator, the mall; none of them is a stranger."""
+    """Whoever passed a door: at most one of a member, an operator, the mall; none of them is a stranger, or WeChat
+    Pay at its own."""
 
     session: Session | None = None
     operator: Operator | None = None
@@ -75,14 +77,16 @@ class Approach:
 
 MemberGuard = Callable[[str, int], Session]
 OperatorGuard = Callable[[str, int], Operator]
+WechatGuard = Callable[[Approach, int], None]
 _member_guard: MemberGuard | None = None
 _operator_guard: OperatorGuard | None = None
+_wechat_guard: WechatGuard | None = None
 
 
-def post(*, member: MemberGuard, operator: OperatorGuard) -> None:
-    """Post the guards: each takes a bearer token and ``now`` and raises Unauthorized."""
-    global _member_guard, _operator_guard  # noqa: PLW0603 - wired once, in app.py
-    _member_guard, _operator_guard = member, operator
+def post(*, member: MemberGuard, operator: OperatorGuard, wechat: WechatGuard) -> None:
+    """Post the guards: of a bearer token, or of headers and raw body, and ``now``; each raises what refuses."""
+    global _member_guard, _operator_guard, _wechat_guard  # noqa: PLW0603 - wired once, in app.py
+    _member_guard, _operator_guard, _wechat_guard = member, operator, wechat
 
 
 def admit(door: Door, approach: Approach, *, now: int) -> Caller:
@@ -100,6 +104,8 @@ def admit(door: Door, approach: Approach, *, now: int) -> Caller:
             now=now,
         )
         return Caller(mall=True)
+    if door.kind == "wechat":
+        return _wechat(approach, now=now)
     token = _bearer(approach.headers)
     if door.kind == "operator":
         return Caller(operator=_operator(token, door, now=now))
@@ -108,6 +114,13 @@ def admit(door: Door, approach: Approach, *, now: int) -> Caller:
     if not token or _member_guard is None:
         raise Unauthorized
     return Caller(session=_member_guard(token, now))
+
+
+def _wechat(approach: Approach, *, now: int) -> Caller:
+    if _wechat_guard is None:
+        raise SignatureInvalid
+    _wechat_guard(approach, now)
+    return Caller()
 
 
 def _perhaps_member(token: str, *, now: int) -> Caller:

@@ -51,7 +51,8 @@ class Unauthorized(AppError):
 
 
 class SignatureInvalid(AppError):
-    """A call of the mall's servers whose signature is missing, wrong, stale, or was used for another call."""
+    """A call of the mall's servers, or of WeChat Pay, whose signature is missing, wrong, stale, or was used for
+    another call."""
 
     status = 401
     code = "signature_invalid"

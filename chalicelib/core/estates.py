@@ -4,11 +4,17 @@ A room declares how its part is handed over, told, held against leaving, and era
 knows none. What a room does here is done again after a failure, so that each step is a condition on its own rows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from chalicelib.core import ledger, table
+from chalicelib.core.table import Row
+
 F = TypeVar("F", bound=Callable[..., Any])
+TOLD_AT_MOST = 1000
+"""Of each kind of thing, how many are told to a member who asks for all; the newest."""
+_THE_STORE_S = frozenset(Row.get_attributes()) - {"state"} | {"fingerprint"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +85,56 @@ def obstacles(member_id: str, *, now: int) -> list[Obstacle]:
 def erasures() -> Mapping[str, Erase]:
     """By room, in the order of declaration."""
     return _erasures
+
+
+# --- how it is told ---------------------------------------------------------------------------------------------
+
+
+def told(row: Row, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """What a row says of its member, but for what the store alone needs and what is left out by name."""
+    hidden = _THE_STORE_S.union(without)
+    values = {name: getattr(row, name) for name in row.get_attributes() if name not in hidden}
+    return {
+        name: sorted(value) if isinstance(value, set | frozenset) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def some(rows: Iterable[Row], *, without: Collection[str] = (), more: bool = False) -> dict[str, Any]:
+    """The first thousand of these, and whether there are more."""
+    found = list(rows)
+    items = [told(row, without=without) for row in found[:TOLD_AT_MOST]]
+    return {"items": items, "truncated": more or len(found) > TOLD_AT_MOST}
+
+
+def listed(owner: str, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """The newest thousand of a member's list in the owner index, as `some` tells them."""
+    rows: list[Row] = []
+    for page in pages(owner):
+        rows += page.rows
+        if len(rows) >= TOLD_AT_MOST:
+            return some(rows, without=without, more=page.next_key is not None)
+    return some(rows, without=without)
+
+
+def of_partition(kind: type[Row], pk: str, sk: Any = None) -> dict[str, Any]:
+    """The newest thousand of a partition of the member's own, as `some` tells them."""
+    page = table.query(kind, pk, sk, limit=TOLD_AT_MOST, newest_first=True)
+    return some(page.rows, more=page.next_key is not None)
+
+
+def pages(owner: str) -> Iterable[table.Page]:
+    """A member's list in the owner index, page by page."""
+    page = table.owned(owner, limit=100)
+    yield page
+    while page.next_key is not None:
+        page = table.owned(owner, limit=100, after=page.next_key)
+        yield page
+
+
+def account(owner: str, book: str) -> dict[str, Any]:
+    """What a member has in a book, and the newest thousand of its entries."""
+    kept = table.get(ledger.Account, ledger.Account.key(owner, book))
+    have = {"balance": kept.balance or 0, "frozen": kept.frozen or 0} if kept else {"balance": 0, "frozen": 0}
+    return {**have, "entries": listed(f"{owner}#{book}", without=("left", "month", "about"))}

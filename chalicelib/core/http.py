@@ -12,16 +12,17 @@ cannot be serialised outside it would crash the invocation. Times, languages and
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlencode
 
 import msgspec
-from chalice.app import Blueprint, CORSConfig, Request, Response
+from chalice.app import Blueprint, Chalice, CORSConfig, Request, Response
 
 from chalicelib.core import clock, config, doors, sheets
+from chalicelib.core.dispatch import Paths
 from chalicelib.core.errors import (
     AppError,
     BadRequest,
@@ -69,6 +70,12 @@ class Call:
         """The signed-in member; only behind the member door."""
         assert self.caller.session is not None
         return self.caller.session.member_id
+
+    @property
+    def program_id(self) -> str:
+        """The program that the member is signed in to; only behind the member door."""
+        assert self.caller.session is not None
+        return self.caller.session.program_id
 
     @property
     def operator(self) -> doors.Operator:
@@ -181,7 +188,9 @@ class Api:
             def wrapped(**path_params: str) -> Response:
                 return _answer(route, self.blueprint.current_request, path_params)
 
-            self.blueprint.route(path, methods=[method], cors=CORS)(wrapped)
+            self.blueprint.route(path, methods=[method], cors=CORS, content_types=_content_types(view))(
+                wrapped
+            )
             return view
 
         return declare
@@ -215,11 +224,11 @@ def _answer(route: Route, request: Request, path_params: Mapping[str, str]) -> R
         return _success(route, route.view(**arguments), request_id)
     except AppError as refused:
         logger.info("refused", route=f"{route.method} {route.path}", code=refused.code, request_id=request_id)
-        return failure(refused, lang=lang, request_id=request_id)
+        return _refused(route, refused, lang=lang, request_id=request_id)
     except Exception:
         logger.exception("request failed", route=f"{route.method} {route.path}", request_id=request_id)
         count("RequestsFailed")
-        return failure(InternalError(), lang=lang, request_id=request_id)
+        return _refused(route, InternalError(), lang=lang, request_id=request_id)
 
 
 def _arguments(
@@ -244,11 +253,17 @@ def _arguments(
     if not all(_ID.fullmatch(value) for value in path_params.values()):
         raise NotFound
     arguments: dict[str, Any] = {"call": call, **path_params}
-    if "body" in route.hints:
-        arguments["body"] = decode(body or b"{}", route.hints["body"])
+    if (kind := route.hints.get("body")) is not None:
+        arguments["body"] = body if kind is bytes else decode(body or b"{}", kind)
     if "query" in route.hints:
         arguments["query"] = _query(query, route.hints["query"])
     return arguments
+
+
+def _content_types(view: Callable[..., Any]) -> list[str]:
+    """JSON; whoever takes the body as it is takes what WeChat sends, too."""
+    as_it_is = view.__annotations__.get("body") is bytes
+    return ["application/json", *(["text/xml", "application/xml", "text/plain"] if as_it_is else [])]
 
 
 def _body(request: Request) -> bytes:
@@ -316,6 +331,13 @@ def _success(route: Route, result: Any, request_id: str) -> Response:
     return _json(result, status, request_id)
 
 
+def _refused(route: Route, error: AppError, *, lang: str, request_id: str) -> Response:
+    """The envelope; or, to WeChat Pay, the words that it knows: any other status than 200 has it tell again."""
+    if route.door.kind == "wechat":
+        return _json({"code": "FAIL", "message": error.message("zh")}, error.status, request_id)
+    return failure(error, lang=lang, request_id=request_id)
+
+
 def failure(error: AppError, *, lang: str, request_id: str) -> Response:
     """The envelope of an error."""
     envelope = {
@@ -356,6 +378,46 @@ def normalise(event: Request, get_response: Callable[[Request], Response]) -> Re
     answer = outside(error(**details), headers=event.headers, request_id=_request_id(event))
     answer.headers = {**response.headers, **answer.headers}
     return answer
+
+
+class App(Chalice):
+    """Chalice for an API with one greedy resource: the route of a request that names none is found here.
+
+    Such a request says `/{proxy+}` or `/` in `requestContext.resourcePath`, and in `pathParameters.proxy` what
+    comes after the stage or the base path of a custom domain, percent-encoded and without a slash at the end
+    (so it is told in vincentsarago/lambda-proxy issue 16, middleapi/standard-server pull request 93 and
+    CodeGenieApp/serverless-express issue 391). What Chalice's own deployment, server and test client send names its
+    route.
+    """
+
+    @cached_property
+    def _paths(self) -> Paths:
+        return Paths(self.routes)
+
+    def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """The answer to one request, in the form that API Gateway wants."""
+        asked = event.get("requestContext", {})
+        resource = asked.get("resourcePath")
+        if resource is None or resource in self.routes:
+            return super().__call__(event, context)
+        found = self._paths.find(f"/{(event['pathParameters'] or {}).get('proxy', '')}")
+        if found is None:
+            return _unknown(Request(event)).to_dict()
+        path, parameters = found
+        if asked["httpMethod"] == "OPTIONS":
+            return _preflight(self.routes[path]).to_dict()
+        named = {"pathParameters": parameters, "requestContext": {**asked, "resourcePath": path}}
+        return super().__call__({**event, **named}, context)
+
+
+def _unknown(request: Request) -> Response:
+    return outside(NotFound(), headers=request.headers, request_id=_request_id(request))
+
+
+def _preflight(methods: Iterable[str]) -> Response:
+    """What a browser wants to know before it calls, as Chalice's deployment lets the gateway say it."""
+    allowed: Headers = {"Access-Control-Allow-Methods": ",".join([*methods, "OPTIONS"])}
+    return Response(body="", headers={**CORS.get_access_control_headers(), **allowed})
 
 
 def outside(error: AppError, *, headers: Mapping[str, str], request_id: str) -> Response:

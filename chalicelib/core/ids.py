@@ -33,6 +33,8 @@ Prefix = Literal[
     "com",  # commission
     "wdr",  # withdrawal: the number of its transfer, which never changes
     "upl",  # upload
+    "chk",  # check of what somebody wrote or uploaded
+    "cgr",  # group chat of WeChat
     "req",  # request, when the gateway gave it no id
 ]
 

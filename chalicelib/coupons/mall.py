@@ -18,7 +18,9 @@ from chalicelib.members import service as members
 api = Api(__name__)
 
 
-@api.post("/v1/mall/coupons/quote", door=doors.MALL, refuses=[Invalid, members.MemberBlocked])
+@api.post(
+    "/v1/mall/coupons/quote", door=doors.MALL, refuses=[Invalid, members.MemberBlocked, members.MemberLeaving]
+)
 def quote(call: Call, body: MallQuote) -> QuoteAnswer:
     """Which of a member's coupons apply to a basket, and the best combination."""
     member = members.referred(body.member, now=call.now)
@@ -34,6 +36,7 @@ def quote(call: Call, body: MallQuote) -> QuoteAnswer:
         Invalid,
         Busy,
         members.MemberBlocked,
+        members.MemberLeaving,
         using.CouponInUse,
         using.CouponNotApplicable,
         using.CouponsNotCombinable,
@@ -82,6 +85,7 @@ def bring_back(call: Call, body: MallOrderRef) -> LockAnswer:
         NotFound,
         Invalid,
         members.MemberBlocked,
+        members.MemberLeaving,
         plans.PlanNotOpen,
         templates.CouponOff,
         templates.CouponSoldOut,

@@ -37,6 +37,8 @@ from chalicelib.coupons.schemas import (
     ShopCode,
     UseCode,
 )
+from chalicelib.members import service as members
+from chalicelib.safety import risk
 
 api = Api(__name__)
 do_due = expiring.do_due  # importing it tells the jobs what to do
@@ -67,23 +69,30 @@ def list_offers(call: Call, query: OffersQuery) -> Offers:
         templates.CouponSoldOut,
         service.CouponLimitReached,
         service.NotEligible,
+        risk.TooRisky,
     ],
 )
 def claim(call: Call, template_id: str) -> Reply[Claimed]:
     """Claim a coupon; where more than one may be claimed, a repeat is told by its Idempotency-Key."""
+    _not_too_risky(call)
     made = service.claim(
         template_id=template_id, member_id=call.member_id, key=call.idempotency_key, now=call.now
     )
     return claimed(made.coupon, call, new=made.new)
 
 
-@api.post("/v1/coupons/claims", door=doors.MEMBER)
+@api.post("/v1/coupons/claims", door=doors.MEMBER, refuses=[risk.TooRisky])
 def claim_many(call: Call, body: ClaimMany) -> ClaimedMany:
     """Claim several at one tap, each with its outcome."""
+    _not_too_risky(call)
     made = service.claim_all(
         body.template_ids, member_id=call.member_id, key=call.idempotency_key, now=call.now
     )
     return ClaimedMany(items=[_outcome(one, became, call) for one, became in made], now=call.now)
+
+
+def _not_too_risky(call: Call) -> None:
+    risk.admit(lambda: members.writer(call.member_id, call.program_id, call.now), ip=call.ip, now=call.now)
 
 
 def _outcome(template_id: str, became: service.Claim | AppError, call: Call) -> Outcome:

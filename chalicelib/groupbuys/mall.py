@@ -50,6 +50,7 @@ class MallSeat(msgspec.Struct, frozen=True, kw_only=True):
         NotFound,
         Invalid,
         members.MemberBlocked,
+        members.MemberLeaving,
         campaigns.CampaignNotStarted,
         campaigns.CampaignOver,
         campaigns.CampaignPaused,

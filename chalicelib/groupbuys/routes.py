@@ -21,7 +21,7 @@ from chalicelib.groupbuys.schemas import (
     Seated,
 )
 from chalicelib.orders.answers import order_answer
-from chalicelib.orders.service import OrderOver
+from chalicelib.orders.service import OrderOver, PaymentUnavailable
 
 api = Api(__name__)
 settle = settling.settle  # importing it tells orders where a group's payments go
@@ -109,7 +109,11 @@ def join(call: Call, group_id: str, body: JoinGroup) -> Reply[Seated]:
     return _seated(seated, call)
 
 
-@api.delete("/v1/groups/{group_id}/seats/me", door=doors.MEMBER, refuses=[NotFound, OrderOver, Busy])
+@api.delete(
+    "/v1/groups/{group_id}/seats/me",
+    door=doors.MEMBER,
+    refuses=[NotFound, OrderOver, Busy, PaymentUnavailable],
+)
 def leave(call: Call, group_id: str) -> Left:
     """Give an unpaid seat back."""
     order_id = ending.leave(group_id=group_id, member_id=call.member_id, now=call.now)

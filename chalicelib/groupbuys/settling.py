@@ -310,4 +310,9 @@ def lines(order: Order) -> list[orders.Line]:
     ]
 
 
-orders.purpose("group", settle=settle, release=release, refund=refund_paid, lines=lines)
+def may_ship(order: Order) -> bool:
+    """A group's orders are sent once it is filled."""
+    return order.group_id is not None and reading.find(order.group_id).state == "filled"
+
+
+orders.purpose("group", settle=settle, release=release, refund=refund_paid, lines=lines, may_ship=may_ship)

@@ -112,9 +112,10 @@ def _member(member: Member, call: Call) -> AdminMember:
         registered_at=member.registered_at,
         state=member.state or "",
         program_id=member.program_id,
-        identities=sorted(rules.masked_proof(proof) for proof in member.identities),
+        identities=sorted(rules.masked_proof(proof) for proof in member.identities or ()),
         came_link=member.came_link,
         blocked_because=member.blocked_because,
+        leaving_at=member.leaving_at,
         tags=sorted(member.tags or ()),
         now=call.now,
     )

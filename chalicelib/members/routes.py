@@ -1,12 +1,22 @@
 """HTTP for the mini-program: the member themselves, and the brand's programs."""
 
-from chalicelib.core import doors
+from chalicelib.core import doors, estates
 from chalicelib.core.errors import Invalid, NotFound
-from chalicelib.core.http import Api, Call
-from chalicelib.members import service
-from chalicelib.members.models import Member, Program
-from chalicelib.members.schemas import EditMe, HandOver, MeAnswer, ProgramAnswer, ProgramList
-from chalicelib.uploads import service as uploads
+from chalicelib.core.http import Api, Call, Reply
+from chalicelib.members import answers, leaving, service
+from chalicelib.members.models import Leaving, Program
+from chalicelib.members.schemas import (
+    AskDeletion,
+    DeletionAnswer,
+    EditMe,
+    ExportAnswer,
+    HandOver,
+    MeAnswer,
+    ObstacleAnswer,
+    ProgramAnswer,
+    ProgramList,
+)
+from chalicelib.safety.service import ContentRefused
 
 api = Api(__name__)
 
@@ -14,14 +24,43 @@ api = Api(__name__)
 @api.get("/v1/me", door=doors.MEMBER, refuses=[NotFound])
 def show_me(call: Call) -> MeAnswer:
     """The signed-in member."""
-    return _me(service.show(call.member_id), call)
+    return answers.me(service.show(call.member_id), call)
 
 
-@api.put("/v1/me", door=doors.MEMBER, refuses=[NotFound, Invalid])
+@api.put("/v1/me", door=doors.MEMBER, refuses=[NotFound, Invalid, ContentRefused])
 def edit_me(call: Call, body: EditMe) -> MeAnswer:
-    """Change nickname or avatar; what is left out stays."""
-    member = service.edit(member_id=call.member_id, nickname=body.nickname, avatar=body.avatar)
-    return _me(member, call)
+    """Change nickname or avatar; what is left out stays. A nickname that is still to be checked is pending."""
+    who = call.member_id
+    if body.nickname is not None:
+        service.name(body.nickname, member_id=who, program_id=call.program_id, now=call.now)
+    return answers.me(service.edit(member_id=who, avatar=body.avatar), call)
+
+
+@api.get("/v1/me/deletion", door=doors.MEMBER)
+def show_deletion(call: Call) -> DeletionAnswer:
+    """Whether the member is leaving, and what they must end first."""
+    return _deletion(leaving.find(call.member_id), call)
+
+
+@api.post("/v1/me/deletion", door=doors.MEMBER, status=201, refuses=[NotFound, leaving.DeletionObstructed])
+def ask_deletion(call: Call, body: AskDeletion) -> Reply[DeletionAnswer]:
+    """Ask to be erased in fifteen days; asked already, 200 with the same time. Points and coupons end with it."""
+    row, made = leaving.ask(call.member_id, forfeit=body.forfeit, now=call.now)
+    return Reply(_deletion(row, call), 201 if made else 200)
+
+
+@api.delete("/v1/me/deletion", door=doors.MEMBER, refuses=[leaving.DeletionBegun])
+def take_deletion_back(call: Call) -> DeletionAnswer:
+    """Stay; who did not ask to leave does anyway."""
+    leaving.take_back(call.member_id, now=call.now)
+    return _deletion(None, call)
+
+
+@api.get("/v1/me/export", door=doors.MEMBER, refuses=[NotFound])
+def export_me(call: Call) -> ExportAnswer:
+    """All that is kept of the member, by room."""
+    rooms = {room: dict(told) for room, told in estates.exported(call.member_id, now=call.now).items()}
+    return ExportAnswer(member_id=call.member_id, rooms=rooms, now=call.now)
 
 
 @api.get("/v1/programs", door=doors.PUBLIC)
@@ -44,12 +83,15 @@ def program_answer(row: Program) -> ProgramAnswer:
     )
 
 
-def _me(member: Member, call: Call) -> MeAnswer:
-    return MeAnswer(
-        member_id=member.member_id,
-        nickname=member.nickname,
-        avatar_url=uploads.url_of(service.avatar_of(member), base_url=call.base_url),
-        registered_at=member.registered_at,
-        state=member.state or "",
+def _deletion(row: Leaving | None, call: Call) -> DeletionAnswer:
+    forfeit = row is not None and row.forfeit
+    obstacles = leaving.told(leaving.in_the_way(call.member_id, forfeit=forfeit, now=call.now))
+    postponed_by = (row.obstacles if row is not None else None) or []
+    return DeletionAnswer(
+        state="active" if row is None else "leaving",
+        erase_at=row.erase_at if row is not None else None,
+        forfeit=forfeit,
+        obstacles=[ObstacleAnswer(**one) for one in obstacles],
+        postponed_by=[ObstacleAnswer(**one) for one in postponed_by],
         now=call.now,
     )

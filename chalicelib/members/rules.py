@@ -1,5 +1,6 @@
 """Pure rules of members: proofs, and what strangers see of a name."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 
@@ -16,6 +17,21 @@ def unionid_proof(unionid: str) -> str:
 def external_proof(external_id: str) -> str:
     """The proof that the mall's own id is."""
     return f"external#{external_id}"
+
+
+def phone_proof(number: str) -> str:
+    """The proof that a phone number is, with its country code: ``+8613800138000``."""
+    return f"phone#{number}"
+
+
+def phones(proofs: Iterable[str]) -> list[str]:
+    """The phone numbers among the proofs."""
+    return sorted(proof.removeprefix("phone#") for proof in proofs if proof.startswith("phone#"))
+
+
+def masked_phone(number: str) -> str:
+    """A phone number as its owner sees it: the middle four digits hidden."""
+    return f"{number[:-8]}****{number[-4:]}"
 
 
 def masked(nickname: str | None, *, lang: Literal["zh", "en"] | str = "zh") -> str:

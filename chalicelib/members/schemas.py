@@ -1,6 +1,6 @@
 """What members' routes take and answer."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -26,8 +26,11 @@ class MemberAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeAnswer(MemberAnswer, frozen=True, kw_only=True):
-    """The signed-in member."""
+    """The signed-in member: also the nickname that is being checked, which others do not see, and the phone number,
+    its middle hidden."""
 
+    nickname_pending: str | None
+    phone: str | None
     now: int
 
 
@@ -36,6 +39,45 @@ class EditMe(msgspec.Struct, frozen=True, kw_only=True):
 
     nickname: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] | None = None
     avatar: UploadId | None = None
+
+
+class AskDeletion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """To be erased; ``forfeit``: the money that is left, and what is still to come, is given up."""
+
+    forfeit: bool = False
+
+
+class ObstacleAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a member must end first; ``details.forfeit``: they may give it up instead."""
+
+    code: str
+    details: dict[str, Any]
+
+
+class DeletionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a member is ``leaving``, or ``active``; ``erase_at``: until when they may change their mind.
+
+    ``obstacles``: what they must end first. ``postponed_by``: what stood in the way when the time had come, so that
+    it is tried again at ``erase_at``.
+    """
+
+    state: Literal["active", "leaving"]
+    erase_at: int | None
+    forfeit: bool
+    obstacles: list[ObstacleAnswer]
+    postponed_by: list[ObstacleAnswer]
+    now: int
+
+
+class ExportAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is kept of a member, by room: the newest thousand of each kind, times in seconds, money in fen.
+
+    ``truncated`` beside ``items``: there are more. Bank accounts and id numbers are masked.
+    """
+
+    member_id: str
+    rooms: dict[str, dict[str, Any]]
+    now: int
 
 
 class HandOver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,12 +131,13 @@ class AdminProgram(ProgramAnswer, frozen=True, kw_only=True):
 
 
 class AdminMember(MemberAnswer, frozen=True, kw_only=True):
-    """A member as operators see them; identities are shown masked."""
+    """A member as operators see them; identities are shown masked. ``leaving_at``: when they are to be erased."""
 
     program_id: str
     identities: list[str]
     came_link: str | None
     blocked_because: str | None
+    leaving_at: int | None
     tags: list[str]
     now: int
 

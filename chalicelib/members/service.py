@@ -13,16 +13,20 @@ from chalicelib.core.config import settings
 from chalicelib.core.errors import AppError, Busy, Conflict, Invalid, NotFound, Unauthorized
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import count, logger
-from chalicelib.members import rules
-from chalicelib.members.models import Blocked, Identity, Program, ProgramCount
+from chalicelib.members import returning, rules
+from chalicelib.members.models import Blocked, Erased, Identity, Program, ProgramCount
 from chalicelib.members.models import Member as Member  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.members.schemas import AddProgram, EditProgram, HandOver, MemberRef
 from chalicelib.operators import service as operators
+from chalicelib.safety import service as safety
 from chalicelib.uploads import service as uploads
+from chalicelib.wechat.client import App
 
 PROGRAMS_AT_MOST = 10
 BLOCKED_FRESH_FOR_S = 20
 ROUNDS = 8
+HERE = ("active", "blocked")
+"""The states of a member who is not being erased."""
 
 
 class MemberBlocked(AppError):
@@ -35,6 +39,16 @@ class MemberBlocked(AppError):
     advice = "Show the message and how to reach the service desk; drop the session."
 
 
+class MemberLeaving(AppError):
+    """This member is being erased, or has just been."""
+
+    status = 403
+    code = "member_leaving"
+    en = "This account is being erased. Please come back in some minutes."
+    zh = "该账号正在注销，请稍后再试。"
+    advice = "Drop the session; signing in some minutes later makes a new account."
+
+
 class TooManyPrograms(Conflict):
     """A brand has ten programs at most."""
 
@@ -42,6 +56,15 @@ class TooManyPrograms(Conflict):
     en = "There are ten programs already."
     zh = "小程序数量已达上限（10 个）。"
     advice = "Remove a program first."
+
+
+class PhoneTaken(Conflict):
+    """The phone number is another member's; two people may share a phone, so that nobody is merged for it."""
+
+    code = "phone_taken"
+    en = "This phone number belongs to another account."
+    zh = "该手机号已绑定其他账号。"
+    advice = "Show the message and how to reach the service desk."
 
 
 class ProgramExists(Conflict):
@@ -63,12 +86,15 @@ class Came:
 
 @dataclass(frozen=True, kw_only=True)
 class Brought:
-    """What another system knew of a member: they are no new member, and nothing is given for it, or told."""
+    """What another system knew of a member, or we before they were erased: they are no new member, and nothing is
+    given for it, or told.
+    """
 
     registered_at: int
     nickname: str | None = None
     avatar_url: str | None = None
     tags: frozenset[str] = frozenset()
+    returned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +107,7 @@ class Profile:
 
 
 _profiles: Cache[Profile | None] = Cache(size=5000)
-_blocked: Cache[frozenset[str]] = Cache(for_s=BLOCKED_FRESH_FOR_S)
+_blocked: Cache[dict[str, str | None]] = Cache(for_s=BLOCKED_FRESH_FOR_S)
 _programs: Cache[dict[str, Program]] = Cache()
 
 
@@ -96,31 +122,53 @@ def find_or_register(
     came: Came | None = None,
     also: Callable[[str], Sequence[Write]] = lambda _: (),
     brought: Brought | None = None,
+    session_key: str | None = None,
 ) -> tuple[Member, bool]:
     """The member whom ``proofs`` prove, and whether they are new, or ``brought`` from another system now.
 
     A new member is registered in one transaction over the identity rows, so that two first sign-ins at once make
     one member; ``also`` gives the writes that must happen with it, by member id. Proofs not seen before are
-    attached to the member whom the first known proof names.
+    attached to the member whom the first known proof names. Who was erased before is registered as somebody known.
+    ``session_key`` is the one that WeChat has now with the openid that is the first proof.
 
     Raises:
-        MemberBlocked: the shop blocked them. What the writes of ``also`` refuse.
+        MemberBlocked: the shop blocked them, or had when they were erased. MemberLeaving. What the writes of
+        ``also`` refuse.
     """
     unknown_at_first = None
     for _ in range(ROUNDS):
-        known = table.get_many([(Identity, Identity.key(proof)) for proof in proofs])
+        known, former = _looked_up(proofs, now=now)
         found = next((row for row in known if row is not None), None)
-        unknown_at_first = found is None if unknown_at_first is None else unknown_at_first
+        unknown_at_first = found is None and former is None if unknown_at_first is None else unknown_at_first
         try:
             if found is None:
-                member = _new(proofs, program_id=program_id, now=now, came=came, brought=brought)
-                return _register(member, proofs, also(member.member_id)), True
+                told = _came_back(former) or brought
+                member = _new(proofs, program_id=program_id, now=now, came=came, brought=told)
+                with_it = () if former else also(member.member_id)
+                return _register(member, proofs, with_it, session_key), former is None
             missing = [proof for proof, row in zip(proofs, known, strict=True) if row is None]
             _note_differing(known)
-            return _welcome(_attach(found.member_id, missing)), unknown_at_first
+            member = _welcome(_attach(found.member_id, missing))
+            _keep_session_key(proofs[0], known[0], session_key)
+            return member, unknown_at_first
         except table.Taken:
             continue  # somebody else registered or attached the same person meanwhile: look again
     raise Busy
+
+
+def _looked_up(proofs: Sequence[str], *, now: int) -> tuple[list[Identity | None], Erased | None]:
+    """Whom these proofs prove now, and whom they once did, in one read."""
+    traces = [(Erased, returning.key_of(proof, now=now)) for proof in proofs]
+    rows = table.get_many([*((Identity, Identity.key(proof)) for proof in proofs), *traces])
+    return rows[: len(proofs)], returning.former(rows[len(proofs) :], now=now)
+
+
+def _came_back(former: Erased | None) -> Brought | None:
+    if former is None:
+        return None
+    if former.blocked:
+        raise MemberBlocked
+    return Brought(registered_at=former.registered_at, returned=True)
 
 
 def _new(
@@ -148,29 +196,41 @@ def _as_registered(pk: str, *, now: int) -> dict[str, Any]:
 def _as_brought(brought: Brought) -> dict[str, Any]:
     """A row that does not begin at its first revision is no fact (`facts.read`)."""
     told = {"nickname": brought.nickname, "avatar_url": brought.avatar_url, "tags": set(brought.tags) or None}
-    return {"registered_at": brought.registered_at, "rev": 2, **told}
+    back = {"returned": brought.returned or None}
+    return {"registered_at": brought.registered_at, "rev": 2, **told, **back}
 
 
-def _register(member: Member, proofs: Sequence[str], also: Sequence[Write]) -> Member:
-    identities = [
-        table.create(Identity(*Identity.key(proof), member_id=member.member_id)) for proof in proofs
-    ]
-    table.transact([*identities, table.create(member), *also])
+def _register(
+    member: Member, proofs: Sequence[str], also: Sequence[Write], session_key: str | None
+) -> Member:
+    identities = [Identity(*Identity.key(proof), member_id=member.member_id) for proof in proofs]
+    identities[0].session_key = session_key
+    table.transact([*(table.create(row) for row in identities), table.create(member), *also])
     return member
+
+
+def _keep_session_key(proof: str, known: Identity | None, session_key: str | None) -> None:
+    """The newest is the one that the phone's data is encrypted with; most sign-ins bring the one that is there."""
+    if session_key is not None and (known is None or known.session_key != session_key):
+        change = Identity.session_key.set(session_key)
+        table.apply(table.update(Identity, Identity.key(proof), change, refuse=NotFound))
 
 
 def _attach(member_id: str, missing: Sequence[str]) -> Member:
     if not missing:
         return show(member_id)
     identities = [table.create(Identity(*Identity.key(proof), member_id=member_id)) for proof in missing]
-    known = table.update(Member, Member.key(member_id), Member.identities.add(set(missing)), refuse=NotFound)
-    table.transact([*identities, known])
+    key, more = Member.key(member_id), Member.identities.add(set(missing))
+    here = Member.state.is_in(*HERE)
+    table.transact([*identities, table.update(Member, key, more, when=here, refuse=MemberLeaving)])
     return show(member_id)
 
 
 def _welcome(member: Member) -> Member:
     if member.state == "blocked":
         raise MemberBlocked
+    if member.state not in HERE:
+        raise MemberLeaving
     return member
 
 
@@ -200,20 +260,27 @@ def admit(token: str, now: int) -> doors.Session:
     """The guard of the member door.
 
     Raises:
-        Unauthorized: not a session of ours. MemberBlocked: within 30 seconds of the block.
+        Unauthorized: not a session of ours, or one of who is erased. MemberBlocked: within 30 seconds of the block.
     """
     claims = session.verify(token, purpose="session", now=now)
     try:
         admitted = doors.Session(member_id=claims["sub"], program_id=claims["prg"], visitor=claims["vst"])
     except KeyError as incomplete:
         raise Unauthorized from incomplete
-    if admitted.member_id in _blocked.get("all", now=now, load=_read_blocked):
-        raise MemberBlocked
+    blocked = _blocked.get("all", now=now, load=_read_blocked)
+    if admitted.member_id in blocked:
+        raise Unauthorized if blocked[admitted.member_id] == "leaving" else MemberBlocked
     return admitted
 
 
-def _read_blocked() -> frozenset[str]:
-    return frozenset(row.sk for row in table.query_all(Blocked, "BLOCKED"))
+def _read_blocked() -> dict[str, str | None]:
+    return {row.sk: row.state for row in table.query_all(Blocked, "BLOCKED")}
+
+
+def forget(member_id: str) -> None:
+    """Read a member anew, and who is refused, after this process changed them."""
+    _profiles.forget(member_id)
+    _blocked.clear()
 
 
 # --- profiles -----------------------------------------------------------------------------------------------
@@ -255,9 +322,9 @@ def avatar_of(member: Member) -> str | None:
 
 
 def known(member_ids: Sequence[str]) -> set[str]:
-    """Which of these ids, a hundred at most, are of members."""
+    """Which of these ids, a hundred at most, are of members who are not erased."""
     rows = table.get_many([(Member, Member.key(one)) for one in member_ids])
-    return {row.member_id for row in rows if row is not None}
+    return {row.member_id for row in rows if row is not None and row.state in HERE}
 
 
 def whose(proofs: Sequence[str]) -> dict[str, str]:
@@ -276,27 +343,83 @@ def edit(*, member_id: str, nickname: str | None = None, avatar: str | None = No
     """Change what was given; the same again changes nothing. ``avatar`` is an upload of theirs.
 
     Raises:
-        NotFound: there is no such member. Invalid: no picture of theirs for this.
+        NotFound: there is no such member, or they are being erased. Invalid: no picture of theirs for this.
     """
-    changes: list[Action] = [Member.nickname.set(nickname)] if nickname is not None else []
+    changes: list[Action] = []
+    if nickname is not None:
+        changes += [Member.nickname.set(nickname), Member.nickname_pending.remove()]
     if avatar is not None:
         arrived = uploads.arrived(avatar, member_id=member_id, purpose="avatar", field="avatar")
         changes += [Member.avatar.set(arrived), Member.avatar_url.remove()]
     if not changes:
         return show(member_id)
-    member = table.apply(table.update(Member, Member.key(member_id), *changes, refuse=NotFound))
+    member = table.apply(
+        table.update(Member, Member.key(member_id), *changes, when=Member.state.is_in(*HERE), refuse=NotFound)
+    )
     _profiles.forget(member_id)
     assert isinstance(member, Member)
     return member
+
+
+def name(nickname: str, *, member_id: str, program_id: str, now: int) -> None:
+    """Give oneself a nickname; one that could not be checked yet is pending, and seen by nobody else until it is.
+
+    Raises:
+        NotFound: there is no such member. ContentRefused: it must not be shown to others.
+    """
+    if safety.on() and nickname in _names(member_id):
+        return
+    thing = safety.Thing(room="members", ref=member_id, field="nickname", scene=safety.PROFILE)
+    judged = safety.text(nickname, thing, lambda: writer(member_id, program_id, now), now=now)
+    if judged.state == "approved":
+        edit(member_id=member_id, nickname=nickname)
+        return
+    pending = Member.nickname_pending.set(nickname)
+    table.transact([table.update(Member, Member.key(member_id), pending, refuse=NotFound), *judged.writes])
+
+
+def _names(member_id: str) -> tuple[str | None, str | None]:
+    """What is checked already, or is being checked."""
+    member = show(member_id)
+    return member.nickname, member.nickname_pending
+
+
+@facts.errand("content.approved", name="members.name")
+@facts.errand("content.rejected", name="members.do_not_name")
+def _name(check: Any, now: int) -> None:
+    """A nickname that was pending is the member's, or is not; unless they have said another since."""
+    if check.room != "members" or check.state == "pending":
+        return
+    actions: list[Action] = [Member.nickname_pending.remove()]
+    if check.state == "approved":
+        actions.append(Member.nickname.set(check.content))
+    waits = Member.nickname_pending == check.content
+    try:
+        table.apply(
+            table.update(Member, Member.key(check.ref), *actions, when=waits, refuse=lambda _: _Switched())
+        )
+    except _Switched:
+        logger.info("they have said another name since", member=check.ref)
+    _profiles.forget(check.ref)
+
+
+def writer(member_id: str, program_id: str, now: int) -> safety.Writer:
+    """A member as WeChat's checks want to know who wrote something."""
+    found = programs(now=now).get(program_id)
+    app = App(appid=found.appid, secret_name=found.secret_name) if found is not None else None
+    there = openid(member_id, program_id=program_id) if found is not None else None
+    return safety.Writer(member_id=member_id, program_id=program_id, app=app, openid=there)
 
 
 def tag(member_id: str, *, tags: set[str], by: doors.Operator, now: int) -> Member:
     """Give a member these tags and no others; the same again changes nothing.
 
     Raises:
-        NotFound: there is no such member. Busy: somebody else changed the member meanwhile.
+        NotFound: there is no such member, or they are being erased. Busy: somebody else changed them meanwhile.
     """
     before = show(member_id)
+    if before.state not in HERE:
+        raise NotFound
     if set(before.tags or ()) == tags:
         return before
     change = Member.tags.set(tags) if tags else Member.tags.remove()
@@ -343,8 +466,39 @@ def external_ids(member_id: str) -> list[str]:
     """The mall's own ids of a member; none when the mall has not named them yet."""
     prefix = rules.external_proof("")
     return sorted(
-        proof.removeprefix(prefix) for proof in show(member_id).identities if proof.startswith(prefix)
+        proof.removeprefix(prefix) for proof in show(member_id).identities or () if proof.startswith(prefix)
     )
+
+
+def openid(member_id: str, *, program_id: str) -> str | None:
+    """Who WeChat says a member is in a program; None where they never signed in there."""
+    prefix = rules.openid_proof(program_id=program_id, openid="")
+    found = sorted(proof for proof in show(member_id).identities or () if proof.startswith(prefix))
+    return found[0].removeprefix(prefix) if found else None
+
+
+def session_key(member_id: str, *, program_id: str) -> str | None:
+    """The key of a member's newest session with WeChat in a program, for decrypting; it is told to nobody."""
+    there = openid(member_id, program_id=program_id)
+    if there is None:
+        return None
+    row = table.get(Identity, Identity.key(rules.openid_proof(program_id=program_id, openid=there)))
+    return row.session_key if row is not None and row.member_id == member_id else None
+
+
+def add_phone(member_id: str, number: str) -> Member:
+    """Note that a phone number, such as +8613800138000, is a member's; again, nothing changes.
+
+    Raises:
+        PhoneTaken: it proves who somebody else is. NotFound: there is no such member.
+    """
+    proof = rules.phone_proof(number)
+    try:
+        return _attach(member_id, [proof])
+    except table.Taken as first:
+        if first.row.member_id != member_id:
+            raise PhoneTaken from first
+        return show(member_id)
 
 
 def find(*, proof: str) -> Member:
@@ -427,8 +581,7 @@ def _switch(member_id: str, listed: Write, change: Action, *, before: str, after
         table.transact([switched, listed, audit])
     except _Switched:
         logger.info("the member was switched by another", member=member_id)
-    _profiles.forget(member_id)
-    _blocked.clear()
+    forget(member_id)
 
 
 # --- programs -----------------------------------------------------------------------------------------------

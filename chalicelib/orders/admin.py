@@ -2,14 +2,30 @@
 
 from typing import Any
 
+import msgspec
+
 from chalicelib.core import cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
-from chalicelib.core.http import Api, Call, Items
+from chalicelib.core.http import Api, Call, Items, Listing
 from chalicelib.members import service as members
 from chalicelib.members.schemas import MemberRef
-from chalicelib.orders import byhand, service
+from chalicelib.operators import service as operators
+from chalicelib.orders import bills, byhand, service, shipping
 from chalicelib.orders.answers import mall_order
-from chalicelib.orders.schemas import AdminOrder, FindOrders, FoundOrder, MoneyRow, OrderLine, RefundOrder
+from chalicelib.orders.models import Bill, Difference
+from chalicelib.orders.schemas import (
+    AdminOrder,
+    BillAnswer,
+    BillDifference,
+    BillDifferences,
+    FindOrders,
+    FoundOrder,
+    MoneyRow,
+    OrderLine,
+    RefundOrder,
+    ShipmentAnswer,
+    Shipped,
+)
 from chalicelib.orders.service import Line, Order
 
 api = Api(__name__)
@@ -114,3 +130,68 @@ def _order(order: Order, call: Call) -> AdminOrder:
 
 def _line(line: Line) -> OrderLine:
     return OrderLine(**{name: getattr(line, name) for name in OrderLine.__struct_fields__})
+
+
+_FINANCE = doors.operators("support", "finance")
+
+
+@api.get("/v1/admin/bills", door=_FINANCE, refuses=[cursors.CursorInvalid], csv=True)
+def list_bills(call: Call, query: Listing) -> Items[BillAnswer]:
+    """WeChat Pay's bills, newest first, and whether our books agree."""
+    after = cursors.unseal(query.after, where="bills", now=call.now)
+    page = bills.listed(limit=query.limit, after=after)
+    next_page = cursors.seal(page.next_key, where="bills", now=call.now)
+    return Items(items=[_bill(row) for row in page.rows], next=next_page, now=call.now)
+
+
+@api.get("/v1/admin/bills/differences", door=_FINANCE, refuses=[cursors.CursorInvalid], csv=True)
+def list_differences(call: Call, query: BillDifferences) -> Items[BillDifference]:
+    """The payments and refunds of a day in which WeChat Pay's bill and our books differ, and those that did."""
+    where = f"bills#{query.day}"
+    after = cursors.unseal(query.after, where=where, now=call.now)
+    page = bills.differences(query.day, limit=query.limit, after=after)
+    next_page = cursors.seal(page.next_key, where=where, now=call.now)
+    return Items(items=[_difference(row) for row in page.rows], next=next_page, now=call.now)
+
+
+def _bill(row: Bill) -> BillAnswer:
+    names = [name for name in BillAnswer.__struct_fields__ if name != "day"]
+    return BillAnswer(day=row.sk, **{name: getattr(row, name) for name in names})
+
+
+def _difference(row: Difference) -> BillDifference:
+    return BillDifference(**{name: getattr(row, name) for name in BillDifference.__struct_fields__})
+
+
+@api.post(
+    "/v1/admin/orders/{order_id}/shipment",
+    door=doors.operators("support"),
+    refuses=[NotFound, Invalid, shipping.NotShippable, shipping.ShipmentDiffers],
+)
+def ship(call: Call, order_id: str, body: Shipped) -> ShipmentAnswer:
+    """Say how an order was sent that WeChat Pay took the money of: WeChat is told, and pays the shop out."""
+    order = service.show(order_id)
+    if order.gateway != "wechat":
+        raise shipping.NotShippable(state=order.state, gateway=order.gateway)
+    audit = operators.recorded(
+        by=call.operator,
+        action="order.shipped",
+        subject=order_id,
+        before=None,
+        after=msgspec.to_builtins(body),
+        member_id=order.member_id,
+        now=call.now,
+    )
+    shipping.note(order, body, also=[audit], now=call.now)
+    row = shipping.of(order_id)
+    assert row is not None
+    return ShipmentAnswer(
+        order_id=order_id,
+        how=row.how,  # type: ignore[arg-type]
+        express_company=row.express_company,
+        tracking_no=row.tracking_no,
+        contact=row.contact,
+        state=row.state or "",
+        sent_at=row.sent_at,
+        now=call.now,
+    )

@@ -2,6 +2,7 @@
 
 ``mall``: the mall takes the money, says so by a signed event, and gives it back when asked by a webhook.
 ``sandbox``: a page that pays when it is posted to; for the local run and stages that are not prod.
+``wechat``: WeChat Pay, in `wechatpay`.
 """
 
 import json
@@ -10,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
 
 from chalicelib.core import deliveries, table
+from chalicelib.core.clock import DAY
+from chalicelib.core.errors import AppError, Conflict
 from chalicelib.core.telemetry import logger
 from chalicelib.operators.stuck import ByHand
 from chalicelib.orders.models import Order, Refund
@@ -24,8 +27,59 @@ class Paid:
     by_hand: ByHand | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Phone:
+    """Where somebody pays: in which program, and where we are reached from there."""
+
+    program_id: str
+    base_url: str
+
+
 class NotRefunded(Exception):
     """The gateway did not take the refund; it keeps its number and is tried again."""
+
+
+class Ended(Exception):
+    """Nobody can pay this any more: it was paid, or closed, or let go meanwhile."""
+
+
+class PaymentUnavailable(AppError):
+    """The gateway gives no answer now; what was asked may have happened, and asked again it happens once."""
+
+    status = 503
+    code = "payment_unavailable"
+    en = "Payment is not available right now. Please try again."
+    zh = "支付服务暂时不可用，请稍后重试。"
+    advice = "Try the same call again after Retry-After."
+    retry_after_s = 2
+
+
+class PaymentRefused(AppError):
+    """The gateway does not take this payment, whoever asks: its settings are wrong; the log says how."""
+
+    status = 500
+    code = "payment_refused"
+    en = "This cannot be paid right now. Please contact the shop."
+    zh = "暂时无法支付，请联系商家。"
+    advice = "Show the message and how to reach the service desk."
+
+
+class BegunElsewhere(Conflict):
+    """The order is being paid in another program of the brand, where alone it can be; ``details.program_id``."""
+
+    code = "payment_begun_elsewhere"
+    en = "This order is being paid in another mini-program."
+    zh = "该订单已在其他小程序中发起支付。"
+    advice = "Let the person pay in `details.program_id`, or cancel the order and begin anew."
+
+
+class PayerUnknown(Conflict):
+    """The member never signed in to this program by WeChat, so WeChat cannot be told who pays."""
+
+    code = "payer_unknown"
+    en = "Please sign in with WeChat to pay."
+    zh = "请先使用微信登录后再支付。"
+    advice = "Call wx.login and POST /v1/sessions again, then begin the payment."
 
 
 class Gateway(Protocol):
@@ -36,8 +90,12 @@ class Gateway(Protocol):
 
     begins: ClassVar[bool]
 
-    def begin(self, order_id: str, *, payment_id: str, base_url: str) -> dict[str, Any]:
-        """What the phone needs to pay."""
+    def begin(self, order: Order, *, payment_id: str, phone: Phone, now: int) -> dict[str, Any]:
+        """What the phone needs to pay; begun again, for the same payment.
+
+        Raises:
+            Ended: it can be paid no more. PaymentUnavailable, PaymentRefused, BegunElsewhere, PayerUnknown.
+        """
         ...
 
     def look_up(self, order: Order, *, now: int) -> Paid | None:
@@ -55,18 +113,20 @@ class Gateway(Protocol):
         """Give money back: true when it is back, false when it was taken on and will be confirmed."""
         ...
 
+    def confirms_within_s(self, refund: Refund, *, now: int) -> int:
+        """How long to wait for that before it is asked again."""
+        ...
+
 
 class Sandbox:
     """Pretends: whoever posts to the page has paid, and money is back at once."""
 
     begins: ClassVar[bool] = True
 
-    def begin(self, order_id: str, *, payment_id: str, base_url: str) -> dict[str, Any]:
+    def begin(self, order: Order, *, payment_id: str, phone: Phone, now: int) -> dict[str, Any]:
         """Where to post to."""
-        return {
-            "gateway": "sandbox",
-            "pay_url": f"{base_url}/v1/sandbox/orders/{order_id}/payments/{payment_id}",
-        }
+        path = f"/v1/sandbox/orders/{order.order_id}/payments/{payment_id}"
+        return {"gateway": "sandbox", "pay_url": f"{phone.base_url}{path}"}
 
     def look_up(self, order: Order, *, now: int) -> Paid | None:
         """None: the page tells of a payment as it is made."""
@@ -87,6 +147,10 @@ class Sandbox:
         """Back at once."""
         return True
 
+    def confirms_within_s(self, refund: Refund, *, now: int) -> int:
+        """It never has to be asked again."""
+        return DAY
+
 
 class _Closed(Exception):
     """The page is closed already."""
@@ -97,9 +161,9 @@ class Mall:
 
     begins: ClassVar[bool] = False
 
-    def begin(self, order_id: str, *, payment_id: str, base_url: str) -> dict[str, Any]:
+    def begin(self, order: Order, *, payment_id: str, phone: Phone, now: int) -> dict[str, Any]:
         """The phone pays in the mall, which reads the order from its own server."""
-        return {"gateway": "mall", "order_id": order_id}
+        return {"gateway": "mall", "order_id": order.order_id}
 
     def look_up(self, order: Order, *, now: int) -> Paid | None:
         """None: the mall says by an event what was paid, until it is answered."""
@@ -128,8 +192,17 @@ class Mall:
             raise NotRefunded(str(failure)) from failure
         return False
 
+    def confirms_within_s(self, refund: Refund, *, now: int) -> int:
+        """The mall has a day."""
+        return DAY
+
 
 _GATEWAYS: dict[str, Gateway] = {"sandbox": Sandbox(), "mall": Mall()}
+
+
+def add(name: str, gateway: Gateway) -> None:
+    """One more, which a file of its own knows."""
+    _GATEWAYS[name] = gateway
 
 
 def of(name: str) -> Gateway:

@@ -7,10 +7,11 @@ from typing import Any
 from chalicelib.core import doors, table
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.http import Api, Call
+from chalicelib.members import leaving
 from chalicelib.members import service as members
 from chalicelib.members.schemas import MemberRef
 from chalicelib.operators import service as operators
-from chalicelib.orders import giving, news, ordinary, service
+from chalicelib.orders import giving, news, ordinary, service, shipping
 from chalicelib.orders.answers import mall_order, order_answer
 from chalicelib.orders.giving import Given
 from chalicelib.orders.schemas import (
@@ -57,6 +58,7 @@ IS_SOLD_WITH = ("product_id", "quantity", "paid_fen")
         service.MallOrderTaken,
         service.OrderNamed,
         members.MemberBlocked,
+        members.MemberLeaving,
         Busy,
     ],
 )
@@ -89,11 +91,14 @@ def _member_of(event: MallEvent) -> MemberRef:
 
 
 def _deleted(event: MallEvent, now: int) -> bool:
-    """Whom the mall deleted is blocked here, by an operator's own means; nothing of them is erased."""
+    """Whom the mall deleted is blocked here at once, by an operator's own means, and erased as soon as nothing of
+    theirs is open.
+    """
     for proof in members.proofs_of(_member_of(event)):
         with suppress(NotFound):
             member_id = members.find(proof=proof).member_id
-            members.block(member_id=member_id, reason="deleted", by=operators.MALL, now=now)
+            members.block(member_id=member_id, reason=leaving.DELETED, by=operators.MALL, now=now)
+            leaving.at_once(member_id, now=now)
             return True
     return False
 
@@ -228,6 +233,13 @@ def _cancelled(order: Order, event: MallEvent, now: int) -> None:
     service.cancel(order, now=now)
 
 
+def _shipped(order: Order, event: MallEvent, now: int) -> None:
+    if event.shipped is None:
+        service.shipped(order.order_id, now=now)
+    else:
+        shipping.note(order, event.shipped, now=now)
+
+
 def _aftersale(order: Order, event: MallEvent, *, is_open: bool) -> None:
     service.aftersale(order.order_id, is_open=is_open, at=event.at, aftersale_id=event.aftersale_id)
 
@@ -239,7 +251,7 @@ _TAKES: dict[str, Callable[[Order, MallEvent, int], None]] = {
     "order.refunded": _refunded,
     "order.cancelled": _cancelled,
     "order.completed": lambda order, event, now: service.complete(order.order_id, now=now),
-    "order.shipped": lambda order, event, now: service.shipped(order.order_id, now=now),
+    "order.shipped": _shipped,
     "aftersale.opened": lambda order, event, now: _aftersale(order, event, is_open=True),
     "aftersale.closed": lambda order, event, now: _aftersale(order, event, is_open=False),
 }

@@ -6,13 +6,16 @@ Lines      ORDER#<ord_>       LINES                the mall's orders            
 Payment    ORDER#<ord_>       PAYMENT#<payment>    pay (once for a payment)      pay, show
 Refund     ORDER#<ord_>       REFUND#<cause>       pay, the room that sells      send_refund, operators
 MallName   MALLORDER#<id>     META                 order.created                 look-ups, the mall's events
+Bill       BILLS              <YYYY-MM-DD>         plan, the job                 the job, operators
+Difference BILL#<YYYY-MM-DD>  <what>#<number>      the job                       the job, operators
 
 due: refund#k from the first moment, gone once confirmed; stuck after ten failures; stuck#twice: the mall
 gave by itself what it had been asked for. stuck#mismatch: a payment
 of a wrong amount, at once. A payment that was taken: unfinished#k some days after it, to look whether its order was
 completed; then gone, or stuck#unfinished. An order's own slot is for what its facts owe, react#k: that the mall
 made it, and that it was paid, completed, or given back; a part that went back is told by its refund, before the
-gateway is asked, or, when the mall gave it by itself, from its own slot.
+gateway is asked, or, when the mall gave it by itself, from its own slot. Bill: bill#k from half past ten of the
+next morning in Beijing until it agrees; stuck#bill when it does not for hours.
 owner: Order: <mbr_>#orders, newest first. rank: Order once money came for it: ORDERS#<cmp_>#<k> by its time.
 A cause is a payment's number, so that a payment is refunded once.
 
@@ -30,8 +33,9 @@ class Order(Row, discriminator="order"):
 
     What belongs to a group (``campaign_id`` to ``taken``, ``held_until``) the mall's ordinary orders are without.
     ``taken`` is what goes back to the stock when the order is let go unpaid. ``prepay_id`` is what a phone can pay:
-    an order that has one is not let go before that is closed at the gateway. ``opened``: it was made to open a
-    group, wherever its seat is now. After-sales are noted by the mall's ids, opened and closed;
+    an order that has one is not let go before that is closed at the gateway; ``prepay_program`` is where it was
+    begun. ``opened``: it was made to open a group, wherever its seat is now. After-sales are noted by the mall's
+    ids, opened and closed;
     ``aftersale_open`` is of those without an id.
     """
 
@@ -69,6 +73,7 @@ class Order(Row, discriminator="order"):
     created_at = IntAttribute()
     held_until = IntAttribute(null=True)
     prepay_id = UnicodeAttribute(null=True)
+    prepay_program = UnicodeAttribute(null=True)
     prepay_closed = BooleanAttribute(null=True)
     payment_id = UnicodeAttribute(null=True)
     paid_fen = IntAttribute(null=True)
@@ -156,3 +161,41 @@ class Refund(Row, discriminator="refund"):
     def key(order_id: str, cause: str) -> Key:
         """One row for a cause."""
         return f"ORDER#{order_id}", f"REFUND#{cause}"
+
+
+class Bill(Row, discriminator="bill"):
+    """WeChat Pay's bill of a day: ``due`` until it was compared, then ``agrees`` or ``differs``.
+
+    ``payments`` and ``refunds`` are its lines of our orders, ``others`` those of other systems of the merchant;
+    ``looks`` is how often it was compared.
+    """
+
+    looks = IntAttribute()
+    compared_at = IntAttribute(null=True)
+    payments = IntAttribute(null=True)
+    refunds = IntAttribute(null=True)
+    others = IntAttribute(null=True)
+    differences = IntAttribute(null=True)
+
+    @staticmethod
+    def key(day: str) -> Key:
+        """All bills, in the order of their days."""
+        return "BILLS", day
+
+
+class Difference(Row, discriminator="bill_difference"):
+    """Where a bill and our books differ, or, since ``gone_at``, did: of one payment or refund, in fen."""
+
+    day = UnicodeAttribute()
+    what = UnicodeAttribute()
+    number = UnicodeAttribute()
+    order_id = UnicodeAttribute()
+    theirs_fen = IntAttribute(null=True)
+    ours_fen = IntAttribute(null=True)
+    seen_at = IntAttribute()
+    gone_at = IntAttribute(null=True)
+
+    @staticmethod
+    def key(day: str, what: str, number: str) -> Key:
+        """Beside the others of its day."""
+        return f"BILL#{day}", f"{what}#{number}"

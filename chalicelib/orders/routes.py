@@ -3,10 +3,11 @@
 from chalicelib.core import config, doors, ids
 from chalicelib.core.errors import Busy, NotFound
 from chalicelib.core.http import Api, Call
-from chalicelib.orders import service
+from chalicelib.orders import gateways, service
 from chalicelib.orders.answers import order_answer
+from chalicelib.orders.gateways import PaymentUnavailable
 from chalicelib.orders.schemas import OrderAnswer, PaymentBegun
-from chalicelib.orders.service import Paid
+from chalicelib.orders.service import Paid, Phone
 
 api = Api(__name__)
 
@@ -17,12 +18,23 @@ def show(call: Call, order_id: str) -> OrderAnswer:
     return order_answer(service.show(order_id, member_id=call.member_id), now=call.now)
 
 
-@api.post("/v1/orders/{order_id}/payments", door=doors.MEMBER, refuses=[NotFound, service.OrderOver])
+@api.post(
+    "/v1/orders/{order_id}/payments",
+    door=doors.MEMBER,
+    refuses=[
+        NotFound,
+        service.OrderOver,
+        PaymentUnavailable,
+        gateways.PaymentRefused,
+        gateways.BegunElsewhere,
+        gateways.PayerUnknown,
+    ],
+)
 def begin_payment(call: Call, order_id: str) -> PaymentBegun:
-    """What the phone needs to pay this order."""
+    """What the phone needs to pay this order: by WeChat, `details` is what wx.requestPayment takes."""
     order = service.show(order_id, member_id=call.member_id)
-    entropy = ids.entropy(now=call.now)
-    begun = service.begin_payment(order, base_url=call.base_url, now=call.now, entropy=entropy)
+    phone = Phone(program_id=call.program_id, base_url=call.base_url)
+    begun = service.begin_payment(order, phone=phone, now=call.now, entropy=ids.entropy(now=call.now))
     return PaymentBegun(
         gateway=order.gateway,
         order_id=order.order_id,
@@ -34,14 +46,22 @@ def begin_payment(call: Call, order_id: str) -> PaymentBegun:
     )
 
 
-@api.post("/v1/orders/{order_id}/payments/check", door=doors.MEMBER, refuses=[NotFound, Busy])
+@api.post(
+    "/v1/orders/{order_id}/payments/check",
+    door=doors.MEMBER,
+    refuses=[NotFound, Busy, PaymentUnavailable],
+)
 def check_payment(call: Call, order_id: str) -> OrderAnswer:
     """My order after its gateway was asked whether it was paid: for a page that comes back from paying."""
     order = service.show(order_id, member_id=call.member_id)
     return order_answer(service.check_payment(order, now=call.now), now=call.now)
 
 
-@api.post("/v1/orders/{order_id}/cancel", door=doors.MEMBER, refuses=[NotFound, service.OrderOver])
+@api.post(
+    "/v1/orders/{order_id}/cancel",
+    door=doors.MEMBER,
+    refuses=[NotFound, service.OrderOver, PaymentUnavailable],
+)
 def cancel(call: Call, order_id: str) -> OrderAnswer:
     """Let an unpaid order go, with what it holds."""
     order = service.show(order_id, member_id=call.member_id)

@@ -12,6 +12,7 @@ Amount = Annotated[int, msgspec.Meta(ge=1, le=10_000_000_00)]
 NoLess = Annotated[int, msgspec.Meta(ge=0, le=10_000_000_00)]
 Epoch = Annotated[int, msgspec.Meta(ge=0, le=10_000_000_000)]
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$(?!\n)")]
 LINES_AT_MOST = 100
 EventType = Literal[
     "order.created",
@@ -26,6 +27,22 @@ EventType = Literal[
     "member.linked",
     "member.deleted",
 ]
+
+
+Company = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,128}$(?!\n)")]
+Tracking = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{1,128}$(?!\n)")]
+Contact = Annotated[str, msgspec.Meta(pattern=r"^[0-9*+-]{4,32}$(?!\n)")]
+
+
+class Shipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an order was sent: by ``express`` with WeChat's id of the company and the parcel's number, by a ``local``
+    courier, as ``virtual`` goods, or for ``pickup``. ``contact``: the receiver's phone, masked but for the last
+    four digits, which SF Express (SF) asks for."""
+
+    how: Literal["express", "local", "virtual", "pickup"]
+    express_company: Company | None = None
+    tracking_no: Tracking | None = None
+    contact: Contact | None = None
 
 
 OrderState = Literal["pending", "paid", "completed", "cancelled", "refunding", "refunded"]
@@ -94,7 +111,8 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     ``payment_id`` of a refund says of which payment it was, its ``lines`` how much of which line. ``member`` of
     ``member.linked`` and ``member.deleted`` is whom it is about, ``product_id`` of ``product.off_shelf`` what.
     ``at`` is when it happened, so that an after-sale is closed even when its opening is told last; one with an
-    ``aftersale_id`` is closed for good, and needs no ``at``.
+    ``aftersale_id`` is closed for good, and needs no ``at``. ``shipped`` says how, which WeChat wants to know of
+    what it took the money of.
     """
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -108,6 +126,7 @@ class MallEvent(msgspec.Struct, frozen=True, kw_only=True):
     aftersale_id: OrderId | None = None
     member: MemberRef | None = None
     product_id: Id | None = None
+    shipped: Shipped | None = None
     lines: Annotated[list[EventLine], msgspec.Meta(min_length=1, max_length=LINES_AT_MOST)] | None = None
     link: Annotated[str, msgspec.Meta(pattern=r"^[2-9A-HJKMNP-Z]{10}$(?!\n)")] | None = None
     created_at: Epoch | None = None
@@ -136,7 +155,7 @@ class MallLine(msgspec.Struct, frozen=True, kw_only=True):
 class Reconcile(msgspec.Struct, frozen=True, kw_only=True):
     """A day of the mall's books, or the slice of it ``after`` one order_id and ``until`` another."""
 
-    day: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$(?!\n)")]
+    day: Day
     orders: Annotated[list[MallLine], msgspec.Meta(max_length=200)]
     after: OrderId | None = None
     until: OrderId | None = None
@@ -233,3 +252,51 @@ class FoundOrder(msgspec.Struct, frozen=True, kw_only=True):
     paid_at: int | None
     shipped_at: int | None
     completed_at: int | None
+
+
+class BillAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """WeChat Pay's bill of a day against our books: ``due``, ``agrees`` or ``differs``.
+
+    ``others`` are lines of other systems that the merchant's number serves; they are not looked at.
+    """
+
+    day: str
+    state: str
+    looks: int
+    payments: int | None
+    refunds: int | None
+    others: int | None
+    differences: int | None
+    compared_at: int | None
+
+
+class BillDifferences(Listing, frozen=True, kw_only=True):
+    """Of which day."""
+
+    day: Day
+
+
+class BillDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """One payment or refund in which the books differ, in fen; since ``gone_at`` they agree.
+
+    ``payment_unknown``, ``refund_unknown``: the bill has it and we do not; ``payment_amount``, ``refund_amount``;
+    ``refund_open``: given back there and not confirmed here; ``payment_not_theirs``: taken here and not there.
+    """
+
+    day: str
+    what: str
+    number: str
+    order_id: str
+    theirs_fen: int | None
+    ours_fen: int | None
+    seen_at: int
+    gone_at: int | None
+
+
+class ShipmentAnswer(Shipped, frozen=True, kw_only=True):
+    """How an order was sent, and whether WeChat knows: ``due`` until then, ``told``, or entered ``by_hand``."""
+
+    order_id: str
+    state: str
+    sent_at: int
+    now: int

@@ -17,6 +17,8 @@ from chalicelib.core.telemetry import logger
 from chalicelib.operators import service as operators
 from chalicelib.orders import gateways
 from chalicelib.orders.gateways import Paid as Paid  # noqa: PLC0414 - other rooms name what they are given
+from chalicelib.orders.gateways import PaymentUnavailable as PaymentUnavailable  # noqa: PLC0414
+from chalicelib.orders.gateways import Phone as Phone  # noqa: PLC0414
 from chalicelib.orders.lines import Line as Line  # noqa: PLC0414
 from chalicelib.orders.lines import back_fen as back_fen  # noqa: PLC0414
 from chalicelib.orders.lines import came_fen as came_fen  # noqa: PLC0414
@@ -30,7 +32,6 @@ TWICE_JOB = "twice"
 UNFINISHED_JOB = "unfinished"
 REDUCED = "order.reduced"
 """The fact that a part of what an order took went back, or is owed back; its reactions are given the refund."""
-CONFIRMED_WITHIN_S = DAY
 CONFIRMED_AT_LATEST_S = 7 * DAY
 
 
@@ -97,6 +98,7 @@ Settle = Callable[[Order, Paid, int], None]
 Release = Callable[[Order, int], None]
 GiveBack = Callable[[Order, Back, int], None]
 Lines = Callable[[Order], list[Line]]
+MayShip = Callable[[Order], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,15 +107,24 @@ class _Purpose:
     release: Release
     refund: GiveBack
     lines: Lines
+    may_ship: MayShip
 
 
 _purposes: dict[str, _Purpose] = {}
 
 
-def purpose(name: str, *, settle: Settle, release: Release, refund: GiveBack, lines: Lines) -> None:
+def purpose(
+    name: str,
+    *,
+    settle: Settle,
+    release: Release,
+    refund: GiveBack,
+    lines: Lines,
+    may_ship: MayShip = lambda order: True,
+) -> None:
     """A room that sells: ``settle`` brings a payment to its place, ``release`` lets an unpaid order go, ``refund``
-    gives a paid one back, and ``lines`` says what is in one."""
-    _purposes[name] = _Purpose(settle=settle, release=release, refund=refund, lines=lines)
+    gives a paid one back, ``lines`` says what is in one, and ``may_ship`` whether a paid one can be sent."""
+    _purposes[name] = _Purpose(settle=settle, release=release, refund=refund, lines=lines, may_ship=may_ship)
 
 
 def id_for_mall(mall_order_id: str) -> str:
@@ -415,11 +426,11 @@ def _on_the_books(order: Order, *, now: int) -> list[Action]:
 # --- payments -----------------------------------------------------------------------------------------------
 
 
-def begin_payment(order: Order, *, base_url: str, now: int, entropy: bytes) -> dict[str, Any]:
+def begin_payment(order: Order, *, phone: Phone, now: int, entropy: bytes) -> dict[str, Any]:
     """What the phone needs to pay an order; asked again, the same.
 
     Raises:
-        OrderOver: it takes no payment any more.
+        OrderOver: it takes no payment any more. What the gateway refuses.
     """
     if order.state != "pending":
         raise OrderOver(state=order.state)
@@ -427,19 +438,22 @@ def begin_payment(order: Order, *, base_url: str, now: int, entropy: bytes) -> d
     prepay_id = order.prepay_id or ids.ulid("pay", now=now, entropy=entropy)
     if gateway.begins and order.prepay_id is None:
         try:
-            _begin(order, prepay_id)
+            _begin(order, prepay_id, phone)
         except _Begun as begun:
             if begun.row is None:
                 raise OrderOver(state=None) from begun
-            return begin_payment(begun.row, base_url=base_url, now=now, entropy=entropy)
-    return gateway.begin(order.order_id, payment_id=prepay_id, base_url=base_url)
+            return begin_payment(begun.row, phone=phone, now=now, entropy=entropy)
+    try:
+        return gateway.begin(order, payment_id=prepay_id, phone=phone, now=now)
+    except gateways.Ended as ended:
+        raise OrderOver(state=check_payment(show(order.order_id), now=now).state) from ended
 
 
-def _begin(order: Order, prepay_id: str) -> None:
+def _begin(order: Order, prepay_id: str, phone: Phone) -> None:
     """Note what is begun, so that it is closed, where it was begun, before the order is let go."""
     first = (Order.state == "pending") & Order.prepay_id.does_not_exist() & (Order.gateway == order.gateway)
-    key = Order.key(order.order_id)
-    table.apply(table.update(Order, key, Order.prepay_id.set(prepay_id), when=first, refuse=_Begun))
+    noted = (Order.prepay_id.set(prepay_id), Order.prepay_program.set(phone.program_id))
+    table.apply(table.update(Order, Order.key(order.order_id), *noted, when=first, refuse=_Begun))
 
 
 class _Begun(Exception):
@@ -567,13 +581,14 @@ def send_refund(entry: due.Entry, now: int) -> None:
     order = show(refund.order_id)
     if refund.state == "due":
         _tell_of_part(order, refund, now=now)
-    if gateways.of(order.gateway).refund(order, refund, now=now):
+    gateway = gateways.of(order.gateway)
+    if gateway.refund(order, refund, now=now):
         confirm_refund(refund, now=now)
         return
     if refund.state == "sent" and now >= refund.created_at + CONFIRMED_AT_LATEST_S:
         raise gateways.NotRefunded("it was taken on, and never confirmed")
-    later = due.moved(job=REFUND_JOB, pk=entry.pk, at=now + CONFIRMED_WITHIN_S)
-    unmoved = Refund.due_at == entry.due_at
+    later = due.moved(job=REFUND_JOB, pk=entry.pk, at=now + gateway.confirms_within_s(refund, now=now))
+    unmoved = (Refund.due_at == entry.due_at) & (Refund.due_shard == entry.due_shard)
     key = (entry.pk, entry.sk)
     sent = table.update(Refund, key, Refund.state.set("sent"), *later, when=unmoved, refuse=_Done)
     if not _quietly([sent]):
@@ -600,6 +615,13 @@ class _Done(Exception):
 def confirm_refund(refund: Refund, *, now: int) -> None:
     """The money is back; told again, nothing changes."""
     _quietly(confirmed(refund, now=now, refuse=_Done))
+
+
+def hand_over_refund(refund: Refund, *, why: str, now: int) -> None:
+    """The gateway took it on and could not give it: a person sees to it; told again, nothing changes."""
+    open_ = Refund.state.is_in("due", "sent") & (Refund.due_shard != due.stuck_shard(REFUND_JOB))
+    waits = due.handed_over(REFUND_JOB, at=now, why=why)
+    _quietly([table.update(Refund, (refund.pk, refund.sk), *waits, when=open_, refuse=_Done)])
 
 
 def confirm_given(refund: Refund, *, number: str, now: int) -> None:
@@ -764,6 +786,11 @@ def completed(order: Order, *, now: int, refuse: Refusal) -> Write:
     owing = facts.owing_if_wanted("order.completed", pk=order.pk, now=now)
     actions = (Order.state.set("completed"), Order.completed_at.set(now), *owing)
     return table.update(Order, (order.pk, order.sk), *actions, when=Order.state == "paid", refuse=refuse)
+
+
+def may_ship(order: Order) -> bool:
+    """Whether an order is paid and what it is for can be sent."""
+    return order.state in ("paid", "completed") and _purposes[order.purpose].may_ship(order)
 
 
 def shipped(order_id: str, *, now: int) -> None:

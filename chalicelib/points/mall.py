@@ -28,6 +28,7 @@ api = Api(__name__)
     refuses=[
         Invalid,
         members.MemberBlocked,
+        members.MemberLeaving,
         service.NotEnoughPoints,
         checkout.PointsOverShare,
         checkout.CheckoutDiffers,

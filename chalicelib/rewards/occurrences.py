@@ -27,6 +27,7 @@ from chalicelib.sharing import service as sharing
 
 PAID = ("paid", "completed")
 LOOKED_BACK = 100
+BEFORE_THEY_LEFT = "before_they_left"
 """Orders of a member that are looked at to say which was the first."""
 _PERSON = frozenset({"sharer", "upper", "program", "registered_at", "level"})
 _ORDER = _PERSON | {"channel", "amount_fen", "campaign", "product", "category", "first_order"}
@@ -181,7 +182,10 @@ def _order(order: Any, *, at: int, now: int, **known: Any) -> Occurrence:
 
 
 def is_first(order: Any) -> bool:
-    """Whether this is the member's first paid order; noted when first asked, so that there is only one."""
+    """Whether this is the member's first paid order; noted when first asked, so that there is only one.
+
+    Who was erased and came back has no first one any more.
+    """
     key = First.key(order.member_id)
     noted = table.get(First, key)
     if noted is None:
@@ -201,6 +205,8 @@ def would_be_first(order: Any) -> bool:
 
 
 def _first_of(order: Any) -> str:
+    if members.show(order.member_id).returned:
+        return BEFORE_THEY_LEFT
     known = orders.of_member(order.member_id, limit=LOOKED_BACK, after=None).rows
     all_paid = [one for one in known if one.state in PAID and one.paid_at is not None]
     return str(min([order, *all_paid], key=lambda one: (one.paid_at, one.order_id)).order_id)

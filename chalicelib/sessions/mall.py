@@ -14,7 +14,10 @@ api = Api(__name__)
 
 
 @api.post(
-    "/v1/mall/sessions", door=doors.MALL, status=201, refuses=[Invalid, NotFound, members.MemberBlocked]
+    "/v1/mall/sessions",
+    door=doors.MALL,
+    status=201,
+    refuses=[Invalid, NotFound, members.MemberBlocked, members.MemberLeaving],
 )
 def vouch(call: Call, body: VouchFor) -> Reply[SignedIn]:
     """A session on the mall's word: a second wx.login would break the mall's own session_key."""

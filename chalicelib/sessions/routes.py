@@ -7,15 +7,45 @@ from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
 from chalicelib.members import rules
 from chalicelib.members import service as members
-from chalicelib.sessions import service
-from chalicelib.sessions.schemas import SignedIn, SignedInMember, SignIn
-from chalicelib.sharing import signals
+from chalicelib.members.answers import me
+from chalicelib.members.schemas import MeAnswer
+from chalicelib.safety import risk
+from chalicelib.sessions import proving, service
+from chalicelib.sessions.schemas import (
+    CameFromChat,
+    ChatGroup,
+    PrivateMessage,
+    SharePhone,
+    SignedIn,
+    SignedInMember,
+    SignIn,
+    VerifyPrivateMessage,
+)
+from chalicelib.sessions.wechat import app_of
+from chalicelib.sharing import policies, signals
 from chalicelib.sharing.answers import visit_answer
 from chalicelib.uploads import service as uploads
 from chalicelib.wechat import service as wechat
-from chalicelib.wechat.client import App, Unanswered, WeChatMisconfigured, WeChatTooOften, WeChatUnavailable
+from chalicelib.wechat.budgets import WeChatBudgetSpent
+from chalicelib.wechat.client import (
+    Unanswered,
+    WeChatMisconfigured,
+    WeChatRefused,
+    WeChatTooOften,
+    WeChatUnavailable,
+)
+from chalicelib.wechat.opendata import SessionKeyStale
 
 api = Api(__name__)
+_WECHAT = [
+    WeChatUnavailable,
+    Unanswered,
+    WeChatMisconfigured,
+    WeChatTooOften,
+    WeChatRefused,
+    WeChatBudgetSpent,
+]
+_OPENED = [NotFound, Invalid, SessionKeyStale]
 
 
 @api.post(
@@ -26,19 +56,17 @@ api = Api(__name__)
         Invalid,
         NotFound,
         members.MemberBlocked,
+        members.MemberLeaving,
         wechat.LoginCodeInvalid,
         wechat.LoginRefused,
         wechat.LoginTooOften,
-        WeChatUnavailable,
-        Unanswered,
-        WeChatMisconfigured,
-        WeChatTooOften,
+        *_WECHAT,
     ],
 )
 def sign_in(call: Call, body: SignIn) -> Reply[SignedIn]:
     """Sign in with a login code, and by the link or visit that led here: one call for a cold start."""
     program = members.program(body.program_id, now=call.now)
-    app = App(appid=program.appid, secret_name=program.secret_name)
+    app = app_of(program.program_id, now=call.now)
     login = wechat.code_to_session(app, code=body.code, now=call.now)
     proofs = [rules.openid_proof(program_id=program.program_id, openid=login.openid)]
     if login.unionid:
@@ -48,12 +76,60 @@ def sign_in(call: Call, body: SignIn) -> Reply[SignedIn]:
         visit_token=body.visit_token,
         wx_scene=body.wx_scene,
         places=signals.places(device=body.device, address=call.ip, now=call.now),
+        session_key=login.session_key,
     )
     signed_in = service.sign_in(proofs=proofs, program_id=program.program_id, came_by=came_by, now=call.now)
+    _ask_how_risky(signed_in, call, program_id=program.program_id)
     visitor = members.visitor_key(proofs)
     return signed_in_answer(
         signed_in, call, visitor=visitor, program_id=program.program_id, wx_scene=body.wx_scene
     )
+
+
+def _ask_how_risky(signed_in: service.SignedIn, call: Call, *, program_id: str) -> None:
+    """Whoever comes by somebody's link may earn them something: WeChat's rank is a signal for that, once a day."""
+    if signed_in.visit is not None and policies.limits(policies.current(now=call.now)).risk_rank:
+        writer = members.writer(signed_in.member.member_id, program_id, call.now)
+        risk.rank(writer, ip=call.ip, scene=risk.REGISTERING, now=call.now)
+
+
+@api.post(
+    "/v1/me/phone",
+    door=doors.MEMBER,
+    refuses=[NotFound, proving.PhoneCodeInvalid, members.PhoneTaken, *_WECHAT],
+)
+def share_phone(call: Call, body: SharePhone) -> MeAnswer:
+    """The phone number that the person let WeChat tell is theirs from now on."""
+    app = app_of(call.program_id, now=call.now)
+    return me(proving.phone(body.code, member_id=call.member_id, app=app, now=call.now), call)
+
+
+@api.post("/v1/me/chat-groups", door=doors.MEMBER, refuses=_OPENED)
+def come_from_chat(call: Call, body: CameFromChat) -> ChatGroup:
+    """The group chat that the program was opened from: a scope for boards and challenges among those in it."""
+    group_id = proving.chat_group(
+        body.encrypted_data,
+        body.iv,
+        member_id=call.member_id,
+        program_id=call.program_id,
+        app=app_of(call.program_id, now=call.now),
+        now=call.now,
+    )
+    return ChatGroup(chat_group_id=group_id, now=call.now)
+
+
+@api.post("/v1/me/private-messages", door=doors.MEMBER, refuses=_OPENED)
+def verify_private_message(call: Call, body: VerifyPrivateMessage) -> PrivateMessage:
+    """Whether a private message was sent to this member, which the phone cannot forge."""
+    valid = proving.private_message(
+        body.encrypted_data,
+        body.iv,
+        activity_id=body.activity_id,
+        member_id=call.member_id,
+        program_id=call.program_id,
+        app=app_of(call.program_id, now=call.now),
+    )
+    return PrivateMessage(valid=valid, now=call.now)
 
 
 def signed_in_answer(
@@ -88,6 +164,7 @@ def signed_in_answer(
         visit=visit,
         bound=signed_in.bound,
         visit_refused=signed_in.visit_refused,
+        leaving_at=member.leaving_at,
         now=call.now,
     )
     return Reply(answer, 201 if signed_in.new else 200)

@@ -48,7 +48,7 @@ class SignedInMember(MemberAnswer, frozen=True, kw_only=True):
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
-    """A session, and what the link said.
+    """A session, and what the link said. ``leaving_at``: the member asked to be erased then, and can take it back.
 
     ``bound``: the member is somebody's customer now. When a link or visit did not bind them, or opens nothing,
     ``visit_refused`` has the code of the reason.
@@ -60,4 +60,65 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     visit: VisitAnswer | None
     bound: bool
     visit_refused: str | None
+    leaving_at: int | None
     now: int
+
+
+Encrypted = Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
+Iv = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Signed = Annotated[str, msgspec.Meta(max_length=256)]
+
+
+class SharePhone(msgspec.Struct, frozen=True, kw_only=True):
+    """The code that the getPhoneNumber button gave; it serves once, for five minutes."""
+
+    code: LoginCode
+
+
+class CameFromChat(msgspec.Struct, frozen=True, kw_only=True):
+    """What wx.getGroupEnterInfo gave, as it is."""
+
+    encrypted_data: Encrypted
+    iv: Iv
+
+
+class ChatGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """The group chat that the member came from, by an id of ours."""
+
+    chat_group_id: str
+    now: int
+
+
+class VerifyPrivateMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What wx.authPrivateMessage gave, as it is, and the activity that the message was sent under."""
+
+    encrypted_data: Encrypted
+    iv: Iv
+    activity_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class PrivateMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the message was sent to this member."""
+
+    valid: bool
+    now: int
+
+
+class Echo(msgspec.Struct, frozen=True, kw_only=True):
+    """What WeChat asks when the address is entered."""
+
+    echostr: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    signature: Signed = ""
+    timestamp: Signed = ""
+    nonce: Signed = ""
+
+
+class PushedWith(msgspec.Struct, frozen=True, kw_only=True):
+    """What WeChat signs a push with; in the encrypted mode also ``msg_signature``."""
+
+    signature: Signed = ""
+    timestamp: Signed = ""
+    nonce: Signed = ""
+    openid: Signed = ""
+    encrypt_type: Signed = ""
+    msg_signature: Signed = ""

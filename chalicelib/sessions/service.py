@@ -14,12 +14,13 @@ from chalicelib.sharing.visits import Visit
 @dataclass(frozen=True, kw_only=True)
 class CameBy:
     """What somebody came by: the token of an earlier visit, or a link that is being opened now; and where they
-    were."""
+    were. ``session_key`` is WeChat's, when it was WeChat who said who they are."""
 
     link: str | None
     visit_token: str | None
     wx_scene: int | None
     places: Mapping[str, str] = field(default_factory=dict)
+    session_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,9 @@ def sign_in(*, proofs: Sequence[str], program_id: str, came_by: CameBy, now: int
     """
     visit, refused = _arrive(came_by, visitor=members.visitor_key(proofs), now=now)
     if visit is None:
-        member, new = members.find_or_register(proofs=proofs, program_id=program_id, now=now)
+        member, new = members.find_or_register(
+            proofs=proofs, program_id=program_id, session_key=came_by.session_key, now=now
+        )
         signals.seen_on_device(came_by.places, member.member_id, now=now)
         bound = not new and attribution.binding(member.member_id, now=now) is not None
         return SignedIn(member=member, new=new, visit=None, bound=bound, visit_refused=_code(refused))
@@ -88,12 +91,15 @@ def _register(
             program_id=program_id,
             now=now,
             came=came,
+            session_key=came_by.session_key,
             also=lambda member_id: attribution.first_binding(
                 member_id, visit=visit, places=came_by.places, now=now
             ),
         )
     except NotBound:
-        return members.find_or_register(proofs=proofs, program_id=program_id, now=now)
+        return members.find_or_register(
+            proofs=proofs, program_id=program_id, session_key=came_by.session_key, now=now
+        )
 
 
 def _bind_later(member: members.Member, visit: Visit, came_by: CameBy, *, now: int) -> AppError | None:

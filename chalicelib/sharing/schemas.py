@@ -288,13 +288,15 @@ class SignalLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """From how many on something looks like fraud, so that a commission is held until an operator has looked.
 
     Members seen on one device in 30 days; members bound from one address on a day; members bound to one promoter
-    within an hour; orders of a promoter's new customers that were refunded in 30 days.
+    within an hour; orders of a promoter's new customers that were refunded in 30 days; the rank, 1 to 4, at which
+    WeChat holds a new customer to be risky (0: WeChat is not asked).
     """
 
     device_members: Annotated[int, msgspec.Meta(ge=2, le=60)] = 3
     address_members: Annotated[int, msgspec.Meta(ge=2, le=60)] = 20
     bindings_per_hour: Annotated[int, msgspec.Meta(ge=2, le=100)] = 30
     refunded_orders: Annotated[int, msgspec.Meta(ge=1, le=60)] = 3
+    risk_rank: Annotated[int, msgspec.Meta(ge=0, le=4)] = 0
 
 
 class EditPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

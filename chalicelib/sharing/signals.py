@@ -24,6 +24,7 @@ from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import IntAttribute, Row
 from chalicelib.core.telemetry import logger
+from chalicelib.safety import risk
 from chalicelib.sharing import stories
 from chalicelib.sharing.history import Span
 from chalicelib.sharing.models import Binding, OrderAttribution
@@ -126,6 +127,7 @@ def of_order(
         *_address(span, limits=limits),
         *_velocity(span, limits=limits),
         *_refunds(span.promoter_id, at, limits=limits),
+        *_risk(buyer, limits=limits),
     ]
     return [*found, _signal("ring", members=ring)] if ring else found
 
@@ -201,6 +203,13 @@ def _refunds(promoter_id: str, at: int, *, limits: SignalLimits) -> list[dict[st
     if orders < limits.refunded_orders:
         return []
     return [_signal("refunded_customers", orders=orders, limit=limits.refunded_orders)]
+
+
+def _risk(buyer: str, *, limits: SignalLimits) -> list[dict[str, Any]]:
+    rank = risk.known(buyer) if limits.risk_rank else None
+    if rank is None or rank < limits.risk_rank:
+        return []
+    return [_signal("wechat_risk", rank=rank, limit=limits.risk_rank)]
 
 
 def _rows(what: str, of: str, at: int) -> list[Seen]:

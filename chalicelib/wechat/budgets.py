@@ -51,6 +51,9 @@ BUDGETS: dict[str, Budget] = {
     "short_link": Budget(a_day=1_000_000),
     # subscribeMessage.send: 10,000,000 a day for a program without payment
     "message": Budget(a_day=10_000_000),
+    # framework/open-ability/getPhoneNumber: ¥0.03 for each, so that the limits are of our choice
+    "phone": Budget(a_day=20_000),
+    "phone_of_member": Budget(a_day=5),
     # sec-center/sec-check/msgSecCheck: 4,000 a minute, 2,000,000 a day
     "text_check": Budget(a_minute=4_000, a_day=2_000_000),
     # sec-center/sec-check/mediaCheckAsync: 2,000 a minute, 200,000 a day

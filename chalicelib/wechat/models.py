@@ -1,9 +1,11 @@
-"""What this room keeps, all of it on the traffic table: it can be had again, and none of it decides anything.
+"""What this room keeps. What is on the traffic table can be had again, and decides nothing.
 
 entity    pk                       sk                    written by     read by
 Token     WXTOKEN#<appid>          META                  current        current (each process, when its own is old)
 Spent     WXBUDGET#<appid>         <name>#<window>       take, spent    take (in its condition)
 """
+
+from typing import ClassVar
 
 from pynamodb.attributes import UnicodeAttribute
 
@@ -22,6 +24,22 @@ class Token(Row, discriminator="wechat_token"):
     def key(appid: str) -> Key:
         """One row for a program."""
         return f"WXTOKEN#{appid}", "META"
+
+
+class Push(Row, discriminator="wechat_push"):
+    """Something that WeChat told a program: an event, or what a person wrote to it. ``content`` is all of it."""
+
+    FACTS: ClassVar = {(None, "arrived"): "wechat.pushed"}
+
+    program_id = UnicodeAttribute()
+    event = UnicodeAttribute()
+    content = UnicodeAttribute()
+    arrived_at = IntAttribute()
+
+    @staticmethod
+    def key(program_id: str, told: str) -> Key:
+        """One row for what WeChat told, however often it does."""
+        return f"WXPUSH#{program_id}#{told}", "META"
 
 
 class Spent(Row, discriminator="wechat_budget"):

@@ -17,6 +17,7 @@ Try, from another terminal:
   make demo{demo}    # people share, buy together and come back, in half a minute
   open {url}/v1/openapi.json    docs/: README.md, README.zh-CN.md
 The demo mall is at {mall_url} : open it in a browser to buy, pay, ship, refund.
+WeChat, simulated, is at {wechat_url} : what phones would show, codes, money, and faults to switch on.
 Operators: Authorization: Bearer demo-owner-key    The mall's secret: demo-mall-secret
 Ctrl-C stops it.
 """
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> int:
             host=given.host,
             port=given.port,
             mall_port=given.mall_port or _beside(given.port),
+            wechat_port=_beside(_beside(given.port)),
         ) as running:
             _say(running)
             threading.Event().wait()
@@ -63,6 +65,7 @@ def _say(running: stack.Stack) -> None:
         _TRY.format(
             url=running.url,
             mall_url=running.mall_url,
+            wechat_url=running.wechat_url,
             demo=_demo(running),
             store=running.store,
             memory=memory,

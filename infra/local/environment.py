@@ -10,6 +10,9 @@ from infra.local import uploads, wechat
 
 OWNER_KEY = "demo-owner-key"
 MALL_SECRET = "demo-mall-secret"
+MESSAGE_TOKEN = "demo-message-token"
+MESSAGE_KEY = "demo0message0key0of0no0worth0at0all00000000"
+"""What WeChat signs and encrypts its pushes with; a key (EncodingAESKey) has 43 letters and digits."""
 
 
 def mall_secrets() -> str:
@@ -19,7 +22,9 @@ def mall_secrets() -> str:
     return f"{MALL_SECRET} whsec_{base64.b64encode(as_libraries_read_it).decode()}"
 
 
-def prepare(*, wechat_url: str, endpoint: str, mall_webhook_url: str, s3_endpoint: str = "") -> None:
+def prepare(
+    *, wechat_url: str, endpoint: str, mall_webhook_url: str, outbound_proxy: str = "", s3_endpoint: str = ""
+) -> None:
     """Set the environment, before anything of the application is imported."""
     (_, secret), *_ = wechat.DEMO_PROGRAMS.items()
     given = {
@@ -35,12 +40,18 @@ def prepare(*, wechat_url: str, endpoint: str, mall_webhook_url: str, s3_endpoin
         "S3_ENDPOINT": s3_endpoint,
         "SECRETS": "env",
         "PAYMENT_GATEWAY": "sandbox",
-        "PAYOUT_GATEWAYS": "sandbox manual mall",
+        "PAYOUT_GATEWAYS": "sandbox manual mall wechat",
+        "OUTBOUND_PROXY": outbound_proxy,
+        **wechat.merchant.environment(wechat_url),
         "SECRET_SESSION_KEYS": '{"local-1": "local-session-key-of-no-worth-at-all"}',
         "SECRET_PAYEE_KEYS": f'{{"local-1": "{"10ca1" * 12}beef"}}',
         "SECRET_LINK_KEY": "local-link-key-of-no-worth-at-all",
+        "SECRET_ERASED_KEY": "local-erased-key-of-no-worth-at-all",
         "SECRET_MALL_SECRETS": mall_secrets(),
         "SECRET_WECHAT_DEMO": secret,
+        "SECRET_WECHAT_DEMO_MESSAGE_TOKEN": MESSAGE_TOKEN,
+        "SECRET_WECHAT_DEMO_MESSAGE_KEY": MESSAGE_KEY,
+        "CONTENT_SAFETY": "wechat",
         "POWERTOOLS_METRICS_DISABLED": "true",
         "POWERTOOLS_METRICS_NAMESPACE": "Liebian",
         "POWERTOOLS_SERVICE_NAME": "liebian",

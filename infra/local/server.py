@@ -67,7 +67,7 @@ class Handler(local.ChaliceRequestHandler):
         self._refuse(code)
 
     def _refuse(self, code: int) -> None:
-        """As the deployed gateway does for what never reaches a function (infra/gateway.py)."""
+        """As what is deployed does: the gateway (infra/gateway.py), or the app of a path that is none."""
         # Imported here because logs and metrics read the environment when they are imported.
         from chalicelib.core import errors, http
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from infra.local import embedded, engine, environment, mall, pump, server, tables, uploads, wechat
+from infra.local import embedded, engine, environment, mall, proxy, pump, server, tables, uploads, wechat
 from infra.local.clients import Store
 
 
@@ -24,7 +24,7 @@ class _Part(Protocol):
 T = TypeVar("T", bound=_Part)
 StoreName = Literal["embedded", "dynamodb-local"]
 REMEMBERS_IN = Path(".cache/local-store")
-JOBS = ("run_owed_facts", "send_deliveries", "release_holds", "expire_groups", "run_room_jobs")
+JOBS = ("run_owed_facts", "send_deliveries", "release_holds", "expire_groups", "run_room_jobs", "transfers")
 JOBS_EVERY_S = 1.0
 FIRST_PAUSE_S = 1
 """What fails is tried again sooner than in a deployment, too."""
@@ -38,6 +38,7 @@ class Stack:
     port: int
     store: StoreName
     mall_url: str
+    wechat_url: str
 
     @property
     def url(self) -> str:
@@ -46,17 +47,20 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running(*, store: StoreName, host: str, port: int, mall_port: int = 0) -> Iterator[Stack]:
+def running(
+    *, store: StoreName, host: str, port: int, mall_port: int = 0, wechat_port: int = 0
+) -> Iterator[Stack]:
     """A stack with the demo data and a mall beside it, serving until the block ends."""
     with contextlib.ExitStack() as parts:
         endpoint = parts.enter_context(_store(store))
-        simulator = _stopping(parts, wechat.start(wechat.DEMO_PROGRAMS))
+        simulator = _stopping(parts, _wechat(host, wechat_port))
         bucket = _stopping(parts, uploads.start(host=lan_address() if host == "0.0.0.0" else "127.0.0.1"))
         shop = _stopping(parts, _mall(host, mall_port))
         environment.prepare(
             wechat_url=simulator.url,
             endpoint=endpoint,
             mall_webhook_url=shop.webhook_url,
+            outbound_proxy=_way_out(simulator, parts),
             s3_endpoint=bucket.url,
         )
         there = Store(endpoint=endpoint)
@@ -69,12 +73,18 @@ def running(*, store: StoreName, host: str, port: int, mall_port: int = 0) -> It
         seed.plant()
         stop = threading.Event()
         parts.callback(stop.set)
-        _start(lambda: _pump(there, app).run(stop), name="stream")
-        _start(lambda: _schedule(app, stop), name="jobs")
+        _work(there, app, stop)
         serving = server.make(app.app, host=host, port=port)
         _start(serving.server.serve_forever, name="api")
         parts.callback(serving.shutdown)
-        stack = Stack(host=host, port=serving.server.server_address[1], store=store, mall_url=shop.url)
+        stack = Stack(
+            host=host,
+            port=serving.server.server_address[1],
+            store=store,
+            mall_url=shop.url,
+            wechat_url=simulator.url,
+        )
+        _listen(simulator, stack)
         shop.liebian.url = stack.url
         yield stack
 
@@ -95,6 +105,38 @@ def lan_address() -> str:
         return str(probe.getsockname()[0])
 
 
+def _work(there: Store, app: Any, stop: threading.Event) -> None:
+    """The readers of the stream, and the jobs."""
+    _start(lambda: _pump(there, app).run(stop), name="stream")
+    _start(lambda: _schedule(app, stop), name="jobs")
+
+
+def _wechat(host: str, port: int) -> wechat.Simulator:
+    """A WeChat on this port, or, if somebody else has it, on a free one."""
+    try:
+        return wechat.start(wechat.DEMO_PROGRAMS, host=host, port=port)
+    except OSError:
+        return wechat.start(wechat.DEMO_PROGRAMS, host=host)
+
+
+def _listen(simulator: wechat.Simulator, stack: Stack) -> None:
+    """What WeChat pushes to the demo program comes here, encrypted, as its settings page would say.
+
+    Where jobs have WeChat Pay tell what became of a refund, they have no request to take our address from.
+    """
+    from chalicelib.core import config
+
+    if config.settings().payment_gateway == "wechat":
+        config.override(base_url=stack.url)
+    there = wechat.pushes.Server(
+        url=f"{stack.url}/v1/wechat/demo/messages",
+        token=environment.MESSAGE_TOKEN,
+        key=environment.MESSAGE_KEY,
+    )
+    (appid, _), *_ = wechat.DEMO_PROGRAMS.items()
+    simulator.platform.of(wechat.pushes.Pushes).servers[appid] = there
+
+
 def _mall(host: str, port: int) -> mall.Mall:
     """A mall on this port, or, if somebody else has it, on a free one."""
     secrets = environment.mall_secrets().split()
@@ -102,6 +144,16 @@ def _mall(host: str, port: int) -> mall.Mall:
         return mall.start(secrets=secrets, host=host, port=port)
     except OSError:
         return mall.start(secrets=secrets, host=host)
+
+
+def _way_out(simulator: wechat.Simulator, parts: contextlib.ExitStack) -> str:
+    """The proxy that transfers leave by, whose address WeChat Pay is told; none where this machine has only one."""
+    there = proxy.start()
+    if there is None:
+        return ""
+    parts.callback(there.stop)
+    simulator.platform.of(wechat.transfers.Transfers).addresses = frozenset({proxy.ADDRESS})
+    return there.url
 
 
 @contextlib.contextmanager

@@ -13,17 +13,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 STARTS_WITHIN_S = 60.0
-_SERVING = re.compile(r"serving on (http://\S+).*demo mall is at (http://\S+)", re.DOTALL)
+_SERVING = re.compile(
+    r"serving on (http://\S+).*demo mall is at (http://\S+).*WeChat, simulated, is at (http://\S+)", re.DOTALL
+)
 # What the tests of this process set for the application would not be a newcomer's environment.
-_NOT_OURS = ("STAGE", "TABLE", "BASE_URL", "SECRET", "WECHAT_URL", "MALL", "DYNAMODB_ENDPOINT", "POWERTOOLS")
+_NOT_OURS = ("STAGE", "TABLE", "BASE_URL", "SECRET", "WECHAT", "MALL", "DYNAMODB_ENDPOINT", "POWERTOOLS")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """Where it answers, where the mall beside it does, and its process."""
+    """Where it answers, where the mall and the WeChat beside it do, and its process."""
 
     url: str
     mall_url: str
+    wechat_url: str
     process: "subprocess.Popen[str]"
 
 
@@ -43,25 +46,25 @@ def started(*arguments: str) -> Iterator[Running]:
     ) as process:
         alarm = threading.Timer(STARTS_WITHIN_S, process.kill)
         alarm.start()
-        url, mall_url = _urls(process)
+        url, mall_url, wechat_url = _urls(process)
         alarm.cancel()
         # Nobody reads on: without this a full pipe would stop the server.
         threading.Thread(target=_read_on, args=(process,), daemon=True).start()
         try:
-            yield Running(url=url, mall_url=mall_url, process=process)
+            yield Running(url=url, mall_url=mall_url, wechat_url=wechat_url, process=process)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(timeout=20)
 
 
-def _urls(process: "subprocess.Popen[str]") -> tuple[str, str]:
+def _urls(process: "subprocess.Popen[str]") -> tuple[str, str, str]:
     said = ""
     assert process.stdout is not None
     for line in process.stdout:
         said += line
         found = _SERVING.search(said)
         if found:
-            return found[1], found[2]
+            return found[1], found[2], found[3]
     raise AssertionError(f"the stack did not serve:\n{said}")
 
 

@@ -32,6 +32,7 @@ from chalicelib.orders.service import Back, Paid
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_call, emptied
 from tests.groupbuys import (
+    PHONE,
     Books,
     a_buyer,
     a_campaign,
@@ -976,7 +977,7 @@ def a_joiner_who_pays() -> Scene:
 
 def begins(scene: Scene) -> None:
     order = orders.show(scene.order_id)
-    orders.begin_payment(order, base_url="", now=NOW, entropy=secrets.token_bytes(10))
+    orders.begin_payment(order, phone=PHONE, now=NOW, entropy=secrets.token_bytes(10))
 
 
 def test_one_thing_to_pay_is_begun(theatre: Theatre) -> None:

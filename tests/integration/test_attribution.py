@@ -15,6 +15,7 @@ from chalicelib.core.errors import AppError, Invalid
 from chalicelib.members import service as members
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
+from chalicelib.safety import risk
 from chalicelib.sessions import service as sessions
 from chalicelib.sharing import admin, attribution, invitees, invites, policies, routes, signals
 from chalicelib.sharing import orders as attributed
@@ -763,3 +764,15 @@ def happened(bob: str, what: str, promoter: str, *, at: int, bought: list[int]) 
         with suppress(NotBound):
             by_code(bob, promoter, now=at)
     return Coming(at=at, promoter_id=promoter, how="visit")
+
+
+def test_a_customer_whom_wechat_holds_to_be_risky_holds_the_commission(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranks = {"risky": 3}
+    monkeypatch.setattr(risk, "known", ranks.get)
+    with_limit = {"kind": "wechat_risk", "evidence": {"rank": 3, "limit": 3}}
+
+    found = [signals._risk("risky", limits=SignalLimits(risk_rank=limit)) for limit in (0, 4, 3)]
+    assert found == [[], [], [with_limit]]
+    assert signals._risk("unknown", limits=SignalLimits(risk_rank=1)) == []

@@ -602,7 +602,9 @@ def test_what_the_mall_sells_no_more_is_paused_once_and_an_operators_resuming_st
     assert campaigns.as_it_is(campaign.campaign_id).state == "paused"
 
 
-def test_whom_the_mall_deleted_is_blocked_and_nobody_is_registered_for_it(shop: Shop) -> None:
+def test_whom_the_mall_deleted_is_blocked_and_to_be_erased_and_nobody_is_registered_for_it(
+    shop: Shop,
+) -> None:
     deleted = {"id": "e1", "type": "member.deleted", "member": {"external_id": "hana"}}
     refused(shop.mall(EVENTS, {"id": "e0", "type": "member.deleted"}), 422, "invalid", field="member")
     assert shop.mall(EVENTS, deleted)[1]["handled"] is False
@@ -618,11 +620,33 @@ def test_whom_the_mall_deleted_is_blocked_and_nobody_is_registered_for_it(shop: 
     assert [(status, body["handled"]) for status, body in answers] == [(200, True)] * 2
     refused(shop.member(hana, "GET /v1/me"), 403, "member_blocked")
     assert members.show(hana).blocked_because == "deleted"
+    assert members.show(hana).leaving_at == NOW
     (blocked,) = said_by_the_mall(shop)
     assert (blocked["action"], blocked["subject"]) == ("member.blocked", hana)
     members.unblock(member_id=hana, reason="a mistake", by=OWNER, now=NOW)
     assert shop.mall(EVENTS, {**deleted, "member": HANA})[1]["handled"]
     assert members.show(hana).state == "active"
+
+
+def test_leaving_is_refused_with_what_is_open_and_asked_once_and_taken_back(shop: Shop) -> None:
+    ann, new = a_buyer(), a_buyer()
+    group = open_paid_group(a_campaign(), buying(ann))
+    path = "POST /v1/me/deletion"
+
+    details = refused(shop.member(ann, path, {}), 409, "deletion_obstructed")
+    assert details["obstacles"][0] == {
+        "code": "groups_open",
+        "details": {"n": 1, "group_ids": [group.group_id]},
+    }
+    answers = [shop.member(new, path, {}) for _ in range(2)]
+    assert [(status, body["state"]) for status, body in answers] == [(201, "leaving"), (200, "leaving")]
+    assert answers[0][1]["erase_at"] == NOW + 15 * DAY
+    assert shop.operator(f"GET /v1/admin/members/{new}")[1]["leaving_at"] == NOW + 15 * DAY
+    assert shop.member(new, "DELETE /v1/me/deletion")[1]["state"] == "active"
+    assert shop.member(new, "GET /v1/me/deletion")[1]["erase_at"] is None
+    told = shop.member(ann, "GET /v1/me/export")[1]
+    assert told["rooms"]["groupbuys"]["seats"]["items"][0]["group_id"] == group.group_id
+    refused(shop.ask("GET /v1/me/export"), 401, "unauthorized")
 
 
 def said_by_the_mall(shop: Shop) -> list[dict[str, Any]]:

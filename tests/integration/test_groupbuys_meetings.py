@@ -24,6 +24,7 @@ from chalicelib.orders.service import Back, Order
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_word
 from tests.groupbuys import (
+    PHONE,
     a_campaign,
     broken,
     buying,
@@ -567,7 +568,7 @@ def test_a_late_payment_takes_over_a_seat_of_which_a_payment_is_begun_meanwhile(
     newer = a_newer_seat(campaign, late)
 
     def begins() -> None:
-        orders.begin_payment(newer, base_url="", now=NOW, entropy=bytes(10))
+        orders.begin_payment(newer, phone=PHONE, now=NOW, entropy=bytes(10))
 
     with before_write(1, begins):
         pay(late)
@@ -898,7 +899,7 @@ def test_an_order_is_named_by_two_numbers_at_once() -> None:
 def test_a_payment_is_begun_elsewhere_while_the_mall_names_the_order() -> None:
     order = opened(a_campaign()).order
 
-    with before_write(1, lambda: orders.begin_payment(order, base_url="", now=NOW, entropy=bytes(10))):
+    with before_write(1, lambda: orders.begin_payment(order, phone=PHONE, now=NOW, entropy=bytes(10))):
         orders.named(order.order_id, mall_order_id="M1")
 
     row = orders.show(order.order_id)

@@ -2,6 +2,7 @@
 
 Whoever adds a route adds a line to `MAY_PASS` and, where it takes a body or something in its path, to `SAMPLES`:
 a call that would succeed, so that what is refused here is refused for the reason given and changes nothing.
+WeChat Pay's doors answer it in its own words: test_wechat_pay walks them.
 """
 
 import base64
@@ -164,6 +165,7 @@ POST   /v1/me/withdrawals                        member
 GET    /v1/me/withdrawals                        member
 GET    /v1/me/withdrawals/statements             member
 GET    /v1/me/withdrawals/{withdrawal_id}        member
+POST   /v1/me/withdrawals/{withdrawal_id}/cancel  member
 GET    /v1/me/payee                              member
 PUT    /v1/me/payee                              member
 POST   /v1/mall/withdrawals/{withdrawal_id}/outcome  mall
@@ -190,6 +192,10 @@ GET    /v1/links/{code}/poster                   anybody
 GET    /v1/links/{code}/poster.svg               anybody
 GET    /v1/me                                    member
 PUT    /v1/me                                    member
+GET    /v1/me/deletion                           member
+POST   /v1/me/deletion                           member
+DELETE /v1/me/deletion                           member
+GET    /v1/me/export                             member
 GET    /v1/me/binding                            member
 POST   /v1/me/binding                            member
 GET    /v1/attributions/{order_id}               member
@@ -269,6 +275,10 @@ GET    /v1/admin/stuck.csv                       owner support finance
 POST   /v1/admin/stuck/{stuck_id}/retry          owner support finance
 POST   /v1/admin/stuck/{stuck_id}/settle         owner support finance
 POST   /v1/admin/stuck/{stuck_id}/cancel         owner support finance
+GET    /v1/admin/bills                           owner support finance
+GET    /v1/admin/bills.csv                       owner support finance
+GET    /v1/admin/bills/differences               owner support finance
+GET    /v1/admin/bills/differences.csv           owner support finance
 GET    /v1/admin/drifts                          owner support finance
 GET    /v1/admin/drifts.csv                      owner support finance
 GET    /v1/admin/reconciliations                 owner support finance
@@ -492,6 +502,7 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/uploads": {"kind": "avatar", "size": 68, "content_type": "image/png"},
     "PUT /v1/uploads/{upload_id}": {"content": base64.b64encode(PNG).decode()},
     "POST /v1/links/{code}/openings": {"kind": "url_link", "program_id": "demo"},
+    "POST /v1/me/deletion": {"forfeit": True},
     "POST /v1/links": _SHARE,
     "POST /v1/links/batch": {"links": [_SHARE]},
     "POST /v1/mall/sessions": {"program_id": "demo", "external_id": "m-1"},
@@ -603,6 +614,7 @@ PATHS = {
     **{
         f"POST /v1/{path}": f"/v1/{path.replace('withdrawal_id', name)}"
         for path, name in (
+            ("me/withdrawals/{withdrawal_id}/cancel", "waiting_id"),
             ("sandbox/withdrawals/{withdrawal_id}/confirm", "awaiting_id"),
             ("mall/withdrawals/{withdrawal_id}/outcome", "asked_id"),
             ("admin/withdrawals/{withdrawal_id}/paid", "approved_id"),
@@ -622,6 +634,8 @@ QUERIES = {
     "GET /v1/admin/targets.csv": "kind=product",
     "GET /v1/admin/commissions": "promoter_id=mbr_1",
     "GET /v1/admin/commissions.csv": "promoter_id=mbr_1",
+    "GET /v1/admin/bills/differences": "day=2026-11-22",
+    "GET /v1/admin/bills/differences.csv": "day=2026-11-22",
     "GET /v1/admin/orders": "mall_order_id=M-1",
     "GET /v1/admin/orders.csv": "mall_order_id=M-1",
     "GET /v1/admin/withdrawals": "state=applied",
@@ -1067,17 +1081,20 @@ def withdrawing(alice: members.Member, carol: members.Member, owner: Operator, *
     made = {
         "approved_id": _applied(carol, {"amount_fen": 700, "method": "bank", "account": _ACCOUNT}, now=now),
         "awaiting_id": _applied(carol, {"amount_fen": 800, "method": "phone"}, now=now),
+        "waiting_id": _applied(alice, {"amount_fen": 300, "method": "phone"}, now=now),
         "asked_id": _applied(carol, {"amount_fen": 900, "method": "mall"}, now=now),
         "paid_id": _applied(carol, {"amount_fen": 600, "method": "bank", "account": _ACCOUNT}, now=now),
     }
     for withdrawal_id in made.values():
         withdrawals.approve(withdrawal_id, by=owner, now=now)
-    asked, awaiting = (withdrawals.show(made[name]) for name in ("asked_id", "awaiting_id"))
+    asked, *waiting = (withdrawals.show(made[name]) for name in ("asked_id", "awaiting_id", "waiting_id"))
     sending.begin(asked, now=now)
     withdrawals.paid_by_hand(made["paid_id"], reference="ICBC-0", tax_fen=None, by=owner, now=now)
-    sending.pay_out(due.Entry(**{name: getattr(awaiting, name) for name in due.Entry.__annotations__}), now)
+    for row in waiting:
+        sending.pay_out(due.Entry(**{name: getattr(row, name) for name in due.Entry.__annotations__}), now)
+    made["withdrawal_id"] = _applied(alice, _WITHDRAWAL, now=now)
     withdrawal_terms.make(msgspec.convert(_TERMS, EditWithdrawalTerms), by=owner, now=now)
-    return {**made, "withdrawal_id": _applied(alice, _WITHDRAWAL, now=now)}
+    return made
 
 
 def _applied(member: members.Member, body: Body, *, now: int) -> str:
@@ -1111,14 +1128,17 @@ def stuck(*, now: int) -> str:
 # --- who may pass -------------------------------------------------------------------------------------------
 
 
+def ours() -> list[edge.Route]:
+    """Every route but those that only WeChat Pay calls."""
+    return [route for route in edge.routes if route.door.kind != "wechat"]
+
+
 def test_the_table_of_doors_has_a_line_for_every_route() -> None:
-    assert sorted(DOORS) == sorted(f"{route.method} {route.path}" for route in edge.routes)
+    assert sorted(DOORS) == sorted(f"{route.method} {route.path}" for route in ours())
 
 
 def test_there_is_a_sample_for_every_route_with_a_body() -> None:
-    assert (
-        sorted(f"{route.method} {route.path}" for route in edge.routes if "body" in route.hints) == WITH_BODY
-    )
+    assert sorted(f"{route.method} {route.path}" for route in ours() if "body" in route.hints) == WITH_BODY
 
 
 def expected(caller: str, door: str) -> tuple[int, str]:
@@ -1143,7 +1163,12 @@ def test_only_those_pass_who_may(route: str, world: World) -> None:
     assert world.books() == before
 
     passed = {caller: world.call(route, caller) for caller in DOORS[route]}
-    assert passed[DOORS[route][0]].status in (200, 201)
+    first = passed[DOORS[route][0]]
+    # Alice has an order and money, and so cannot leave; that is what she is told, behind the door.
+    assert first.status in (200, 201) or (route, first.code) == (
+        "POST /v1/me/deletion",
+        "deletion_obstructed",
+    )
     at_the_door = {"unauthorized", "forbidden", "member_blocked", "signature_invalid"}
     assert not {answer.code for answer in passed.values()} & at_the_door
     assert all(answer.status < 500 for answer in passed.values())
@@ -1656,6 +1681,7 @@ MINE_ALONE = [
     "GET /v1/me/withdrawals/{withdrawal_id}",
     "GET /v1/orders/{order_id}",
     "POST /v1/me/coupons/{coupon_id}/gifts",
+    "POST /v1/me/withdrawals/{withdrawal_id}/cancel",
     "POST /v1/orders/{order_id}/cancel",
     "POST /v1/orders/{order_id}/payments",
     "POST /v1/orders/{order_id}/payments/check",

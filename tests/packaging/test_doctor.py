@@ -177,7 +177,7 @@ def test_stream_handlers_must_be_connected_enabled_and_safe_against_bad_records(
 
 def test_secrets_must_be_there_and_encrypted() -> None:
     found = {"session_keys": "SecureString", "link_key": "String"}
-    well, plain, missing, no_login, later = checks.secrets(path="/liebian/dev", found=found)
+    well, plain, _, missing, no_login, later = checks.secrets(path="/liebian/dev", found=found)
 
     assert well.ok
     assert not plain.ok
@@ -237,7 +237,8 @@ STACK = {
 
 def _plan_stack(stubs: Stubs) -> None:
     plan, asked = stubs.plans["cloudformation"], {"StackName": "liebian-dev"}
-    outputs = [{"OutputKey": "EndpointURL", "OutputValue": f"{URL}/"}]
+    said = {"EndpointURL": f"{URL}/", "TransfersAddress": "203.0.113.9"}
+    outputs = [{"OutputKey": key, "OutputValue": value} for key, value in said.items()]
     stack = {**asked, "CreationTime": 0, "StackStatus": "CREATE_COMPLETE", "Outputs": outputs}
     plan.add_response("describe_stacks", {"Stacks": [stack]}, asked)
     done = {"LastUpdatedTimestamp": 0, "ResourceStatus": "CREATE_COMPLETE"}
@@ -263,7 +264,14 @@ def _plan_rest(stubs: Stubs) -> None:
     names = [f"/liebian/dev/{name}" for name in (*checks.SECRETS, "wechat/demo")]
     asked = {"Path": "/liebian/dev", "Recursive": True, "WithDecryption": False}
     found = {"Parameters": [{"Name": name, "Type": "SecureString"} for name in names]}
-    stubs.plans["ssm"].add_response("get_parameters_by_path", found, asked)
+    for _ in ("the secrets", "WeChat"):
+        stubs.plans["ssm"].add_response("get_parameters_by_path", found, asked)
+
+
+def _plan_programs(stubs: Stubs) -> None:
+    told = {"program_id": "demo", "appid": "wx1", "secret_name": "demo"}
+    items = [{name: {"S": value} for name, value in told.items()}, {"n": {"N": "1"}}]
+    stubs.plans["dynamodb"].add_response("query", {"Items": items})
 
 
 @pytest.fixture
@@ -284,12 +292,15 @@ def test_a_deployment_by_the_template_is_well(phone: list[str]) -> None:
     stubs = Stubs()
     _plan_stack(stubs)
     _plan_tables(stubs)
+    _plan_programs(stubs)
     _plan_rest(stubs)
 
     findings = doctor.examine(stage="dev", region="cn-northwest-1", base_url="", clients=stubs)
 
     assert [finding.what for finding in findings if not finding.ok] == []
     assert phone == [f"{URL}/v1/programs"]
+    (leaves,) = [one for one in findings if one.what == "Transfers leave from 203.0.113.9"]
+    assert "接口IP" in leaves.do
     for plan in stubs.plans.values():
         plan.assert_no_pending_responses()
 
@@ -298,6 +309,7 @@ def test_what_may_not_be_looked_at_is_a_finding_and_the_rest_goes_on(phone: list
     stubs = Stubs()
     _plan_stack(stubs)
     stubs.plans["dynamodb"].add_client_error("describe_table", "AccessDeniedException", "may not")
+    _plan_programs(stubs)
     _plan_rest(stubs)
 
     findings = doctor.examine(
@@ -314,6 +326,7 @@ def test_a_missing_table_is_found(phone: list[str]) -> None:
     _plan_stack(stubs)
     for _ in ("truth", "traffic"):
         stubs.plans["dynamodb"].add_client_error("describe_table", "ResourceNotFoundException")
+    _plan_programs(stubs)
     _plan_rest(stubs)
 
     findings = doctor.examine(stage="dev", region="cn-northwest-1", base_url="", clients=stubs)

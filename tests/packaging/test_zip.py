@@ -135,18 +135,19 @@ def _call(unpacked: Path, api: dict[str, Any], method: str, path: str, body: byt
 def _event(method: str, path: str, body: bytes) -> dict[str, Any]:
     context = {
         "httpMethod": method,
-        "resourcePath": path,
+        "resourcePath": "/{proxy+}",
         "path": f"/api{path}",
         "stage": "api",
         "requestId": "r1",
     }
     return {
-        "resource": path,
+        "resource": "/{proxy+}",
         "path": path,
         "httpMethod": method,
         "headers": {"content-type": "application/json"},
         "multiValueHeaders": {"content-type": ["application/json"]},
-        **dict.fromkeys(("multiValueQueryStringParameters", "pathParameters", "stageVariables")),
+        **dict.fromkeys(("multiValueQueryStringParameters", "stageVariables")),
+        "pathParameters": {"proxy": path.removeprefix("/")},
         "requestContext": {**context, "identity": {"sourceIp": "1.2.3.4"}},
         # With */* as binary type every body arrives in base64.
         "body": base64.b64encode(body).decode() or None,

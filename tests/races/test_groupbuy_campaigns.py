@@ -23,6 +23,7 @@ from chalicelib.orders.service import Order, OrderOver
 from tests.factories import NOW, OWNER
 from tests.groupbuys import (
     AFTERWARDS,
+    PHONE,
     a_campaign,
     broken,
     buyers,
@@ -172,7 +173,7 @@ def beginning(order: Order, n: int) -> Callable[[], object]:
     def begin() -> None:
         with suppress(OrderOver):
             there = orders.show(order.order_id)
-            orders.begin_payment(there, base_url="", now=NOW, entropy=n.to_bytes(10, "big"))
+            orders.begin_payment(there, phone=PHONE, now=NOW, entropy=n.to_bytes(10, "big"))
 
     return begin
 

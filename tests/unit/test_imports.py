@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-EDGE = ("routes", "admin", "mall")
+EDGE = ("routes", "admin", "mall", "wechat")
 LIBRARIES_THAT_COST_A_COLD_START = (
     "aws_lambda_powertools.utilities",
     "boto3",

@@ -5,7 +5,22 @@ As there, success and refusal are both HTTP 200 with JSON in the body, sent as t
 relied upon. Each part is a module that says where what it does is documented.
 """
 
-from infra.local.wechat import codes, login, tokens
+from infra.local.wechat import (
+    bills,
+    codes,
+    login,
+    merchant,
+    notices,
+    page,
+    pay,
+    phones,
+    pushes,
+    refunds,
+    safety,
+    shipping,
+    tokens,
+    transfers,
+)
 from infra.local.wechat.frame import MESSAGES, Fault, Platform
 from infra.local.wechat.people import DEMO_PROGRAMS, openid, session_key, unionid
 from infra.local.wechat.server import Simulator, start
@@ -16,11 +31,22 @@ __all__ = [
     "Fault",
     "Platform",
     "Simulator",
+    "bills",
     "codes",
     "login",
+    "merchant",
+    "notices",
+    "page",
     "openid",
+    "phones",
+    "pushes",
+    "safety",
+    "pay",
+    "refunds",
     "session_key",
+    "shipping",
     "start",
     "tokens",
+    "transfers",
     "unionid",
 ]

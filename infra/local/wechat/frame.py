@@ -45,7 +45,7 @@ MESSAGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One call; header names are in lower case, ``appid`` is whose token it brought."""
+    """One call from ``address``; header names are in lower case, ``appid`` is whose token it brought."""
 
     method: str
     path: str
@@ -54,6 +54,7 @@ class Request:
     body: bytes
     target: str = ""
     appid: str = ""
+    address: str = ""
 
     @cached_property
     def json(self) -> dict[str, Any]:
@@ -93,6 +94,8 @@ class Platform:
 
     def __init__(self, programs: Mapping[str, str]) -> None:
         self.programs = programs
+        self.clock: Callable[[], float] = time.time
+        self.stopped = threading.Event()
         self.lock = threading.RLock()
         self.faults: dict[str, Fault] = {}
         self.happened: list[dict[str, Any]] = []

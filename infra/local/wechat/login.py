@@ -29,6 +29,7 @@ Not known, and chosen here: the order in which parameters are judged (grant_type
 """
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,11 +42,12 @@ _ERROR = re.compile(r"error:(-?[1-9]\d{0,5})")
 
 
 class Logins:
-    """Which codes were used up, and who was ever here: openid -> (appid, name)."""
+    """Which codes were used up, who was ever here (openid -> appid, name), and when they last were."""
 
     def __init__(self) -> None:
         self.used: set[str] = set()
         self.people: dict[str, tuple[str, str]] = {}
+        self.at: dict[str, float] = {}
 
 
 @endpoint("GET", "/sns/jscode2session")
@@ -78,7 +80,9 @@ def _person(platform: Platform, *, appid: str, code: str) -> Answer | Mapping[st
     name = known["once"] or known["name"]
     person = {"session_key": session_key(appid=appid, name=name), "openid": openid(appid=appid, name=name)}
     with platform.lock:
-        platform.of(Logins).people[person["openid"]] = (appid, name)
+        logins = platform.of(Logins)
+        logins.people[person["openid"]] = (appid, name)
+        logins.at[person["openid"]] = time.time()
     return person if known["union"] else person | {"unionid": unionid(name=name)}
 
 

@@ -18,12 +18,12 @@ class Simulator:
     answered by it; ``platform.faults`` has those of single paths. A ``slow`` reply takes ``slow_s`` seconds.
     """
 
-    def __init__(self, *, programs: Mapping[str, str], port: int) -> None:
+    def __init__(self, *, programs: Mapping[str, str], host: str, port: int) -> None:
         self.slow_s = 10.0
         self.calls = 0
-        self.stopped = threading.Event()
         self.platform = Platform(programs)
-        self._server = _Server(("127.0.0.1", port), _Handler)
+        self.stopped = self.platform.stopped
+        self._server = _Server((host, port), _Handler)
         self._server.simulator = self
         self.url = self.platform.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -50,7 +50,7 @@ class Simulator:
         """What to send, or None when the connection is to be closed without a reply."""
         with self.platform.lock:
             self.calls += 1
-        own = request.path.startswith("/_simulator")
+        own = request.path == "/" or request.path.startswith("/_simulator")
         fault = None if own else self.platform.fault_of(request.path)
         if fault == "busy":
             return _busy(request.path)
@@ -79,9 +79,9 @@ class Simulator:
         return answer if isinstance(answer, Answer) else said(answer)
 
 
-def start(programs: Mapping[str, str], *, port: int = 0) -> Simulator:
-    """A WeChat on 127.0.0.1 that knows these programs (appid to secret); port 0 takes a free one."""
-    return Simulator(programs=programs, port=port)
+def start(programs: Mapping[str, str], *, host: str = "127.0.0.1", port: int = 0) -> Simulator:
+    """A WeChat that knows these programs (appid to secret), on this machine; port 0 takes a free one."""
+    return Simulator(programs=programs, host=host, port=port)
 
 
 def _busy(path: str) -> Answer:
@@ -129,6 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers={name.lower(): value for name, value in self.headers.items()},
             body=self.rfile.read(int(self.headers.get("content-length") or 0)),
             target=self.path,
+            address=self.client_address[0],
         )
         answer = self.server.simulator.answer(request)
         if answer is None:

@@ -1,0 +1,110 @@
+"""WeChat Pay's bill of a day: fetched, proved against its hash and its own sums, and read line by line.
+
+``GET /v3/bill/tradebill`` names a file and its SHA-1; the file has a line for every payment and every refund that
+was begun that day in Beijing, and the sums at its end (pay.weixin.qq.com, docs/merchant/apis/combine-payment/
+bill-download/get-trade-bill.html; columns: docs/merchant/products/bill-download/format-trade.html). It is there
+from ten the next morning, and for three months. A day without trades has none (NO_STATEMENT_EXIST).
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal, InvalidOperation
+from typing import Literal
+
+from chalicelib.wechat import pay
+from chalicelib.wechat.pay import PayRefused
+
+BEIJING = timezone(timedelta(hours=8))
+Kind = Literal["payment", "refund"]
+_KINDS: Mapping[str, Kind] = {"SUCCESS": "payment", "REFUND": "refund"}
+# Merchants of long ago still get the first of two names.
+_COLUMNS = {"payment": ("总金额", "订单金额"), "refund": ("退款金额", "申请退款金额")}
+
+
+class BillUnreadable(Exception):
+    """The file is not what WeChat said it is, or not what the documentation says a bill is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BillLine:
+    """One payment or refund; ``order_id`` and ``refund_id`` are the merchant's numbers of it."""
+
+    kind: Kind
+    order_id: str
+    transaction_id: str
+    refund_id: str
+    amount_fen: int
+    status: str
+
+
+def trade_bill(day: str, *, now: int) -> list[BillLine]:
+    """The payments and refunds of a day (``YYYY-MM-DD``, in Beijing).
+
+    Raises:
+        PayRefused, PayUnknown: it is not there yet. BillUnreadable: it is not whole.
+    """
+    try:
+        named = pay.call("GET", "/v3/bill/tradebill", query={"bill_date": day, "bill_type": "ALL"}, now=now)
+    except PayRefused as refused:
+        if refused.code == "NO_STATEMENT_EXIST":
+            return []
+        raise
+    content = pay.download(named["download_url"], now=now)
+    if named["hash_type"] != "SHA1" or hashlib.sha1(content).hexdigest() != named["hash_value"].lower():
+        raise BillUnreadable("its hash is another")
+    return read(content)
+
+
+def read(content: bytes) -> list[BillLine]:
+    """The lines of a bill.
+
+    Raises:
+        BillUnreadable: a column is missing, a sum is no sum, or there are more or fewer lines than it says.
+    """
+    try:
+        head, *rows = [line for line in content.decode("utf-8-sig").splitlines() if line]
+        end = next(n for n, row in enumerate(rows) if not row.startswith("`"))
+        lines = [_line(dict(zip(head.split(","), _values(row), strict=True))) for row in rows[:end]]
+        [counted, *_] = _values(rows[end + 1])
+    except (ValueError, KeyError, IndexError, StopIteration, InvalidOperation) as wrong:
+        raise BillUnreadable(f"{type(wrong).__name__}: {wrong}") from wrong
+    if int(counted) != len(lines):
+        raise BillUnreadable(f"it has {len(lines)} lines and says {counted}")
+    return lines
+
+
+def day_of(at: int) -> str:
+    """The day in Beijing."""
+    return f"{datetime.fromtimestamp(at, BEIJING):%Y-%m-%d}"
+
+
+def there_at(day: str, *, hour: int, minute: int) -> int:
+    """This time of the morning after a day, in Beijing."""
+    begins = datetime.fromisoformat(day).replace(tzinfo=BEIJING)
+    return int((begins + timedelta(days=1, hours=hour, minutes=minute)).timestamp())
+
+
+def _values(row: str) -> Sequence[str]:
+    # A backtick stands before each value, so a comma within one does no harm.
+    return row.removeprefix("`").split(",`")
+
+
+def _line(row: Mapping[str, str]) -> BillLine:
+    kind = _KINDS[row["交易状态"]]
+    return BillLine(
+        kind=kind,
+        order_id=row["商户订单号"],
+        transaction_id=row["微信订单号"],
+        refund_id=row["商户退款单号"],
+        amount_fen=_fen(next(row[name] for name in reversed(_COLUMNS[kind]) if name in row)),
+        status=row["退款状态"],
+    )
+
+
+def _fen(yuan: str) -> int:
+    fen = Decimal(yuan) * 100
+    if fen != int(fen):
+        raise ValueError(f"{yuan} yuan")
+    return int(fen)
