@@ -93,7 +93,8 @@ def a_person(name: str, *, id_number: str, challenge: Campaign) -> Person:
         rules.external_proof(words["external"]),
     ]
     member_id = _signed_in(proofs, words)
-    members.edit(member_id=member_id, nickname=words["nickname"], avatar=sent(member_id))
+    words |= {"avatar": sent(member_id), "image": sent(member_id, kind="checkin")}
+    members.edit(member_id=member_id, nickname=words["nickname"], avatar=words["avatar"])
     members.tag(member_id, tags={words["tag"]}, by=OWNER, now=NOW)
     members.block(member_id=member_id, reason=words["reason"], by=OWNER, now=NOW)
     members.unblock(member_id=member_id, reason=words["reason"], by=OWNER, now=NOW)
@@ -114,7 +115,7 @@ def _signed_in(proofs: list[str], words: dict[str, str]) -> str:
 
 def _checks_in(challenge: Campaign, member_id: str, words: dict[str, str]) -> None:
     teams.found(challenge, member_id, title=words["team"], now=NOW)
-    said = Said(text=words["note"], image=sent(member_id, kind="checkin"))
+    said = Said(text=words["note"], image=words["image"])
     checkins.check_in(campaign_id=challenge.campaign_id, member_id=member_id, said=said, now=NOW)
     reminders.choose(challenge, member_id, at_minute=600, now=NOW)
 

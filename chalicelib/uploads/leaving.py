@@ -31,7 +31,7 @@ def erase(member_id: str, now: int) -> bool:
 
 def _erase(row: Upload) -> None:
     if row.place == "bucket":
-        objects.delete(service.kept_at(row.upload_id))
+        objects.delete(service.kept(row.upload_id))
     for kind, key in ((Content, Content.key(row.upload_id)), (Upload, Upload.key(row.upload_id))):
         with suppress(_Gone):
             table.apply(table.delete(kind, key, refuse=lambda _: _Gone()))

@@ -163,7 +163,8 @@ def _incoming(upload_id: str) -> str:
     return f"incoming/{upload_id}"
 
 
-def kept_at(upload_id: str) -> str:
+def kept(upload_id: str) -> str:
+    """Where the bucket has a picture that was looked at."""
     return f"uploads/{upload_id}"
 
 
@@ -201,10 +202,10 @@ def finish(upload_id: str, *, member_id: str, now: int) -> Upload:
     if posted is None:
         raise UploadMissing
     _looked_at(upload, posted.content, size=posted.size)
-    kept = objects.copy(
-        _incoming(upload_id), kept_at(upload_id), etag=posted.etag, content_type=upload.content_type
+    copied = objects.copy(
+        _incoming(upload_id), kept(upload_id), etag=posted.etag, content_type=upload.content_type
     )
-    if not kept:
+    if not copied:
         raise UploadChanged
     upload.size = posted.size
     return _arrived(upload, [], now=now)
@@ -322,7 +323,7 @@ def url_of(picture: str | None, *, base_url: str) -> str | None:
     if picture is None or not is_one(picture):
         return picture
     public = settings().pictures_url
-    return f"{public}/{kept_at(picture)}" if public else f"{base_url}/v1/uploads/{picture}"
+    return f"{public}/{kept(picture)}" if public else f"{base_url}/v1/uploads/{picture}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,7 +348,7 @@ def see(upload_id: str, *, token: str | None, now: int) -> Seen:
         raise NotFound
     if upload.place == "bucket":
         return Seen(
-            content_type=upload.content_type, address=objects.address(kept_at(upload_id), for_s=SEEN_FOR_S)
+            content_type=upload.content_type, address=objects.address(kept(upload_id), for_s=SEEN_FOR_S)
         )
     return Seen(content_type=upload.content_type, content=_content(upload_id))
 
@@ -359,7 +360,7 @@ def content(upload_id: str) -> bytes | None:
         return None
     if upload.place == "row":
         return _content(upload_id)
-    found = objects.get(kept_at(upload_id))
+    found = objects.get(kept(upload_id))
     return found.content if found else None
 
 

@@ -309,7 +309,7 @@ def test_after_erasure_nothing_anywhere_says_who_a_member_was(
     caught_up(now=NOW)
     before = texts(direct)
     told_in_full = [word for word in alice.words if word in before]
-    assert len(told_in_full) == 8  # what is sealed or hashed was never there: name, number, account, device
+    assert len(told_in_full) == 10  # what is sealed or hashed was never there: name, number, account, device
     of_bob = sorted(str(row) for row in books(direct).rows if bob.member_id in str(row))
 
     asked(alice.member_id)
