@@ -49,7 +49,7 @@ def test_the_document_tells_of_the_routes_that_chalice_serves() -> None:
 @ROUTES
 def test_a_route_is_one_that_wx_request_can_call(route: Route) -> None:
     assert route.method in ("GET", "POST", "PUT", "DELETE")
-    assert re.fullmatch(r"(/v1)?(/[a-z]+(\.json|\.csv)?|/\{[a-z_]+\})+", route.path)
+    assert re.fullmatch(r"(/v1)?(/[a-z]+(-[a-z]+)*(\.json|\.csv|\.svg)?|/\{[a-z_]+\})+", route.path)
     assert route.path.startswith("/v1/") or route.path == "/s/{code}"
 
 
