@@ -11,6 +11,7 @@ from chalicelib.checkins import campaigns as checkin_campaigns
 from chalicelib.checkins.campaigns import CheckinOver
 from chalicelib.core import facts
 from chalicelib.core.clock import DAY
+from chalicelib.core.errors import NotFound
 from chalicelib.coupons import service as coupons
 from chalicelib.coupons import templates as coupon_templates
 from chalicelib.groupbuys import campaigns as groupbuy_campaigns
@@ -76,7 +77,10 @@ def _tell_members(
 @facts.errand("coupon.expiring", name="notifications.coupon_expiring")
 def tell_coupon(row: Any, now: int) -> None:
     """A member learns that a coupon ends soon, if they still have it."""
-    coupon = coupons.own(row.member_id, row.coupon_id)
+    try:
+        coupon = coupons.own(row.member_id, row.coupon_id)
+    except NotFound:
+        return
     if not coupons.usable(coupon, now=now):
         return
     title = coupon_templates.find(row.template_id, now=now).title

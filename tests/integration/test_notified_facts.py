@@ -98,7 +98,8 @@ def test_a_coupon_that_ends_soon_is_told_of_while_it_can_be_used(direct: Direct)
     coupon = coupon_things.a_coupon()
     row = Row(coupon_id=coupon.coupon_id, member_id=coupon.member_id, template_id=coupon.template_id)
     reacting.tell_coupon(row, coupon.ends_at)
-    assert told(coupon.member_id) == []
+    reacting.tell_coupon(Row(coupon_id=coupon.coupon_id, member_id="mbr_other", template_id=""), NOW)
+    assert told(coupon.member_id) == told("mbr_other") == []
 
     reacting.tell_coupon(row, NOW)
     reacting.tell_coupon(row, NOW)

@@ -90,7 +90,7 @@ def test_one_message_is_sent_once_however_many_send_it(arena: Arena, phone: Phon
     assert len(phone.shown) == 1 and left(alice) == 4
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_a_tap_counts_once_however_often_it_is_sent(arena: Arena, phone: Phone) -> None:
     alice = a_person()
 
