@@ -16,7 +16,7 @@ from chalicelib.withdrawals import service as withdrawals
 from chalicelib.withdrawals.models import Withdrawal
 from chalicelib.withdrawals.service import TRANSFER_JOB
 from infra.local.wechat.transfers import ENDS
-from tests.factories import NOW, a_word, books, emptied
+from tests.factories import NOW, PROGRAM, a_word, books, emptied
 from tests.faults.test_withdrawals import _tables
 from tests.harness.direct import Direct
 from tests.harness.faults import each_fault
@@ -79,7 +79,7 @@ def given_up(shop: Shop) -> Withdrawal:
 def told(shop: Shop, row: Withdrawal) -> None:
     """What a notification says."""
     bill = wechat._bill({**_shown(shop), "state": shop.bill.state})
-    sending.told_by_wechat(bill, now=shop.now)
+    sending.told_by_wechat(bill, program_id=PROGRAM, now=shop.now)
 
 
 def _shown(shop: Shop) -> dict[str, Any]:
