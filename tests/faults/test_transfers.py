@@ -71,11 +71,6 @@ def taken(shop: Shop) -> Withdrawal:
     return row
 
 
-def given_up(shop: Shop) -> Withdrawal:
-    row = waiting(shop)
-    return withdrawals.cancel(row.withdrawal_id, member_id=ALICE, now=OVER - 1)
-
-
 def told(shop: Shop, row: Withdrawal) -> None:
     """What a notification says."""
     bill = wechat._bill({**_shown(shop), "state": shop.bill.state})
@@ -128,11 +123,9 @@ def adds_up(shop: Shop, row: dict[str, Any]) -> None:
 CASES: list[tuple[str, Plant, Does, str]] = [
     ("send", applied, run, "awaiting_confirmation"),
     ("send again", begun, run, "awaiting_confirmation"),
-    ("ask", taken, run, "paid"),
     ("close", waiting, lambda shop, row: run(shop, row, now=OVER), "expired"),
     ("close what was taken", taken, lambda shop, row: run(shop, row, now=OVER), "paid"),
     ("the member gives up", waiting, lambda shop, row: void(_cancel(row)), "awaiting_confirmation"),
-    ("close what was given up", given_up, lambda shop, row: run(shop, row, now=OVER), "expired"),
     ("told that it is paid", taken, told, "paid"),
     ("told that it has failed", unable, told, "failed"),
 ]
