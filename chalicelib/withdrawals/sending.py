@@ -198,14 +198,14 @@ def told_by_mall(withdrawal_id: str, told: TransferOutcome, *, now: int) -> With
     return service.show(withdrawal_id)
 
 
-def told_by_wechat(bill: Bill, *, now: int) -> None:
+def told_by_wechat(bill: Bill, *, program_id: str, now: int) -> None:
     """WeChat Pay says by itself how a transfer ended; told again, nothing changes.
 
     Raises:
-        NotFound: it is none of ours. Invalid: it is about another sum, or another merchant's.
+        NotFound: it is none of this program's. Invalid: it is about another sum, or another merchant's.
     """
     row = service.show(transfers.id_of(bill.number))
-    if row.gateway != transfers.GATEWAY:
+    if (row.gateway, row.program_id) != (transfers.GATEWAY, program_id):
         raise NotFound
     try:
         standing = transfers.standing(row, bill, now=now)

@@ -23,6 +23,7 @@ def transfer(call: Call, program_id: str, body: SealedNotice) -> Taken:
         bill = transfers.told(notice)
     except PayUnknown as unreadable:
         raise Invalid(field="resource", reason=str(unreadable)) from unreadable
-    if bill is not None:
-        sending.told_by_wechat(bill, now=call.now)
+    if bill is None:
+        raise NotFound
+    sending.told_by_wechat(bill, program_id=program_id, now=call.now)
     return Taken()

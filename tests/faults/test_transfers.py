@@ -16,7 +16,7 @@ from chalicelib.withdrawals import service as withdrawals
 from chalicelib.withdrawals.models import Withdrawal
 from chalicelib.withdrawals.service import TRANSFER_JOB
 from infra.local.wechat.transfers import ENDS
-from tests.factories import NOW, a_word, books, emptied
+from tests.factories import NOW, PROGRAM, a_word, books, emptied
 from tests.faults.test_withdrawals import _tables
 from tests.harness.direct import Direct
 from tests.harness.faults import each_fault
@@ -71,15 +71,10 @@ def taken(shop: Shop) -> Withdrawal:
     return row
 
 
-def given_up(shop: Shop) -> Withdrawal:
-    row = waiting(shop)
-    return withdrawals.cancel(row.withdrawal_id, member_id=ALICE, now=OVER - 1)
-
-
 def told(shop: Shop, row: Withdrawal) -> None:
     """What a notification says."""
     bill = wechat._bill({**_shown(shop), "state": shop.bill.state})
-    sending.told_by_wechat(bill, now=shop.now)
+    sending.told_by_wechat(bill, program_id=PROGRAM, now=shop.now)
 
 
 def _shown(shop: Shop) -> dict[str, Any]:
@@ -128,11 +123,9 @@ def adds_up(shop: Shop, row: dict[str, Any]) -> None:
 CASES: list[tuple[str, Plant, Does, str]] = [
     ("send", applied, run, "awaiting_confirmation"),
     ("send again", begun, run, "awaiting_confirmation"),
-    ("ask", taken, run, "paid"),
     ("close", waiting, lambda shop, row: run(shop, row, now=OVER), "expired"),
     ("close what was taken", taken, lambda shop, row: run(shop, row, now=OVER), "paid"),
     ("the member gives up", waiting, lambda shop, row: void(_cancel(row)), "awaiting_confirmation"),
-    ("close what was given up", given_up, lambda shop, row: run(shop, row, now=OVER), "expired"),
     ("told that it is paid", taken, told, "paid"),
     ("told that it has failed", unable, told, "failed"),
 ]

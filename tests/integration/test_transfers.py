@@ -1,6 +1,7 @@
 """Withdrawals paid by WeChat Pay, over real HTTP: one number, one end, and what WeChat says decides (M2)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from chalicelib.withdrawals.models import Withdrawal
 from chalicelib.withdrawals.schemas import TellPayee
 from chalicelib.withdrawals.service import TRANSFER_JOB, WithdrawalOver
 from infra.local import proxy
-from tests.factories import NOW, OWNER, a_word
+from tests.factories import NOW, OWNER, PROGRAM, a_word
 from tests.harness.direct import Direct
 from tests.transfers import NAME, Shop, hear, opened_program, paid_by_wechat, terms
 from tests.withdrawals import ALICE, again, asked, balance, earn, entry_of, withdraw
@@ -338,15 +339,22 @@ def test_told_again_after_a_person_gave_it_back_a_person_looks(shop: Shop) -> No
 
 def test_what_is_told_of_another_sum_or_nobodys_changes_nothing(shop: Shop) -> None:
     row = waiting(shop)
-    bill = {"reference": "1", "state": "SUCCESS", "created_at": NOW, "mchid": None}
-    number = transfers.number_of(row.withdrawal_id)
+    told = wechat.Bill(
+        number=transfers.number_of(row.withdrawal_id),
+        reference="1",
+        state="SUCCESS",
+        created_at=NOW,
+        amount_fen=FEN,
+    )
+    wrong: list[tuple[wechat.Bill, str, type[AppError]]] = [
+        (replace(told, amount_fen=FEN + 1), PROGRAM, Invalid),
+        (replace(told, mchid="1900000001"), PROGRAM, Invalid),
+        (replace(told, number="wdrX"), PROGRAM, NotFound),
+        (told, "another", NotFound),
+    ]
 
-    with pytest.raises(Invalid):
-        sending.told_by_wechat(wechat.Bill(number=number, amount_fen=FEN + 1, **bill), now=NOW)  # type: ignore[arg-type]
-    with pytest.raises(Invalid):
-        others = {**bill, "mchid": "1900000001"}
-        sending.told_by_wechat(wechat.Bill(number=number, amount_fen=FEN, **others), now=NOW)  # type: ignore[arg-type]
-    with pytest.raises(NotFound):
-        sending.told_by_wechat(wechat.Bill(number="wdrX", amount_fen=FEN, **bill), now=NOW)  # type: ignore[arg-type]
+    for bill, program_id, refusal in wrong:
+        with pytest.raises(refusal):
+            sending.told_by_wechat(bill, program_id=program_id, now=NOW)
 
     assert again(row).state == "awaiting_confirmation"

@@ -11,7 +11,7 @@ from chalicelib.withdrawals import sending, transfers
 from chalicelib.withdrawals import service as withdrawals
 from chalicelib.withdrawals.models import Withdrawal
 from infra.local.wechat.transfers import ENDS
-from tests.factories import NOW, a_word
+from tests.factories import NOW, PROGRAM, a_word
 from tests.races.arena import STORM, Arena, rounds
 from tests.transfers import Shop, opened_program, paid_by_wechat, terms
 from tests.withdrawals import ALICE, again, broken, earn, entry_of, withdraw
@@ -53,7 +53,7 @@ def told(shop: Shop, row: Withdrawal) -> Callable[[], None]:
     """WeChat says that it is paid."""
     number = transfers.number_of(row.withdrawal_id)
     bill = wechat.Bill(number=number, reference="1330", state="SUCCESS", created_at=NOW, amount_fen=FEN)
-    return lambda: sending.told_by_wechat(bill, now=OVER)
+    return lambda: sending.told_by_wechat(bill, program_id=PROGRAM, now=OVER)
 
 
 def books(arena: Arena) -> dict[str, Any]:
