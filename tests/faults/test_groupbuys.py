@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import urllib3
-from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 from msgspec.structs import replace
 
 from chalicelib.core import config, deliveries, due, facts, table
@@ -106,16 +106,19 @@ class Stage:
 
     def dumped(self) -> list[Item]:
         """All rows that mean anything, out of the embedded store's own hands: a scan of it takes 50 ms."""
-        (backend,) = (one for regions in dynamodb_backends.values() for one in regions.values() if one.tables)
-        items = [row.to_json()["Attributes"] for row in backend.tables["truth"].all_items()]
+        items = [row.to_json()["Attributes"] for row in self.backend().tables["truth"].all_items()]
         return [item for item in items if item["kind"]["S"] != "lease"]
 
     def put_back(self, items: list[Item]) -> None:
         """These rows, and nothing remembered of others."""
         emptied()
-        for at in range(0, len(items), 25):
-            puts = [{"PutRequest": {"Item": item}} for item in items[at : at + 25]]
-            plain(self.client, "BatchWriteItem", {"RequestItems": {"truth": puts}})
+        for item in items:
+            self.backend().put_item("truth", item, overwrite=True)
+
+    def backend(self) -> DynamoDBBackend:
+        """The embedded store's own hands."""
+        (there,) = (one for regions in dynamodb_backends.values() for one in regions.values() if one.tables)
+        return there
 
     def check(self, scene: Scene) -> None:
         """The effect is there, no rule is broken; when the jobs have done all they can, nothing is left behind."""

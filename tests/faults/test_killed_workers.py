@@ -1,7 +1,8 @@
-"""Jobs whose process is killed, for real, after every call it makes: the next worker leaves one effect, no litter.
+"""Jobs whose process is killed, for real, after each of its writes: the next worker leaves one effect, no litter.
 
-The worker is a forked child on DynamoDB Local, so that nothing of it is left but what it wrote; SIGKILL lets no
-``finally`` run. It uses its parent's connections, which is well: the parent waits, and it dies between two calls.
+The worker is a forked child on DynamoDB Local, so that nothing of it is left but what it wrote: killed after a read
+it is as if killed after the write before. SIGKILL lets no ``finally`` run. It uses its parent's connections, which
+is well: the parent waits, and it dies between two calls.
 The mall's door is a call like the store's: killed before it, and after it was opened.
 """
 
@@ -39,7 +40,7 @@ from tests.groupbuys import (
     react,
     take,
 )
-from tests.harness.wire import READS, WRITES, Call, Params, wrapped
+from tests.harness.wire import WRITES, Call, Params, wrapped
 from tests.races.arena import Arena
 
 pytestmark = [pytest.mark.engine, pytest.mark.alone("groupbuys", "orders")]
@@ -50,13 +51,13 @@ pytestmark = [pytest.mark.engine, pytest.mark.alone("groupbuys", "orders")]
 
 @contextmanager
 def counted(client: Any, dies: Callable[[], None]) -> Iterator[None]:
-    """After every call of the store, and before and after every call of the mall, ``dies`` may be the end."""
+    """After every write to the store, and before and after every call of the mall, ``dies`` may be the end."""
 
     def layer(below: Call, operation: str, params: Params) -> Params:
         try:
             return below(operation, params)
         finally:
-            if operation in READS | WRITES:
+            if operation in WRITES:
                 dies()
 
     real = urllib3.request
@@ -177,7 +178,7 @@ def test_a_worker_that_is_killed_while_it_releases_holds(arena: Arena) -> None:
     effect = is_over(orders={"paid": 2, "cancelled": 2}, groups={"open": 1, "lapsed": 1}, left=98)
     play = Play(job=holding.RELEASE_JOB, scene=a_joiner_and_a_head_who_have_not_paid, effect=effect)
 
-    assert every_kill(arena, play) >= 6
+    assert every_kill(arena, play) >= 4
 
 
 def two_groups_whose_time_is_over() -> Campaign:
@@ -208,7 +209,7 @@ def test_a_worker_that_is_killed_while_it_sends_a_refund(arena: Arena) -> None:
     effect = is_over(orders={"refunded": 1}, groups={"expired": 1}, refunds={"done": 1}, left=100)
     play = Play(job=orders.REFUND_JOB, scene=a_group_that_was_ended, effect=effect)
 
-    assert every_kill(arena, play) >= 7
+    assert every_kill(arena, play) >= 4
 
 
 # --- where the mall is called -------------------------------------------------------------------------------
@@ -240,7 +241,7 @@ def test_a_worker_that_is_killed_while_it_asks_the_mall_for_a_refund(arena: Aren
 
     play = Play(job=orders.REFUND_JOB, scene=refunds_of_the_mall, effect=asked_under_one_number)
 
-    assert every_kill(arena, play) >= 8
+    assert every_kill(arena, play) >= 5
 
 
 def test_a_worker_that_is_killed_while_it_delivers(arena: Arena, mall: Mall) -> None:
@@ -259,4 +260,4 @@ def test_a_worker_that_is_killed_while_it_delivers(arena: Arena, mall: Mall) -> 
         assert (row["state"], "due_at" in row) == ("done", False)
         assert (len(mall.asked) in (1, 2), set(mall.asked)) == (True, {(row["pk"], row["body"].encode())})
 
-    assert after >= 8
+    assert after > 5

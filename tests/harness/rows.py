@@ -17,6 +17,7 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 
+from chalicelib.core import table as app_table
 from tests.harness.direct import Direct
 from tests.harness.wire import Item, Params, plain
 
@@ -35,6 +36,7 @@ def rows(client: Any, table: str, **wanted: Any) -> list[Plain]:
     """All rows, or those whose attributes are as ``wanted``, in no order."""
     found: list[Plain] = []
     asked: Params = {"TableName": table, "ConsistentRead": True}
+    client = _at_first_hand(client)
     while True:
         page = plain(client, "Scan", asked)
         found += [decoded(item) for item in page["Items"]]
@@ -51,8 +53,9 @@ def images(client: Any, table: str) -> list[Change]:
 
 def stream_records(client: Any, table: str) -> list[dict[str, Any]]:
     """The same records in the shape that Lambda gives a handler; feed them to `streams.deliveries`."""
-    if isinstance(client, Direct):
-        return client.records()
+    there = _at_first_hand(client)
+    if isinstance(there, Direct):
+        return there.records()
     arn = plain(client, "DescribeTable", {"TableName": table})["Table"]["LatestStreamArn"]
     streams = _streams_client(client)
     records = [record for shard in _shards(streams, arn) for record in _records(streams, arn, shard)]
@@ -62,6 +65,12 @@ def stream_records(client: Any, table: str) -> list[dict[str, Any]]:
         change = record["dynamodb"]
         change["ApproximateCreationDateTime"] = int(change["ApproximateCreationDateTime"].timestamp())
     return records
+
+
+def _at_first_hand(client: Any) -> Any:
+    """Where the app has a `Direct` on this very client, that one: moto takes 10 ms to tell a record."""
+    mine = app_table.client()
+    return mine if isinstance(mine, Direct) and mine.real is client else client
 
 
 def decoded(item: Item) -> Plain:

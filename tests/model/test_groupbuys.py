@@ -51,7 +51,7 @@ from tests.harness.streams import deliveries, event
 from tests.harness.wire import WRITES, Call, Params, wrapped
 from tests.model.shop import SEEN_AFTER_S, Answer, Rules, Shop, Wish, after, both
 
-EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "60"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))
 STEPS = int(os.environ.get("SOAK_STEPS", "14"))
 PEOPLE = ("ann", "bob", "cid", "dee", "eve", "fay")

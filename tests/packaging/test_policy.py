@@ -1,6 +1,7 @@
 """The functions may do what the code does, and no more than is named."""
 
 import ast
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import fields
@@ -91,6 +92,7 @@ def _imported_from_powertools(tree: ast.AST) -> set[str]:
     }
 
 
+@functools.cache
 def _used() -> set[str]:
     trees = list(_trees())
     methods = _methods(set().union(*map(_services, trees)))

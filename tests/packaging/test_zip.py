@@ -54,7 +54,8 @@ def _start(unpacked: Path, function: dict[str, Any], *event: str) -> str:
         "AWS_LAMBDA_FUNCTION_NAME": "f",
         "LAMBDA_TASK_ROOT": str(unpacked),
     }
-    command = [sys.executable, "-I", "-S", "-B", "-c", _START, str(unpacked), function["Handler"], *event]
+    # The first to start leaves its bytecode, which the others would only make again.
+    command = [sys.executable, "-I", "-S", "-c", _START, str(unpacked), function["Handler"], *event]
     done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -29,6 +29,8 @@ from tests.harness.wire import WRITES, Call, Params, wrapped
 
 TRUTH, TRAFFIC = "races-truth", "races-traffic"
 CROWD = 64
+BAND = 32
+"""A smaller crowd, where each call makes a dozen of the store, and the jobs as many after it."""
 INSISTS = 30
 T = TypeVar("T")
 Record = dict[str, Any]

@@ -27,7 +27,7 @@ from tests.commissions import (
     some_terms,
 )
 from tests.harness.races import read_then_write
-from tests.races.arena import ROUGH, STORM, Arena, rounds
+from tests.races.arena import STORM, Arena, rounds
 
 pytestmark = pytest.mark.engine
 NUMBERS = ("A", "B", "C", "D", "E", "F")
@@ -65,7 +65,7 @@ def test_the_harness_sees_an_opening_lost_when_the_numbers_are_read_and_written_
     assert len(orders.show(order.order_id).aftersales_opened or ()) == 1
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_openings_and_closings_at_once_leave_open_what_was_not_closed(arena: Arena, order: Order) -> None:
     before = orders.show(order.order_id)
     told = [telling(order, number, is_open=True) for number in NUMBERS]

@@ -146,7 +146,7 @@ def test_the_harness_sees_a_circle_when_the_rule_is_a_read(arena: Arena, shop: S
         check_no_circle(arena)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_of_two_who_bind_each_other_at_once_one_is_refused(arena: Arena, shop: Shop) -> None:
     pairs = rings(shop, [2] * (CROWD // 2))
 
@@ -158,7 +158,7 @@ def test_of_two_who_bind_each_other_at_once_one_is_refused(arena: Arena, shop: S
     check_no_circle(arena)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_of_a_ring_that_closes_at_once_one_is_refused(arena: Arena, shop: Shop) -> None:
     around = rings(shop, [3, 4, 5, 6, 7, 8] * 2)
 
@@ -181,7 +181,7 @@ def test_rings_longer_than_the_walk_do_not_close_either(arena: Arena, shop: Shop
     check_no_circle(arena)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_moves_by_operators_among_binds_never_close_a_circle(arena: Arena, shop: Shop) -> None:
     few, dice = shop.members(12), random.Random(arena.weather.seed)
     calls: list[Bind] = []
@@ -273,7 +273,7 @@ def test_an_order_is_one_promoters_whoever_asks_while_the_customer_is_moved(aren
     assert [row["promoter_id"] for row in arena.rows("attribution")] == [shop.name(first)]
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_nobody_ever_brings_themselves(arena: Arena, shop: Shop) -> None:
     few = shop.members(8)
     selves = [shop.bind(one, to=one) for one in few] + [shop.move(one, to=one) for one in few]

@@ -124,7 +124,7 @@ def test_the_harness_sees_a_reaction_twice_when_the_rule_is_a_read(arena: Arena)
         check_each_reaction_once(arena)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_dispatchers_at_once_let_each_reaction_happen_once(arena: Arena) -> None:
     records = what_happened(arena, a_few_links(), newcomers=4, old=3)
 

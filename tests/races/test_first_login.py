@@ -19,7 +19,7 @@ from chalicelib.sharing import visits
 from tests.factories import NOW, PROGRAM, a_link, a_member, a_word, an_openid
 from tests.harness.races import race, read_then_write
 from tests.harness.rows import Plain
-from tests.races.arena import CROWD, ROUGH, STORM, Arena, careless, rounds, unconditionally
+from tests.races.arena import CROWD, STORM, Arena, careless, rounds, unconditionally
 
 pytestmark = pytest.mark.engine
 
@@ -94,7 +94,7 @@ def test_the_harness_sees_two_members_when_the_rule_is_a_read(arena: Arena) -> N
         check_one_member(arena, proofs={proof}, told=set(outcomes.winners))
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_64_first_logins_of_one_person_make_one_member(arena: Arena) -> None:
     ways = all_ways()
 
@@ -105,7 +105,7 @@ def test_64_first_logins_of_one_person_make_one_member(arena: Arena) -> None:
     check_one_member(arena, proofs=set().union(*ways), told=told)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 @pytest.mark.parametrize("both", [(0, 0), (0, 1), (0, 2)], ids=["openid", "unionid", "the mall"])
 def test_two_first_logins_of_one_person_make_one_member(arena: Arena, both: tuple[int, int]) -> None:
     people = [[ways[way] for way in both] for ways in (all_ways() for _ in range(8))]
@@ -119,7 +119,7 @@ def test_two_first_logins_of_one_person_make_one_member(arena: Arena, both: tupl
         check_one_member(arena, proofs=set().union(*person), told=told)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_first_logins_by_one_visit_make_one_binding_too(arena: Arena) -> None:
     ways, link = all_ways(), a_link(sharer_id=a_member())
     visit = visits.record(link=link, visitor="a-phone", wx_scene=None, now=NOW)

@@ -38,7 +38,7 @@ from tests.groupbuys import (
 )
 from tests.harness.races import race
 from tests.integration.test_groupbuys_meetings import before_write
-from tests.races.arena import ROUGH, STORM, Arena, careless, rounds
+from tests.races.arena import STORM, Arena, careless, rounds
 
 pytestmark = [pytest.mark.engine, pytest.mark.alone("groupbuys", "orders")]
 
@@ -81,7 +81,7 @@ def test_the_harness_sees_shards_of_two_windows_when_no_edition_is_asked_for(
     assert len(windows(arena)) == 2
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_of_many_edits_at_once_one_stands_in_every_shard(arena: Arena) -> None:
     campaign = a_campaign(shards=4)
 
@@ -105,7 +105,7 @@ def switching(campaign: Campaign, to: str) -> Callable[[], object]:
     return switch
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_a_campaign_is_paused_resumed_edited_and_closed_at_once_and_is_closed_then(arena: Arena) -> None:
     campaign = a_campaign(shards=4)
     edits = [editing_to(campaign, NOW + 10 + n) for n in range(2)]
@@ -131,7 +131,7 @@ def test_a_campaign_is_paused_resumed_edited_and_closed_at_once_and_is_closed_th
 # --- nothing is open after an end with refunds --------------------------------------------------------------
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_a_campaign_is_closed_with_refunds_while_people_open_join_and_pay(arena: Arena) -> None:
     campaign = a_campaign(sizes={3: 8900}, shards=2)
     groups = [open_paid_group(campaign) for _ in range(4)]
@@ -210,7 +210,7 @@ def test_the_harness_sees_a_seat_let_go_that_can_be_paid_when_nobody_asks(
     assert len(unclosed(arena)) == 4
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_payments_begin_while_their_holds_run_out(arena: Arena) -> None:
     campaign = a_campaign(sizes={9: 8900})
     groups = [open_paid_group(campaign) for _ in range(2)]

@@ -35,7 +35,7 @@ from tests.groupbuys import (
     refunding,
     take,
 )
-from tests.races.arena import CROWD, ROUGH, STORM, Arena, overtaken, rounds, rounds_of
+from tests.races.arena import BAND, CROWD, ROUGH, STORM, Arena, overtaken, rounds, rounds_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.alone("groupbuys", "orders")]
 
@@ -83,8 +83,8 @@ def test_openers_and_joiners_take_the_last_units_of_seats_that_have_their_own(
 ) -> None:
     campaign = a_campaign(sizes={9: 8900}, stock=20, shards=shards, reserve="seat", max_units_per_seat=2)
     groups = [open_paid_group(campaign, buying(quantity=2)) for _ in range(4)]
-    joins = [joining(groups[n % 4], buying(one, quantity=2)) for n, one in enumerate(buyers(CROWD // 2))]
-    opens = [opening(campaign, one, quantity=2) for one in buyers(CROWD // 2)]
+    joins = [joining(groups[n % 4], buying(one, quantity=2)) for n, one in enumerate(buyers(BAND // 2))]
+    opens = [opening(campaign, one, quantity=2) for one in buyers(BAND // 2)]
 
     outcomes = arena.race(*[call for pair in zip(joins, opens, strict=True) for call in pair])
 
@@ -144,7 +144,7 @@ def test_the_harness_sees_a_group_opened_in_a_pause_when_the_rule_is_a_read(
 @rounds_of("shards", (1, ROUGH), (8, STORM))
 def test_a_pause_against_openers(arena: Arena, shards: int) -> None:
     campaign = a_campaign(shards=shards, stock=400)
-    crowd = [opening(campaign, member_id) for member_id in buyers(CROWD)]
+    crowd = [opening(campaign, member_id) for member_id in buyers(BAND)]
     late = opening(campaign, buyers(1)[0])
 
     def pauses_and_tries() -> None:
@@ -152,10 +152,10 @@ def test_a_pause_against_openers(arena: Arena, shards: int) -> None:
         with pytest.raises(campaigns.CampaignPaused):
             late()
 
-    outcomes = arena.race(*crowd[:20], pauses_and_tries, *crowd[20:-1])
+    outcomes = arena.race(*crowd[:12], pauses_and_tries, *crowd[12:-1])
 
     assert set(outcomes.distribution) <= {"won", "campaign_paused"}, outcomes.distribution
-    assert outcomes[20].won
+    assert outcomes[12].won
     assert taken_while_off(arena) == []
     assert [row["on"] for row in arena.rows("groupbuy_stock")] == [False] * shards
     check(arena, campaign)
@@ -193,9 +193,9 @@ def test_many_expirers_of_every_group_end_it_once(
     groups = [open_paid_group(campaign, payers=1 + n % 3) for n in range(6)]
     take(groups[0])
 
-    outcomes = arena.race(*map(ending_it, groups * 9), *[working(holding.EXPIRE_JOB)] * 10)
+    outcomes = arena.race(*map(ending_it, groups * 4), *[working(holding.EXPIRE_JOB)] * 8)
 
-    outcomes.expect(won=CROWD)
+    outcomes.expect(won=BAND)
     assert {reading.find(group.group_id).state for group in groups} == {"expired"}
     assert len(arena.rows("refund")) == 12
     check(arena, campaign)
@@ -204,10 +204,10 @@ def test_many_expirers_of_every_group_end_it_once(
 @rounds(ROUGH)
 def test_two_expirers_of_a_ladder_agree_on_its_last_step(arena: Arena) -> None:
     campaign = a_campaign(sizes={2: 8900, 4: 7900}, mode="ladder")
-    groups = [open_paid_group(campaign, payers=1 + n % 3) for n in range(8)]
-    joins = [joining_to_pay(group, buying(one)) for group, one in zip(groups * 2, buyers(16), strict=True)]
+    groups = [open_paid_group(campaign, payers=1 + n % 3) for n in range(6)]
+    joins = [joining_to_pay(group, buying(one)) for group, one in zip(groups * 2, buyers(12), strict=True)]
 
-    outcomes = arena.race(*map(ending_it, groups), *joins, *map(ending_it, groups * 5))
+    outcomes = arena.race(*joins, *map(ending_it, groups * 3))
 
     assert set(outcomes.distribution) <= {"won", "group_expired", "group_full"}, outcomes.distribution
     check(arena, campaign)
@@ -238,12 +238,12 @@ def test_the_harness_sees_a_head_refunded_twice_when_the_rule_is_a_read(
 @rounds_of("reserve", ("group", STORM), ("seat", ROUGH))
 def test_refunds_of_heads_against_joiners(arena: Arena, reserve: str) -> None:
     campaign = a_campaign(sizes={3: 8900}, reserve=reserve)
-    groups = [open_paid_group(campaign, payers=1 + n % 2) for n in range(8)]
+    groups = [open_paid_group(campaign, payers=1 + n % 2) for n in range(4)]
     calls = list(_against_joiners(groups))
 
     outcomes = arena.race(*calls)
 
-    assert len(calls) == CROWD
+    assert len(calls) == BAND
     allowed = {"won", "group_full", "group_expired"}
     assert set(outcomes.distribution) <= allowed, outcomes.distribution
     for group in groups:
@@ -266,14 +266,14 @@ def _against_joiners(groups: list[Group]) -> Iterator[Callable[[], object]]:
 @rounds(STORM)
 def test_everybody_of_a_group_is_refunded_at_once_while_others_pay(arena: Arena) -> None:
     campaign = a_campaign(sizes={6: 8900})
-    groups = [open_paid_group(campaign, payers=4) for _ in range(4)]
+    groups = [open_paid_group(campaign, payers=4) for _ in range(2)]
     refunds = [refunding(order) for group in groups for order in paid_orders(group)]
     held = [take(group) for group in groups for _ in range(2)]
     told, over = [paying(order) for order in held], [ending_it(group) for group in groups]
 
     outcomes = arena.race(*told, *refunds, *over * 2, *told, *refunds, *over * 2)
 
-    assert len(outcomes) == CROWD
-    outcomes.expect(won=CROWD)
+    assert len(outcomes) == BAND
+    outcomes.expect(won=BAND)
     assert {reading.find(group.group_id).state for group in groups} <= {"expired", "filled"}
     check(arena, campaign)

@@ -35,7 +35,7 @@ from tests.groupbuys import (
     releasing,
     take,
 )
-from tests.races.arena import CROWD, STORM, Arena, rounds
+from tests.races.arena import BAND, STORM, Arena, rounds
 
 pytestmark = [pytest.mark.engine, pytest.mark.alone("groupbuys", "orders")]
 
@@ -93,15 +93,15 @@ def test_a_payment_that_is_told_ten_times_at_once_is_taken_once(arena: Arena) ->
 @rounds(STORM)
 def test_of_four_payments_of_one_order_three_go_back(arena: Arena) -> None:
     campaign = a_campaign()
-    held = [opened(campaign).order for _ in range(8)]
-    held += [take(open_paid_group(campaign)) for _ in range(8)]
+    held = [opened(campaign).order for _ in range(4)]
+    held += [take(open_paid_group(campaign)) for _ in range(4)]
 
     outcomes = arena.race(*[paying(order) for order in held * 4])
 
-    outcomes.expect(won=CROWD)
-    assert sorted(row["state"] for row in arena.rows("payment")) == ["returned"] * 48 + ["taken"] * 24
+    outcomes.expect(won=BAND)
+    assert sorted(row["state"] for row in arena.rows("payment")) == ["returned"] * 24 + ["taken"] * 12
     check(arena, campaign)
-    assert len(arena.rows("refund")) >= 48
+    assert len(arena.rows("refund")) >= 24
 
 
 # --- the end of the group, of the hold, and leaving ---------------------------------------------------------
@@ -110,13 +110,13 @@ def test_of_four_payments_of_one_order_three_go_back(arena: Arena) -> None:
 @rounds(STORM)
 def test_payments_against_the_end_of_their_groups(arena: Arena) -> None:
     campaign = a_campaign()
-    groups = [open_paid_group(campaign, payers=2) for _ in range(8)]
-    groups += [open_paid_group(campaign) for _ in range(8)]
+    groups = [open_paid_group(campaign, payers=2) for _ in range(4)]
+    groups += [open_paid_group(campaign) for _ in range(4)]
     told = [paying(take(group)) for group in groups]
 
     outcomes = arena.race(*told, *map(ending_it, groups), *told, *map(ending_it, groups))
 
-    outcomes.expect(won=CROWD)
+    outcomes.expect(won=BAND)
     ends = {reading.find(group.group_id).state for group in groups}
     assert ends <= {"filled", "expired"}
     check(arena, campaign)
@@ -126,14 +126,14 @@ def test_payments_against_the_end_of_their_groups(arena: Arena) -> None:
 @rounds(STORM)
 def test_payments_against_the_end_of_their_holds(arena: Arena) -> None:
     campaign = a_campaign()
-    held = [opened(campaign).order for _ in range(8)]
-    held += [take(open_paid_group(campaign)) for _ in range(8)]
+    held = [opened(campaign).order for _ in range(4)]
+    held += [take(open_paid_group(campaign)) for _ in range(4)]
     told = [paying(order) for order in held]
     over = [releasing(arena, order) for order in held]
 
     outcomes = arena.race(*told, *over, *told, *over)
 
-    outcomes.expect(won=CROWD)
+    outcomes.expect(won=BAND)
     check(arena, campaign)
     assert states(arena, campaign) <= {"paid", "refunded"}
 
@@ -141,8 +141,8 @@ def test_payments_against_the_end_of_their_holds(arena: Arena) -> None:
 @rounds(STORM)
 def test_payments_against_leaving(arena: Arena) -> None:
     campaign = a_campaign(late_payment="refund")
-    held = [opened(campaign).order for _ in range(8)]
-    held += [take(open_paid_group(campaign)) for _ in range(8)]
+    held = [opened(campaign).order for _ in range(4)]
+    held += [take(open_paid_group(campaign)) for _ in range(4)]
     told = [paying(order) for order in held]
     gone = [leaving(order) for order in held]
 
@@ -167,7 +167,7 @@ def a_late_order(campaign: Campaign, member_id: str, group: Group) -> Order:
 def test_a_late_payment_with_the_members_second_order_waiting(arena: Arena, where: str) -> None:
     campaign = a_campaign(per_member_units=2)
     calls: list[Callable[[], object]] = []
-    for member_id in buyers(8):
+    for member_id in buyers(4):
         group = open_paid_group(campaign)
         first = a_late_order(campaign, member_id, group)
         second = _second(campaign, group, member_id, where)
@@ -175,7 +175,7 @@ def test_a_late_payment_with_the_members_second_order_waiting(arena: Arena, wher
         over = releasing(arena, second)
         calls += [late, timely, over, late, timely, over, late, timely]
 
-    arena.race(*calls).expect(won=CROWD)
+    arena.race(*calls).expect(won=BAND)
 
     check(arena, campaign)
     assert states(arena, campaign) <= {"paid", "refunded", "cancelled"}
@@ -193,8 +193,8 @@ def _second(campaign: Campaign, group: Group, member_id: str, where: str) -> Ord
 def test_late_payers_and_joiners_for_the_last_seats(arena: Arena, reserve: str) -> None:
     campaign = a_campaign(sizes={4: 8900}, reserve=reserve)
     groups = [open_paid_group(campaign), open_paid_group(campaign, payers=2)]
-    late = [a_late_order(campaign, one, groups[n % 2]) for n, one in enumerate(buyers(16))]
-    joins = [joining_to_pay(groups[n % 2], buying(one)) for n, one in enumerate(buyers(CROWD - 16))]
+    late = [a_late_order(campaign, one, groups[n % 2]) for n, one in enumerate(buyers(8))]
+    joins = [joining_to_pay(groups[n % 2], buying(one)) for n, one in enumerate(buyers(BAND - 8))]
 
     outcomes = arena.race(*map(paying, late), *joins)
 
@@ -210,8 +210,8 @@ def test_late_payers_and_joiners_for_the_last_seats(arena: Arena, reserve: str) 
 @rounds(STORM)
 def test_the_mall_s_own_refunds_against_the_ends_of_their_groups(arena: Arena) -> None:
     config.override(payment_gateway="mall")
-    campaign = a_campaign(gateway="mall", stock=3 * CROWD)
-    groups = [open_paid_group(campaign) for _ in range(CROWD // 2)]
+    campaign = a_campaign(gateway="mall", stock=3 * BAND)
+    groups = [open_paid_group(campaign) for _ in range(BAND // 2)]
     paid = [orders_of(group)[0] for group in groups]
 
     def told(order: Order) -> None:
@@ -219,7 +219,7 @@ def test_the_mall_s_own_refunds_against_the_ends_of_their_groups(arena: Arena) -
         giving.follow(orders.show(order.order_id), given, now=AFTERWARDS)
 
     gives = [functools.partial(told, order) for order in paid]
-    arena.race(*gives, *[ending_it(group) for group in groups]).expect(won=CROWD)
+    arena.race(*gives, *[ending_it(group) for group in groups]).expect(won=BAND)
 
     assert states(arena, campaign) == {"refunded"}
     refunds = books_of(arena, campaign.campaign_id).refunds

@@ -20,7 +20,7 @@ from chalicelib.sharing.models import Link
 from chalicelib.sharing.schemas import MintLink
 from tests.factories import NOW, a_share
 from tests.harness.races import Outcomes, race, read_then_write
-from tests.races.arena import CROWD, FAIR, ROUGH, STORM, Arena, careless, rounds, unconditionally
+from tests.races.arena import CROWD, FAIR, STORM, Arena, careless, rounds, unconditionally
 
 pytestmark = pytest.mark.engine
 
@@ -81,7 +81,7 @@ def test_the_harness_sees_a_link_minted_twice_when_the_rule_is_a_read(arena: Are
         check_links(arena, wanted=[asked], minted=[])
 
 
-@rounds(FAIR, ROUGH, STORM)
+@rounds(FAIR, STORM)
 def test_the_same_link_minted_64_times_is_one(arena: Arena) -> None:
     asked = a_share()
 
@@ -92,7 +92,7 @@ def test_the_same_link_minted_64_times_is_one(arena: Arena) -> None:
     check_links(arena, wanted=[asked], minted=minted_by(outcomes, [[asked]] * CROWD))
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_batches_that_overlap_each_other_and_single_links_mint_each_once(arena: Arena) -> None:
     shelf = [a_share() for _ in range(100)]
     batches = [shelf[at : at + 50] for at in (0, 25, 50)] + [shelf[70:20:-1]]
@@ -116,7 +116,7 @@ def every_first_code_collides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ids, "keyed_code", colliding)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 @pytest.mark.usefixtures("every_first_code_collides")
 def test_two_links_that_collide_on_a_code_are_two_rows(arena: Arena) -> None:
     both, other = [a_share(), a_share()], a_share(channel="qr")

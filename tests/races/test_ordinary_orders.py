@@ -9,7 +9,7 @@ from chalicelib.core.errors import Conflict
 from chalicelib.orders import service as orders
 from tests.groupbuys import naively
 from tests.orders import CUP, TEA, a_number, bought, broken, net, paid, tell, the_order
-from tests.races.arena import CROWD, ROUGH, STORM, Arena, rounds
+from tests.races.arena import CROWD, STORM, Arena, rounds
 
 pytestmark = pytest.mark.engine
 
@@ -51,7 +51,7 @@ def test_the_harness_sees_two_orders_where_nothing_is_asked(
     assert broken(the_order(number)) != []
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_64_events_of_one_order_make_one_order_one_payment_and_one_refund(arena: Arena) -> None:
     number = a_number()
 

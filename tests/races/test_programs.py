@@ -21,7 +21,6 @@ from tests.factories import NOW, a_program, an_operator
 from tests.harness.races import race, read_then_write
 from tests.races.arena import (
     CROWD,
-    ROUGH,
     STORM,
     Arena,
     careless,
@@ -92,7 +91,7 @@ def test_the_harness_sees_too_many_when_the_rule_is_a_read(arena: Arena) -> None
         check_count(arena)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_of_64_programs_added_at_once_ten_are_there(arena: Arena) -> None:
     outcomes = arena.race(*[adding(f"p{n}") for n in range(CROWD)])
 
@@ -110,7 +109,7 @@ def test_one_program_added_64_times_is_one(arena: Arena) -> None:
     check_audits(arena)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_the_count_is_right_after_a_storm_of_adding_removing_and_editing(arena: Arena) -> None:
     dice, ids = random.Random(arena.weather.seed), [f"p{n}" for n in range(13)]
     calls = [adding(dice.choice(ids)) for _ in range(40)]

@@ -31,7 +31,7 @@ from tests.commissions import (
     some_terms,
 )
 from tests.factories import NOW, a_member
-from tests.races.arena import ROUGH, STORM, Arena, careless, rounds
+from tests.races.arena import STORM, Arena, careless, rounds
 
 pytestmark = pytest.mark.engine
 ENOUGH = 15_000
@@ -76,7 +76,7 @@ def test_the_harness_sees_a_friend_counted_twice_when_the_rule_is_a_read(
     assert promoters.counts_of(alice)["invitees"] == 2
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_friends_who_come_back_however_often_count_once_each(arena: Arena) -> None:
     alice = a_promoter()
     friends = [the_binding(a_friend_of(alice)) for _ in range(3)]

@@ -36,7 +36,7 @@ from tests.commissions import (
 from tests.factories import NOW, dying_at
 from tests.harness.rows import Plain
 from tests.points import ALICE, earn
-from tests.races.arena import ROUGH, STORM, Arena, careless, rounds
+from tests.races.arena import STORM, Arena, careless, rounds
 
 pytestmark = pytest.mark.engine
 AT = NOW + HOUR
@@ -110,7 +110,7 @@ def test_the_harness_sees_a_slice_counted_twice_when_no_condition_holds(
 
 
 @pytest.mark.usefixtures("a_wrong_account")
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_many_reconcilers_at_once_make_each_pass_once_and_one_drift(arena: Arena) -> None:
     arena.race(*[reconciler] * 4)
     reconciler()
@@ -214,7 +214,7 @@ def test_the_harness_sees_a_proof_that_reads_only_once(
     assert list(proofs_of(promoter)) == [None, None]
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_proofs_against_settling_and_clawbacks_never_say_that_a_promoter_s_books_are_wrong(
     arena: Arena, promoter: str
 ) -> None:

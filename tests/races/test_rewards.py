@@ -73,7 +73,7 @@ def without(*kinds: type[Row], operation: str = "Update") -> Callable[[Write], W
 # --- one grant ----------------------------------------------------------------------------------------------
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_one_fact_brought_twenty_times_at_once_is_one_grant(arena: Arena) -> None:
     alice = a_member()
     a_rule(limits={"per_member": 9, "per_day": 9, "total": 9})
@@ -199,7 +199,7 @@ def _orders(count: int) -> list[Order]:
     return [an_order(a_member(), link=link) for _ in range(count)]
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_what_an_order_earned_while_it_was_refunded_is_taken_back(arena: Arena) -> None:
     rule = a_rule(on="order.paid", to="both", limits={"total": 50, "per_member": 50})
     made = _orders(4)

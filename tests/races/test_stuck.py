@@ -29,7 +29,7 @@ from tests.groupbuys import (
     react,
     refunding,
 )
-from tests.races.arena import ROUGH, STORM, Arena, rounds
+from tests.races.arena import STORM, Arena, rounds
 
 pytestmark = pytest.mark.engine
 Call = Callable[[], object]
@@ -100,7 +100,7 @@ def test_the_harness_sees_money_go_back_that_was_accepted_too(
     assert broken(arena, campaign.campaign_id) != []
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_a_wrong_amount_is_refunded_or_returned_or_accepted_but_one_of_them(arena: Arena) -> None:
     campaign = a_campaign()
     held = [a_mismatch(campaign) for _ in range(8)]

@@ -15,7 +15,7 @@ from chalicelib.sharing.models import Link
 from chalicelib.sharing.schemas import MintLink
 from tests.factories import NOW, a_share, an_operator
 from tests.harness.races import race, read_then_write
-from tests.races.arena import CROWD, FAIR, ROUGH, STORM, Arena, careless, overtaken, rounds, unconditionally
+from tests.races.arena import CROWD, FAIR, STORM, Arena, careless, overtaken, rounds, unconditionally
 
 pytestmark = pytest.mark.engine
 
@@ -96,7 +96,7 @@ def test_the_harness_sees_a_link_on_again_when_the_rule_is_a_read(arena: Arena) 
         check_off_for_good(arena, link.code)
 
 
-@rounds(FAIR, ROUGH, STORM)
+@rounds(FAIR, STORM)
 @pytest.mark.parametrize("switch", [taking_back, shutting], ids=["by the sharer", "by an operator"])
 def test_a_link_switched_off_among_re_mints_and_renewals_is_off_for_good(
     arena: Arena, switch: Callable[[str], Callable[[], Link]]
@@ -116,7 +116,7 @@ def test_a_link_switched_off_among_re_mints_and_renewals_is_off_for_good(
     check_renewed_once(arena, link.code)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_renewals_at_once_agree_on_one_expiry(arena: Arena) -> None:
     asked = a_share()
     link = an_expired_link(asked)
@@ -129,7 +129,7 @@ def test_renewals_at_once_agree_on_one_expiry(arena: Arena) -> None:
     check_renewed_once(arena, link.code)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_64_switch_offs_are_one_switch_and_one_audit(arena: Arena) -> None:
     link = an_expired_link(a_share())
 

@@ -10,7 +10,7 @@ from chalicelib.core.table import Row, get
 from chalicelib.core.webhooks import Used
 from tests.factories import NOW, a_word
 from tests.harness.races import Outcomes, race, read_then_write
-from tests.races.arena import CROWD, ROUGH, STORM, Arena, careless, rounds, unconditionally
+from tests.races.arena import CROWD, STORM, Arena, careless, rounds, unconditionally
 
 pytestmark = pytest.mark.engine
 
@@ -51,7 +51,7 @@ def test_the_harness_sees_two_calls_pass_when_the_rule_is_a_read(arena: Arena) -
         check_one_passed(outcomes)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 def test_of_two_calls_under_one_id_one_passes_each_time(arena: Arena) -> None:
     webhook_id = a_word("msg_")
     both = [calling(webhook_id, "paid"), calling(webhook_id, "refunded")]
@@ -62,7 +62,7 @@ def test_of_two_calls_under_one_id_one_passes_each_time(arena: Arena) -> None:
     check_one_passed(outcomes)
 
 
-@rounds(ROUGH, STORM)
+@rounds(STORM)
 @pytest.mark.parametrize("other", ["body", "path"])
 def test_of_64_different_calls_under_one_id_one_passes(arena: Arena, other: str) -> None:
     webhook_id = a_word("msg_")
