@@ -42,12 +42,15 @@ REGION ?= $(or $(AWS_REGION),$(AWS_DEFAULT_REGION))
 
 .PHONY: package deploy
 
+# EGRESS=1: transfers by WeChat Pay leave from an address of the stack's own, see docs/payouts.md.
 package: $(VENV)/.ready
-	$(PY) -m infra.package $(STAGE) --region $(or $(REGION),$(error Say where, as in REGION=cn-northwest-1))
+	$(PY) -m infra.package $(STAGE) --region $(or $(REGION),$(error Say where, as in REGION=cn-northwest-1)) \
+		$(if $(EGRESS),--egress)
 
 deploy: $(VENV)/.ready
 	$(PY) -m infra.deploy $(STAGE) --region $(or $(REGION),$(error Say where, as in REGION=cn-northwest-1)) \
-		--bucket $(or $(BUCKET),$(error Name an S3 bucket of yours in that region, as in BUCKET=my-bucket)) $(SETTINGS)
+		--bucket $(or $(BUCKET),$(error Name an S3 bucket of yours in that region, as in BUCKET=my-bucket)) \
+		$(if $(EGRESS),--egress) $(SETTINGS)
 
 .PHONY: docs
 

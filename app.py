@@ -35,6 +35,10 @@ from chalicelib.members import admin as members_admin
 from chalicelib.members import leaving
 from chalicelib.members import routes as members_routes
 from chalicelib.members import service as members
+from chalicelib.notifications import activities, sending, watching
+from chalicelib.notifications import admin as notifications_admin
+from chalicelib.notifications import estate as notifications_estate
+from chalicelib.notifications import routes as notifications_routes
 from chalicelib.operators import admin as operators_admin
 from chalicelib.operators import leaving as operators_leaving
 from chalicelib.operators import service as operators
@@ -70,6 +74,7 @@ from chalicelib.withdrawals import leaving as withdrawals_leaving
 from chalicelib.withdrawals import mall as withdrawal_mall
 from chalicelib.withdrawals import routes as withdrawal_routes
 from chalicelib.withdrawals import service as withdrawals
+from chalicelib.withdrawals import wechat as withdrawal_wechat
 
 JOB_SECONDS = 45.0
 ROOM_JOBS = (
@@ -92,6 +97,9 @@ ROOM_JOBS = (
     shipping.JOB,
     leaving.JOB,
     withdrawals_leaving.JOB,
+    sending.JOB,
+    watching.JOB,
+    activities.JOB,
 )
 # What a member has in each room, and how it ends, is declared where it is kept; the order is the order of erasing.
 ESTATES = (
@@ -99,6 +107,7 @@ ESTATES = (
     commissions_leaving,
     coupons_leaving,
     groupbuys_leaving,
+    notifications_estate,
     operators_leaving,
     orders_leaving,
     points_leaving,
@@ -152,9 +161,12 @@ for room in (
     commissions_admin,
     withdrawal_routes,
     withdrawal_mall,
+    withdrawal_wechat,
     withdrawal_admin,
     support_admin,
     reconciling_admin,
+    notifications_routes,
+    notifications_admin,
 ):
     app.register_blueprint(room.api.blueprint)
 
@@ -191,6 +203,12 @@ def run_room_jobs(event: CloudWatchEvent) -> None:
     reconciling.plan(now=clock.now())
     bills.plan(now=clock.now())
     due.run_each(jobs=ROOM_JOBS, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def transfers(event: CloudWatchEvent) -> None:
+    """Pay withdrawals by WeChat Pay: the one function whose address it knows, so the one that asks it to."""
+    due.run(job=withdrawals.TRANSFER_JOB, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
 
 
 @app.on_dynamodb_record(stream_arn=STREAM, batch_size=100, starting_position="TRIM_HORIZON")

@@ -156,7 +156,7 @@ def measured(client: Any, *, commissions: int, promoters: int) -> dict[str, int]
         "table units": spent.table_units - spent.operations["UpdateItem"],
         "table units expected": 2 * commissions + 4 * batches,
         "index units": spent.index_units,
-        "index units expected": commissions + 2 * batches,
+        "index units expected": 2 * commissions + 2 * batches,
     }
 
 

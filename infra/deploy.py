@@ -42,9 +42,12 @@ def next_steps(*, stage: str, region: str, outputs: dict[str, str]) -> str:
         "TRAFFIC_TABLE": outputs["TrafficTableName"],
         "SECRETS": f"ssm:/liebian/{stage}",
     }
+    address = outputs.get("TransfersAddress")
+    leaves = [f"Transfers leave from {address}: name it to WeChat Pay (docs/payouts.md)."] if address else []
     return "\n".join(
         [
             f"Deployed: {outputs['EndpointURL']}",
+            *leaves,
             "For python -m infra.operators and the other commands that work on its tables:",
             "  export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in where.items()),
             "What is still missing:",
@@ -71,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("stage", choices=package.stages())
     parser.add_argument("--region", required=True)
     parser.add_argument("--bucket", required=True, help="an S3 bucket of yours in the same region")
+    parser.add_argument("--egress", action="store_true", help=package.EGRESS_HELP)
     parser.add_argument(
         "settings", nargs="*", metavar="Name=value", help="parameters, such as AlarmTopicArn=…"
     )
@@ -83,7 +87,8 @@ def main() -> None:
     if shutil.which("aws") is None:
         sys.exit(NO_CLI)
     stage, region = given.stage, given.region
-    package.build(stage=stage, region=region, out=package.folder(stage=stage, region=region))
+    out = package.folder(stage=stage, region=region)
+    package.build(stage=stage, region=region, out=out, egress=given.egress)
     upload, update, show = commands(stage=stage, region=region, bucket=given.bucket, settings=given.settings)
     _run(upload)
     _run(update)

@@ -43,7 +43,10 @@ class NotFound(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """Where the parts of one deployment are; ``tables`` by their name in the template."""
+    """Where the parts of one deployment are; ``tables`` by their name in the template.
+
+    ``address`` is where transfers leave from, if the stack has one.
+    """
 
     base_url: str
     tables: dict[str, str]

@@ -85,10 +85,10 @@ def _payments(settings: Settings, secrets: Mapping[str, str]) -> list[Finding]:
 
 
 def _transfers(settings: Settings, outputs: Mapping[str, str]) -> list[Finding]:
-    if "wechat" not in settings.payout_gateways.split():
-        return []
     address = outputs.get("TransfersAddress", "")
-    if getattr(settings, "outbound_proxy", "") or address:
+    if "wechat" not in settings.payout_gateways.split() and not address:
+        return []
+    if settings.outbound_proxy or address:
         leaves = f"from {address}" if address else "by OUTBOUND_PROXY"
         do = (
             "It is entered under 商家转账 → 安全能力 → 接口IP"

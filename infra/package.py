@@ -21,18 +21,20 @@ from infra import gateway
 from infra.alarms import FUNCTION, alarms
 
 ROOT = Path(__file__).resolve().parent.parent
+EGRESS = ROOT / "infra" / "egress.json"
 SOURCES = ("app.py", "requirements.txt", "chalicelib", ".chalice", "vendor")
 CACHES = ("__pycache__", "*.pyc", "deployments", "deployed")
 TABLES = {"TRUTH_TABLE": "TruthTable", "TRAFFIC_TABLE": "TrafficTable"}
+EGRESS_HELP = "give transfers a fixed address: a network with a NAT gateway, billed by the hour"
 _ANY, _INTEGRATION = "x-amazon-apigateway-any-method", "x-amazon-apigateway-integration"
 _NOT_RUNTIME = re.compile(r"(^|/)(__pycache__|tests)/|\.pyc$|^bin/|^[^/]+\.data/")
 
 
-def build(*, stage: str, region: str, out: Path) -> None:
-    """Package the working tree into ``out``."""
+def build(*, stage: str, region: str, out: Path, egress: bool = False) -> None:
+    """Package the working tree into ``out``; ``egress``: transfers leave from an address of the stack's own."""
     with tempfile.TemporaryDirectory() as clean:
         copy(Path(clean))
-        package(Path(clean), stage=stage, region=region, out=out)
+        package(Path(clean), stage=stage, region=region, out=out, egress=egress)
 
 
 def copy(clean: Path) -> None:
@@ -45,11 +47,11 @@ def copy(clean: Path) -> None:
             shutil.copy2(source, clean / name)
 
 
-def package(project: Path, *, stage: str, region: str, out: Path) -> None:
+def package(project: Path, *, stage: str, region: str, out: Path, egress: bool = False) -> None:
     """Package ``project`` into ``out``; a second package of one project takes the wheels of the first."""
     raw = project / "packaged" / f"{stage}-{region}"
     _run_chalice(project, stage=stage, region=region, out=raw)
-    template = finish(json.loads((raw / "sam.json").read_text(encoding="utf-8")))
+    template = finish(json.loads((raw / "sam.json").read_text(encoding="utf-8")), egress=egress)
     out.mkdir(parents=True, exist_ok=True)
     (out / "sam.json").write_text(json.dumps(template, indent=1) + "\n", encoding="utf-8")
     strip(raw / "deployment.zip", out / "deployment.zip")
@@ -64,8 +66,10 @@ def _run_chalice(project: Path, *, stage: str, region: str, out: Path) -> None:
     subprocess.run(command, cwd=project, env={**os.environ, **environment}, check=True)
 
 
-def finish(template: dict[str, Any]) -> dict[str, Any]:
+def finish(template: dict[str, Any], *, egress: bool = False) -> dict[str, Any]:
     """The template with all that chalice cannot say, for each function it holds."""
+    if egress:
+        template = merged(template, json.loads(EGRESS.read_text(encoding="utf-8")))
     resources = template["Resources"]
     gone = [name for name, resource in resources.items() if "Type" not in resource]
     if gone:
@@ -80,6 +84,16 @@ def finish(template: dict[str, Any]) -> dict[str, Any]:
     api["DefinitionBody"]["paths"] = _any_path(api["DefinitionBody"]["paths"])
     resources |= alarms(resources)
     return template
+
+
+def merged(template: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """``template`` with what ``more`` adds, whose objects are merged and whose other values win."""
+    deeper = {
+        name: merged(template[name], value)
+        for name, value in more.items()
+        if isinstance(value, dict) and isinstance(template.get(name), dict)
+    }
+    return {**template, **more, **deeper}
 
 
 def _any_path(paths: dict[str, Any]) -> dict[str, Any]:
@@ -137,9 +151,10 @@ def main() -> None:
     )
     parser.add_argument("stage", choices=stages())
     parser.add_argument("--region", required=True)
+    parser.add_argument("--egress", action="store_true", help=EGRESS_HELP)
     arguments = parser.parse_args()
     out = folder(stage=arguments.stage, region=arguments.region)
-    build(stage=arguments.stage, region=arguments.region, out=out)
+    build(stage=arguments.stage, region=arguments.region, out=out, egress=arguments.egress)
     size = (out / "deployment.zip").stat().st_size / 1e6
     print(f"{out}: sam.json and deployment.zip ({size:.1f} MB)")
 

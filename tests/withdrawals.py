@@ -16,7 +16,7 @@ from chalicelib.withdrawals import terms as withdrawal_terms
 from chalicelib.withdrawals.models import OPEN, Withdrawal
 from chalicelib.withdrawals.schemas import EditWithdrawalTerms, Withdraw
 from chalicelib.withdrawals.terms import Version
-from tests.factories import NOW, OWNER, a_word
+from tests.factories import NOW, OWNER, PROGRAM, a_word
 
 ALICE = "mbr_" + "A" * 26
 ACCOUNT = {"name": "王小明", "number": "6222020200112230", "bank": "ICBC"}
@@ -71,7 +71,14 @@ def withdraw(
 
 
 def asked(
-    fen: int, *, method: str = "mall", key: str | None = None, owner: str = ALICE, now: int = NOW, **more: Any
+    fen: int,
+    *,
+    method: str = "mall",
+    key: str | None = None,
+    owner: str = ALICE,
+    now: int = NOW,
+    program_id: str = PROGRAM,
+    **more: Any,
 ) -> tuple[Withdrawal, bool]:
     """Apply; the withdrawal, and whether it is new."""
     given = {
@@ -80,7 +87,9 @@ def asked(
         **({"account": ACCOUNT} if method == "bank" else {}),
         **more,
     }
-    who = applying.Applying(member_id=owner, now=now, idempotency_key=key, nonce=b"n" * 12)
+    who = applying.Applying(
+        member_id=owner, now=now, idempotency_key=key, nonce=b"n" * 12, program_id=program_id
+    )
     return applying.apply(msgspec.convert(given, Withdraw), who)
 
 

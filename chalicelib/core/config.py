@@ -36,6 +36,11 @@ class Settings:
     mall_webhook_url: str = ""
     payment_gateway: str = "mall"
     payout_gateways: str = "manual mall"
+    transfer_scene_id: str = "1005"
+    transfer_reports: tuple[tuple[str, str], ...] = (("岗位类型", "推广员"), ("报酬说明", "推广佣金"))
+    transfer_remark: str = "佣金提现"
+    transfer_perception: str = ""
+    outbound_proxy: str = ""
     timezone: str = "Asia/Shanghai"
     due_shards: int = 1
     session_days: int = 7
@@ -108,14 +113,40 @@ def _gateway(value: str) -> str:
 
 
 def _gateways(value: str) -> str:
-    if not set(value.split()) <= {"manual", "mall", "sandbox"}:
-        raise ValueError("some of 'manual mall sandbox', separated by spaces")
+    if not set(value.split()) <= {"manual", "mall", "wechat", "sandbox"}:
+        raise ValueError("some of 'manual mall wechat sandbox', separated by spaces")
     return value
+
+
+def _reports(value: str) -> tuple[tuple[str, str], ...]:
+    pairs = tuple((kind, content) for kind, _, content in (one.partition("=") for one in value.split(";")))
+    if not all(1 <= len(kind) <= 15 and 1 <= len(content) <= 32 for kind, content in pairs):
+        raise ValueError("'type=content;type=content', of at most 15 and 32 characters")
+    return pairs
+
+
+def _remark(value: str) -> str:
+    if len(value) > 32:
+        raise ValueError("32 characters at most")
+    return value
+
+
+def _proxy(value: str) -> str:
+    if not re.fullmatch(r"https?://([^/@:\s]+@)?[^/@:\s]+(:[0-9]{1,5})?/?", value):
+        # Not told what it is: a password may stand in it.
+        raise ConfigError(
+            "OUTBOUND_PROXY must be http://host:port, or http://user@host:port with the password in the "
+            "secret outbound_proxy."
+        )
+    return value.rstrip("/")
 
 
 _READERS: dict[str, Callable[[str], Any]] = {
     "payment_gateway": _gateway,
     "payout_gateways": _gateways,
+    "transfer_reports": _reports,
+    "transfer_remark": _remark,
+    "outbound_proxy": _proxy,
     "base_url": _url,
     "wechat_url": _url,
     "wechatpay_url": _url,
@@ -146,11 +177,21 @@ def read(environment: Mapping[str, str]) -> Settings:
         elif field.default is MISSING:
             raise ConfigError(f"{name} is not set. See docs/deploying.md.")
     settings = Settings(**values)
-    if settings.payment_gateway == "wechat" and not settings.wechatpay_mchid:
-        raise ConfigError("WECHATPAY_MCHID must be set where PAYMENT_GATEWAY is 'wechat'.")
+    if not settings.wechatpay_mchid:
+        _nobody_of_wechat_pay(settings)
     if settings.stage.startswith("prod"):
         _fit_for_prod(settings)
     return settings
+
+
+def _nobody_of_wechat_pay(settings: Settings) -> None:
+    used = {
+        "PAYMENT_GATEWAY": settings.payment_gateway == "wechat",
+        "PAYOUT_GATEWAYS": "wechat" in settings.payout_gateways.split(),
+    }
+    for name, by_wechat in used.items():
+        if by_wechat:
+            raise ConfigError(f"WECHATPAY_MCHID must be set where {name} has 'wechat'.")
 
 
 def _fit_for_prod(settings: Settings) -> None:

@@ -31,6 +31,7 @@ Prefix = Literal[
     "gnt",  # grant of a reward
     "rte",  # rate of commissions
     "com",  # commission
+    "ntf",  # notification
     "wdr",  # withdrawal: the number of its transfer, which never changes
     "chk",  # check of what somebody wrote or uploaded
     "cgr",  # group chat of WeChat

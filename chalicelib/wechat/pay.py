@@ -115,14 +115,17 @@ def call(
     query: Mapping[str, str] | None = None,
     body: Mapping[str, Any] | None = None,
     serial: str | None = None,
+    pool: Any = None,
 ) -> dict[str, Any]:
     """WeChat Pay's answer, empty where it has none (204); ``serial``: whose key sealed what is in the body.
+
+    ``pool`` is what the call leaves by, instead of this process's own connections.
 
     Raises:
         PayRefused: it said no. PayUnknown: it may have happened.
     """
     target = f"{path}?{urlencode(query)}" if query else path
-    status, headers, content = _send(method, target, body=_text(body), serial=serial, now=now)
+    status, headers, content = _send(method, target, body=_text(body), serial=serial, now=now, pool=pool)
     refused = status not in (200, 204)
     if not refused or headers.get("wechatpay-signature"):
         _verify_answer(headers, content, now=now)
@@ -203,13 +206,13 @@ def _text(body: Mapping[str, Any] | None) -> str:
 
 
 def _send(
-    method: str, target: str, *, body: str, serial: str | None, now: int
+    method: str, target: str, *, body: str, serial: str | None, now: int, pool: Any = None
 ) -> tuple[int, dict[str, str], bytes]:
     import urllib3
 
     headers = _headers(method, target, body=body, serial=serial, now=now)
     try:
-        answer = _pool().request(
+        answer = (pool or _pool()).request(
             method,
             f"{config.settings().wechatpay_url}{target}",
             body=body.encode() or None,

@@ -12,10 +12,10 @@ import msgspec
 from chalicelib.core import due, ids, ledger, table
 from chalicelib.core.errors import AppError, Busy, Conflict, IdempotencyMismatch, Invalid
 from chalicelib.core.table import Write
-from chalicelib.withdrawals import payees, sealing, service, tax
+from chalicelib.withdrawals import payees, sealing, service, tax, transfers
 from chalicelib.withdrawals.models import Payee, Purse, Taxed, Withdrawal
 from chalicelib.withdrawals.schemas import Account, AskWithdrawal, Method, Withdraw
-from chalicelib.withdrawals.service import JOB, MONEY, ROUNDS, Stale
+from chalicelib.withdrawals.service import MONEY, ROUNDS, Stale
 from chalicelib.withdrawals.tax import Split
 from chalicelib.withdrawals.terms import LEAST_NET_FEN, Version, in_force
 
@@ -66,6 +66,7 @@ class Applying:
     now: int
     idempotency_key: str | None = None
     nonce: bytes = b""
+    program_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +221,8 @@ def _judge(asked: AskWithdrawal, split: Split, terms: Version, here: Ground, *, 
         raise Invalid(
             field="amount_fen", reason="nothing would be left", fee_fen=split.fee_fen, tax_fen=split.tax_fen
         )
+    if method.gateway == transfers.GATEWAY:
+        transfers.judge(split.net_fen, named=here.payee is not None)
     _judge_limits(asked, terms, here, now=now)
     return method
 
@@ -244,6 +247,9 @@ def _made(asked: Withdraw, who: Applying, terms: Version, here: Ground) -> Withd
     method = _judge(asked, split, terms, here, now=who.now)
     if method.account != (asked.account is not None):
         raise Invalid(field="account", reason="needed here" if method.account else "not taken here")
+    by_wechat = method.gateway == transfers.GATEWAY
+    if by_wechat:
+        transfers.known(who.member_id, program_id=who.program_id)
     withdrawal_id = _id(who, None if who.idempotency_key else here)
     approved = asked.amount_fen <= terms.told.auto_up_to_fen
     state = "approved" if approved else "applied"
@@ -265,13 +271,14 @@ def _made(asked: Withdraw, who: Applying, terms: Version, here: Ground) -> Withd
         payee=here.payee.sealed if here.payee else None,
         person=here.person,
         id_kind=here.payee.id_kind if here.payee else None,
+        program_id=who.program_id if by_wechat else None,
         applied_at=who.now,
         score=who.now,
         board=service.board_of(state, withdrawal_id),
         **_sealed(asked.account, withdrawal_id, who),
         **service.today(who.now),
         **table.listed(f"{who.member_id}#withdrawals", at=who.now, as_=withdrawal_id),
-        **(due.slot(job=JOB, pk=pk, at=who.now) if approved else {}),
+        **(due.slot(job=service.job_of(method.gateway), pk=pk, at=who.now) if approved else {}),
     )
 
 

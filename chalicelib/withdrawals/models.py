@@ -11,9 +11,10 @@ Month       PAYOUTS#<mbr_>        MONTH#<YYYY-MM>     paid                      
 Payee       PAYOUTS#<mbr_>        PAYEE               the member                    apply, gateways, finance
 Forgetting  PAYOUTS#<mbr_>        FORGET              with the member's erasure     forget
 
-due    Withdrawal: pay_out#k from approved on, but for transfers by hand; gone at the end, or react#k for what its
-       end owes; stuck#pay_out after ten failures; stuck#pay_out_differs when what is told differs from how it ended
-       Forgetting: forget_payee#k some weeks after its member was erased, and gone then
+due    Withdrawal: from approved on pay_out#k, or transfers#k where WeChat Pay pays, but for transfers by hand; gone
+       at the end, or react#k for what its end owes; stuck#<job> after ten failures; stuck#pay_out_differs when what
+       is told differs from how it ended. Forgetting: forget_payee#k some weeks after its member was erased, and
+       gone then
 owner  Withdrawal: <mbr_>#withdrawals, newest first
 rank   Withdrawal: WITHDRAWALS#<state>#<k> by the time it was applied for. Month: PAYSHEET#<YYYY-MM>#<k>
 
@@ -61,7 +62,8 @@ class Withdrawal(Row, discriminator="withdrawal"):
 
     ``payee`` is who the member was to the tax office when they applied, sealed, ``person`` their hash. ``told`` is
     what was told of it once it had ended otherwise, ``paid_as`` the cause of its last payment, where a person had
-    it paid after all.
+    it paid after all. Where WeChat Pay pays, ``program_id`` is where the member is known to it, and ``package``
+    opens its page.
     """
 
     FACTS = {
@@ -102,6 +104,8 @@ class Withdrawal(Row, discriminator="withdrawal"):
     reason = UnicodeAttribute(null=True)
     told = UnicodeAttribute(null=True)
     paid_as = UnicodeAttribute(null=True)
+    program_id = UnicodeAttribute(null=True)
+    package = UnicodeAttribute(null=True)
 
     @staticmethod
     def key(withdrawal_id: str) -> Key:

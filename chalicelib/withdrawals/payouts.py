@@ -1,4 +1,4 @@
-"""The gateways that withdrawals are paid by, behind one interface.
+"""The gateways that withdrawals are paid by, behind one interface; WeChat Pay's is in `transfers`.
 
 ``sandbox``: the payee confirms on a page that anybody may post to; for the local run and stages that are not prod.
 ``manual``: an operator pays by the bank and notes it. ``mall``: the mall pays when asked by a webhook, and tells
@@ -30,7 +30,7 @@ class NotKnown(Exception):
 class Standing:
     """How a transfer stands: taken on and not ended, waiting for its payee until ``confirm_by``, or at an end.
 
-    ``ask_at`` is when to ask again; never, if a person tells.
+    ``ask_at`` is when to ask again; never, if a person tells. ``package`` opens the page on which it is confirmed.
     """
 
     state: Literal["transferring", "awaiting_confirmation", "paid", "failed", "expired"]
@@ -38,6 +38,7 @@ class Standing:
     reason: str | None = None
     confirm_by: int | None = None
     ask_at: int | None = None
+    package: str | None = None
 
 
 class Gateway(Protocol):
@@ -112,11 +113,3 @@ def _told(row: Withdrawal, *, now: int) -> dict[str, Any]:
         "account": msgspec.to_builtins(account),
         "payee": None if payee is None else {"real_name": payee.real_name, "id_number": payee.id_number},
     }
-
-
-_GATEWAYS: dict[str, Gateway] = {"sandbox": Sandbox(), "manual": Manual(), "mall": Mall()}
-
-
-def of(name: str) -> Gateway:
-    """The gateway of this name."""
-    return _GATEWAYS[name]

@@ -5,7 +5,7 @@ import secrets
 from chalicelib.core import config, cursors, doors
 from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Listing, Reply
-from chalicelib.withdrawals import applying, payees, sealing, sending, service, statements, tax
+from chalicelib.withdrawals import applying, payees, sealing, sending, service, statements, tax, transfers
 from chalicelib.withdrawals.models import Payee, Withdrawal
 from chalicelib.withdrawals.schemas import (
     AskWithdrawal,
@@ -89,6 +89,7 @@ def apply(call: Call, body: Withdraw) -> Reply[WithdrawalAnswer]:
         now=call.now,
         idempotency_key=call.idempotency_key,
         nonce=secrets.token_bytes(sealing.NONCE_BYTES),
+        program_id=call.program_id,
     )
     row, new = applying.apply(body, who)
     return Reply(_answer(row, call), 201 if new else 200)
@@ -120,6 +121,16 @@ def show(call: Call, withdrawal_id: str) -> WithdrawalAnswer:
     return _answer(service.show(withdrawal_id, member_id=call.member_id), call)
 
 
+@api.post(
+    "/v1/me/withdrawals/{withdrawal_id}/cancel",
+    door=doors.MEMBER,
+    refuses=[NotFound, service.WithdrawalOver, Busy],
+)
+def cancel(call: Call, withdrawal_id: str) -> WithdrawalAnswer:
+    """Do not take the money: its gateway closes the transfer, and it comes back once that is certain."""
+    return _answer(service.cancel(withdrawal_id, member_id=call.member_id, now=call.now), call)
+
+
 def _answer(row: Withdrawal, call: Call) -> WithdrawalAnswer:
     waits = row.gateway == "sandbox" and row.state == "awaiting_confirmation"
     url = f"{call.base_url}/v1/sandbox/withdrawals/{row.withdrawal_id}/confirm"
@@ -137,6 +148,7 @@ def _answer(row: Withdrawal, call: Call) -> WithdrawalAnswer:
         ended_at=row.ended_at,
         reason=row.reason,
         confirm_url=url if waits else None,
+        transfer_page=transfers.page(row, now=call.now),
         now=call.now,
     )
 

@@ -34,7 +34,7 @@ class Method(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A way to be paid and the gateway that pays it; ``account``: one must be named."""
 
     method: MethodName
-    gateway: Literal["sandbox", "manual", "mall"]
+    gateway: Literal["sandbox", "manual", "mall", "wechat"]
     account: bool = True
 
 
@@ -142,8 +142,19 @@ class WithdrawalQuote(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
+class TransferPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What wx.requestMerchantTransfer is given, to open the page on which the money is taken."""
+
+    mch_id: str
+    app_id: str
+    package: str
+
+
 class WithdrawalAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A withdrawal as its member sees it; ``account`` is masked, ``confirm_url`` is the sandbox's page."""
+    """A withdrawal as its member sees it; ``account`` is masked, ``confirm_url`` is the sandbox's page.
+
+    ``transfer_page`` is there while the member may take the money from WeChat Pay, until ``confirm_by``.
+    """
 
     withdrawal_id: str
     state: str
@@ -158,6 +169,7 @@ class WithdrawalAnswer(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: int | None
     reason: str | None
     confirm_url: str | None
+    transfer_page: TransferPage | None
     now: int
 
 

@@ -10,24 +10,40 @@ from dataclasses import replace
 from typing import Any
 
 from chalicelib.core import due, facts, ledger, table
-from chalicelib.core.errors import Busy, NotFound
+from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
 from chalicelib.operators import stuck
 from chalicelib.operators.stuck import ByHand, Moved, Trouble
-from chalicelib.withdrawals import payouts, service, tax, terms
+from chalicelib.wechat.transfers import Bill
+from chalicelib.withdrawals import payouts, service, tax, terms, transfers
 from chalicelib.withdrawals.models import OPEN, UNDER_WAY, Purse, Taxed, Withdrawal
-from chalicelib.withdrawals.payouts import Standing
+from chalicelib.withdrawals.payouts import Gateway, Standing
 from chalicelib.withdrawals.schemas import TransferOutcome
-from chalicelib.withdrawals.service import JOB, MONEY, ROUNDS, Ending, Stale, WithdrawalOver
+from chalicelib.withdrawals.service import (
+    JOB,
+    MONEY,
+    ROUNDS,
+    TRANSFER_JOB,
+    Ending,
+    Stale,
+    WithdrawalOver,
+)
 
 DIFFERS_JOB = "pay_out_differs"
+_GATEWAYS: dict[str, Gateway] = {
+    "sandbox": payouts.Sandbox(),
+    "manual": payouts.Manual(),
+    "mall": payouts.Mall(),
+    transfers.GATEWAY: transfers.WeChat(),
+}
 
 
 class InDebt(Exception):
     """More was taken back of the member's money, since they applied, than is left."""
 
 
+@due.handles(TRANSFER_JOB)
 @due.handles(JOB)
 def pay_out(entry: due.Entry, now: int) -> None:
     """Send what is approved, ask about what is under way, close what nobody confirmed.
@@ -40,7 +56,7 @@ def pay_out(entry: due.Entry, now: int) -> None:
         row = begin(row, now=now)
     if row is None or row.state not in UNDER_WAY:
         return
-    _stands(row, payouts.of(row.gateway).transfer(row, now=now), now=now)
+    _stands(row, _GATEWAYS[row.gateway].transfer(row, now=now), now=now)
 
 
 # --- beginning ----------------------------------------------------------------------------------------------
@@ -83,7 +99,7 @@ def _beginning(row: Withdrawal, *, now: int) -> tuple[Withdrawal, list[Write]]:
     elsewhere = month != row.month and tax.adds_up({"rule": row.tax_rule})
     taxed = _taxed_in(row, row.person, month) if elsewhere and row.person else []
     # Still due: asked about by the next run, should this one die before it has heard anything.
-    slot = due.moved(job=JOB, pk=row.pk, at=now)
+    slot = due.moved(job=service.job_of(row.gateway), pk=row.pk, at=now)
     sums = (Withdrawal.tax_fen.set(row.tax_fen), Withdrawal.net_fen.set(row.net_fen))
     then = [Withdrawal.sent_at.set(now), Withdrawal.month.set(month), *sums, *slot]
     sent = service.moved(row, to="transferring", then=then)
@@ -116,20 +132,27 @@ def _stands(row: Withdrawal, standing: Standing, *, now: int) -> None:
     if standing.state in UNDER_WAY:
         _under_way(row, standing)
         return
-    ending = Ending(to=standing.state, reference=standing.reference, reason=standing.reason, now=now)
     try:
-        service.end(row, ending)
+        service.end(row, _ending(standing, now=now))
     except WithdrawalOver as over:
         logger.info("it ended meanwhile", withdrawal=row.withdrawal_id, state=over.details["state"])
+
+
+def _ending(standing: Standing, *, now: int) -> Ending:
+    return Ending(to=standing.state, reference=standing.reference, reason=standing.reason, now=now)
 
 
 def _under_way(row: Withdrawal, standing: Standing) -> None:
     """Note how it stands, and when it is asked about next."""
     at = standing.ask_at
-    then = due.emptied() if at is None else due.moved(job=JOB, pk=row.pk, at=at)
+    then = due.emptied() if at is None else due.moved(job=service.job_of(row.gateway), pk=row.pk, at=at)
     if standing.confirm_by is not None:
         then = [*then, Withdrawal.confirm_by.set(standing.confirm_by)]
-    _unless_ended(service.moved(row, to=standing.state, then=then))
+    if standing.package is not None:
+        then = [*then, Withdrawal.package.set(standing.package)]
+    # Nobody else's change is undone by what was heard before it, such as that the member does not want it any more.
+    unchanged = Withdrawal.rev == row.rev
+    _unless_ended(service.moved(row, to=standing.state, then=then).also(unchanged))
 
 
 def _unless_ended(write: Write) -> None:
@@ -169,17 +192,38 @@ def told_by_mall(withdrawal_id: str, told: TransferOutcome, *, now: int) -> With
     try:
         service.end(row, ending)
     except WithdrawalOver:
-        _differs(service.show(withdrawal_id), told, now=now)
+        why = f"{told.type} {told.reference or told.reason or ''}".strip()
+        _differs(service.show(withdrawal_id), why, now=now)
         raise
     return service.show(withdrawal_id)
 
 
-def _differs(row: Withdrawal, told: TransferOutcome, *, now: int) -> None:
+def told_by_wechat(bill: Bill, *, now: int) -> None:
+    """WeChat Pay says by itself how a transfer ended; told again, nothing changes.
+
+    Raises:
+        NotFound: it is none of ours. Invalid: it is about another sum, or another merchant's.
+    """
+    row = service.show(transfers.id_of(bill.number))
+    if row.gateway != transfers.GATEWAY:
+        raise NotFound
+    try:
+        standing = transfers.standing(row, bill, now=now)
+    except payouts.NotKnown as wrong:
+        raise Invalid(field="resource", reason=str(wrong)) from wrong
+    if standing.state in UNDER_WAY:
+        return
+    try:
+        service.end(row, _ending(standing, now=now))
+    except WithdrawalOver:
+        _differs(service.show(row.withdrawal_id), f"{bill.state} {bill.reference}", now=now)
+
+
+def _differs(row: Withdrawal, why: str, *, now: int) -> None:
     """What was sent has ended, and is told of as ended otherwise: a person looks, and nothing moves by itself."""
     if row.state in OPEN or row.sent_at is None:
         return
     facts.catch_up(row, now=now)
-    why = f"{told.type} {told.reference or told.reason or ''}".strip()
     actions = (Withdrawal.told.set(why), *due.handed_over(DIFFERS_JOB, at=now, why=why))
     # What a person has decided about, or looks at already, is no news when it is told again.
     news = Withdrawal.told.does_not_exist() | (Withdrawal.told != why)
@@ -252,16 +296,17 @@ def _tell(rows: Sequence[Withdrawal]) -> list[stuck.Story]:
     ]
 
 
-stuck.trouble(
-    Trouble(
-        job=JOB,
-        en="A withdrawal of which it is not known whether it was paid",
-        zh="打款结果未知的提现",
-        urgency=0,
-        tell=_tell,
-        settle={"paid": _settled("paid"), "failed": _settled("failed")},
+for job in (JOB, TRANSFER_JOB):
+    stuck.trouble(
+        Trouble(
+            job=job,
+            en="A withdrawal of which it is not known whether it was paid",
+            zh="打款结果未知的提现",
+            urgency=0,
+            tell=_tell,
+            settle={"paid": _settled("paid"), "failed": _settled("failed")},
+        )
     )
-)
 stuck.trouble(
     Trouble(
         job=DIFFERS_JOB,

@@ -8,6 +8,7 @@ new number is only ever another withdrawal, out of what is left.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,9 @@ from chalicelib.withdrawals.tax import DayTally, Tally
 
 MONEY = "money"
 JOB = "pay_out"
+TRANSFER_JOB = "transfers"
 ROUNDS = 40
+AWAITS = "awaiting_confirmation"
 
 
 class WithdrawalOver(Conflict):
@@ -138,6 +141,11 @@ def cause_of(row: Withdrawal) -> str:
     return f"withdrawal#{row.withdrawal_id}"
 
 
+def job_of(gateway: str) -> str:
+    """The job that drives a gateway; WeChat Pay's is its own, for it takes transfers from known addresses only."""
+    return TRANSFER_JOB if gateway == "wechat" else JOB
+
+
 def today(now: int) -> dict[str, Any]:
     """The brand's day and month."""
     day = clock.local_day(now, zone=config.settings().zone)
@@ -227,8 +235,8 @@ def end(row: Withdrawal, ending: Ending) -> bool:
         try:
             table.transact([*ending_writes(found, purse, hold, ending), *ending.with_])
             return True
-        except Stale:
-            continue
+        except (Stale, ledger.HoldOver):
+            continue  # it ended meanwhile: its money is where that end would have it
     raise Busy
 
 
@@ -313,6 +321,30 @@ def pay_sheets(month: str) -> list[str]:
     return table.boards(f"PAYSHEET#{month}")
 
 
+def cancel(withdrawal_id: str, *, member_id: str, now: int) -> Withdrawal:
+    """The member does not want it any more: their time to confirm is over. Said again, nothing changes.
+
+    It has not ended by this: the gateway closes it, and they may have taken the money before it does.
+
+    Raises:
+        NotFound. WithdrawalOver: it does not wait for them, or is paid. Busy.
+    """
+    for _ in range(ROUNDS):
+        row = show(withdrawal_id, member_id=member_id)
+        if row.state in ("failed", "expired") or (row.state == AWAITS and (row.confirm_by or 0) <= now):
+            return row
+        if row.state != AWAITS:
+            raise WithdrawalOver(state=row.state)
+        over = (Withdrawal.confirm_by.set(now), *due.moved(job=job_of(row.gateway), pk=row.pk, at=now))
+        waits = (Withdrawal.state == AWAITS) & (Withdrawal.confirm_by > now)
+        with suppress(Stale):
+            table.apply(
+                table.update(Withdrawal, (row.pk, row.sk), *over, when=waits, refuse=lambda _: Stale())
+            )
+            return show(withdrawal_id)
+    raise Busy
+
+
 # --- for operators ------------------------------------------------------------------------------------------
 
 
@@ -328,7 +360,7 @@ def approve(withdrawal_id: str, *, by: Operator, now: int) -> Withdrawal:
             return row
         if row.state != "applied":
             raise WithdrawalOver(state=row.state)
-        slot = due.moved(job=JOB, pk=row.pk, at=now)
+        slot = due.moved(job=job_of(row.gateway), pk=row.pk, at=now)
         try:
             table.transact(
                 [moved(row, to="approved", then=slot), _audit(row, "approved", {}, by=by, now=now)]

@@ -22,7 +22,7 @@ def mall_secrets() -> str:
     return f"{MALL_SECRET} whsec_{base64.b64encode(as_libraries_read_it).decode()}"
 
 
-def prepare(*, wechat_url: str, endpoint: str, mall_webhook_url: str) -> None:
+def prepare(*, wechat_url: str, endpoint: str, mall_webhook_url: str, outbound_proxy: str = "") -> None:
     """Set the environment, before anything of the application is imported."""
     (_, secret), *_ = wechat.DEMO_PROGRAMS.items()
     given = {
@@ -36,8 +36,9 @@ def prepare(*, wechat_url: str, endpoint: str, mall_webhook_url: str) -> None:
         "MALL_WEBHOOK_URL": mall_webhook_url,
         "SECRETS": "env",
         "PAYMENT_GATEWAY": "sandbox",
+        "PAYOUT_GATEWAYS": "sandbox manual mall wechat",
+        "OUTBOUND_PROXY": outbound_proxy,
         **wechat.merchant.environment(wechat_url),
-        "PAYOUT_GATEWAYS": "sandbox manual mall",
         "SECRET_SESSION_KEYS": '{"local-1": "local-session-key-of-no-worth-at-all"}',
         "SECRET_PAYEE_KEYS": f'{{"local-1": "{"10ca1" * 12}beef"}}',
         "SECRET_LINK_KEY": "local-link-key-of-no-worth-at-all",

@@ -49,10 +49,11 @@ def plant() -> None:
 
 
 def _withdrawals(owner: Operator, *, now: int) -> None:
-    """Small ones at once, by the phone's page or by the mall; others when an operator has looked at them."""
+    """Small ones at once, by a page on the phone, WeChat Pay or the mall; others once an operator has looked."""
     phone = Method(method="phone", gateway="sandbox", account=False)
     mall, bank = Method(method="mall", gateway="mall", account=False), Method(method="bank", gateway="manual")
-    terms = EditWithdrawalTerms(methods=[phone, mall, bank], auto_up_to_fen=200_00, fee_bps=60)
+    by_wechat = Method(method="wechat", gateway="wechat", account=False)
+    terms = EditWithdrawalTerms(methods=[phone, by_wechat, mall, bank], auto_up_to_fen=200_00, fee_bps=60)
     withdrawal_terms.make(terms, by=owner, now=now)
 
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from infra.local import embedded, engine, environment, mall, pump, server, tables, wechat
+from infra.local import embedded, engine, environment, mall, proxy, pump, server, tables, wechat
 from infra.local.clients import Store
 
 StoreName = Literal["embedded", "dynamodb-local"]
 REMEMBERS_IN = Path(".cache/local-store")
-JOBS = ("run_owed_facts", "send_deliveries", "release_holds", "expire_groups", "run_room_jobs")
+JOBS = ("run_owed_facts", "send_deliveries", "release_holds", "expire_groups", "run_room_jobs", "transfers")
 JOBS_EVERY_S = 1.0
 FIRST_PAUSE_S = 1
 """What fails is tried again sooner than in a deployment, too."""
@@ -50,7 +50,12 @@ def running(
         parts.callback(simulator.stop)
         shop = _mall(host, mall_port)
         parts.callback(shop.stop)
-        environment.prepare(wechat_url=simulator.url, endpoint=endpoint, mall_webhook_url=shop.webhook_url)
+        environment.prepare(
+            wechat_url=simulator.url,
+            endpoint=endpoint,
+            mall_webhook_url=shop.webhook_url,
+            outbound_proxy=_way_out(simulator, parts),
+        )
         there = Store(endpoint=endpoint)
         tables.create(there.client)
         import app
@@ -116,6 +121,16 @@ def _mall(host: str, port: int) -> mall.Mall:
         return mall.start(secrets=secrets, host=host, port=port)
     except OSError:
         return mall.start(secrets=secrets, host=host)
+
+
+def _way_out(simulator: wechat.Simulator, parts: contextlib.ExitStack) -> str:
+    """The proxy that transfers leave by, whose address WeChat Pay is told; none where this machine has only one."""
+    there = proxy.start()
+    if there is None:
+        return ""
+    parts.callback(there.stop)
+    simulator.platform.of(wechat.transfers.Transfers).addresses = frozenset({proxy.ADDRESS})
+    return there.url
 
 
 @contextlib.contextmanager

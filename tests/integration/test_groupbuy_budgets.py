@@ -373,10 +373,10 @@ def test_a_group_that_is_filled_owes_one_reaction_and_is_settled(campaign: Campa
     fact = Fact(name="group.filled", pk=row.pk, sk=row.sk, rev=row.rev, owed=True)
     spent = costs(lambda: facts.dispatch(fact, now=NOW))
 
-    # The report: marker, check, and the day. No ladder, so no differences. Who brought each of four payers; then it
-    # is owed no more.
+    # The report: marker, check, and the day. No ladder, so no differences. Who brought each of four payers, and a
+    # line in the inbox of each; then it is owed no more.
     assert spent.operations["TransactWriteItems"] == 1
-    assert spent.writes["truth"] == 6 + 4 + 1 and spent.writes["truth/due"] == 1
+    assert spent.writes["truth"] == 6 + 4 + 4 + 1 and spent.writes["truth/due"] == 1
 
 
 def test_what_a_crowd_costs_grows_with_the_crowd_alone(store: Store) -> None:

@@ -52,6 +52,8 @@ from chalicelib.groupbuys.schemas import EditCampaign
 from chalicelib.members import rules as member_rules
 from chalicelib.members import service as members
 from chalicelib.members.schemas import AddProgram
+from chalicelib.notifications import templates as message_templates
+from chalicelib.notifications.schemas import MessageTemplate
 from chalicelib.operators import service as operators
 from chalicelib.operators import stuck as operators_stuck
 from chalicelib.orders import ordinary
@@ -164,6 +166,7 @@ POST   /v1/me/withdrawals                        member
 GET    /v1/me/withdrawals                        member
 GET    /v1/me/withdrawals/statements             member
 GET    /v1/me/withdrawals/{withdrawal_id}        member
+POST   /v1/me/withdrawals/{withdrawal_id}/cancel  member
 GET    /v1/me/payee                              member
 PUT    /v1/me/payee                              member
 POST   /v1/mall/withdrawals/{withdrawal_id}/outcome  mall
@@ -380,6 +383,15 @@ GET    /v1/admin/invites                         owner marketing support finance
 GET    /v1/admin/invites.csv  owner marketing support finance store
 POST   /v1/admin/invites                         owner marketing
 POST   /v1/admin/invites/{plan_id}/off           owner marketing
+GET    /v1/me/notifications                      member
+POST   /v1/me/notifications/seen                 member
+GET    /v1/me/notification-settings              member
+PUT    /v1/me/notification-settings              member
+GET    /v1/subscriptions/ask                     member
+POST   /v1/me/subscriptions                      member
+POST   /v1/groups/{group_id}/activity            member
+GET    /v1/admin/programs/{program_id}/templates  owner marketing support finance store
+PUT    /v1/admin/programs/{program_id}/templates  owner marketing
 """
 DOORS = {
     f"{method} {path}": ANYBODY if who == ["anybody"] else tuple(who)
@@ -465,7 +477,12 @@ _TERMS: Body = {
 _ACCOUNT: Body = {"name": "王小明", "number": "6222020200112230", "bank": "ICBC"}
 _PAYEE: Body = {"real_name": "王小明", "id_number": "11010519491231002X"}
 _WITHDRAWAL: Body = {"amount_fen": 500, "method": "phone"}
+_MESSAGE: Body = {"kind": "refund_done", "template_id": "tpl", "keywords": {"thing1": "about"}}
 SAMPLES: dict[str, Body] = {
+    "POST /v1/me/notifications/seen": {"before": 1},
+    "PUT /v1/me/notification-settings": {"off": ["refund_done"]},
+    "POST /v1/me/subscriptions": {"tap_id": "tap-00001", "results": {"tpl": "accept"}},
+    "PUT /v1/admin/programs/{program_id}/templates": {"items": [_MESSAGE]},
     "POST /v1/me/withdrawals/quote": _WITHDRAWAL,
     "POST /v1/me/withdrawals": _WITHDRAWAL,
     "PUT /v1/me/payee": _PAYEE,
@@ -600,6 +617,7 @@ PATHS = {
     **{
         f"POST /v1/{path}": f"/v1/{path.replace('withdrawal_id', name)}"
         for path, name in (
+            ("me/withdrawals/{withdrawal_id}/cancel", "waiting_id"),
             ("sandbox/withdrawals/{withdrawal_id}/confirm", "awaiting_id"),
             ("mall/withdrawals/{withdrawal_id}/outcome", "asked_id"),
             ("admin/withdrawals/{withdrawal_id}/paid", "approved_id"),
@@ -613,6 +631,7 @@ PATHS = {
     },
 }
 QUERIES = {
+    "GET /v1/subscriptions/ask": "after=checkin",
     "GET /v1/admin/members": "external_id=carol-1",
     "GET /v1/admin/targets": "kind=product",
     "GET /v1/admin/targets.csv": "kind=product",
@@ -836,6 +855,7 @@ def planted(port: int) -> World:
         **withdrawing(alice, carol, owner, now=now),
     }
     proving(alice.member_id, now=now)
+    message_templates.replace("demo", [msgspec.convert(_MESSAGE, MessageTemplate)], by=owner, now=now)
     return World(
         port=port,
         alice=alice.member_id,
@@ -1062,17 +1082,20 @@ def withdrawing(alice: members.Member, carol: members.Member, owner: Operator, *
     made = {
         "approved_id": _applied(carol, {"amount_fen": 700, "method": "bank", "account": _ACCOUNT}, now=now),
         "awaiting_id": _applied(carol, {"amount_fen": 800, "method": "phone"}, now=now),
+        "waiting_id": _applied(alice, {"amount_fen": 300, "method": "phone"}, now=now),
         "asked_id": _applied(carol, {"amount_fen": 900, "method": "mall"}, now=now),
         "paid_id": _applied(carol, {"amount_fen": 600, "method": "bank", "account": _ACCOUNT}, now=now),
     }
     for withdrawal_id in made.values():
         withdrawals.approve(withdrawal_id, by=owner, now=now)
-    asked, awaiting = (withdrawals.show(made[name]) for name in ("asked_id", "awaiting_id"))
+    asked, *waiting = (withdrawals.show(made[name]) for name in ("asked_id", "awaiting_id", "waiting_id"))
     sending.begin(asked, now=now)
     withdrawals.paid_by_hand(made["paid_id"], reference="ICBC-0", tax_fen=None, by=owner, now=now)
-    sending.pay_out(due.Entry(**{name: getattr(awaiting, name) for name in due.Entry.__annotations__}), now)
+    for row in waiting:
+        sending.pay_out(due.Entry(**{name: getattr(row, name) for name in due.Entry.__annotations__}), now)
+    made["withdrawal_id"] = _applied(alice, _WITHDRAWAL, now=now)
     withdrawal_terms.make(msgspec.convert(_TERMS, EditWithdrawalTerms), by=owner, now=now)
-    return {**made, "withdrawal_id": _applied(alice, _WITHDRAWAL, now=now)}
+    return made
 
 
 def _applied(member: members.Member, body: Body, *, now: int) -> str:
@@ -1654,6 +1677,7 @@ MINE_ALONE = [
     "GET /v1/me/withdrawals/{withdrawal_id}",
     "GET /v1/orders/{order_id}",
     "POST /v1/me/coupons/{coupon_id}/gifts",
+    "POST /v1/me/withdrawals/{withdrawal_id}/cancel",
     "POST /v1/orders/{order_id}/cancel",
     "POST /v1/orders/{order_id}/payments",
     "POST /v1/orders/{order_id}/payments/check",

@@ -36,6 +36,16 @@ def test_the_next_steps_can_be_pasted() -> None:
         in said
     )
     assert "infra.doctor dev --region cn-north-1" in said
+    assert "Transfers" not in said
+
+
+def test_the_address_of_transfers_is_told_where_there_is_one() -> None:
+    outputs = {"EndpointURL": "https://x/api/", "TruthTableName": "t", "TrafficTableName": "t"}
+    outputs["TransfersAddress"] = "203.0.113.9"
+
+    said = deploy.next_steps(stage="dev", region="cn-north-1", outputs=outputs)
+
+    assert "Transfers leave from 203.0.113.9" in said
 
 
 def test_without_the_cli_it_says_so_and_packages_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

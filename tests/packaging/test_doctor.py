@@ -237,7 +237,8 @@ STACK = {
 
 def _plan_stack(stubs: Stubs) -> None:
     plan, asked = stubs.plans["cloudformation"], {"StackName": "liebian-dev"}
-    outputs = [{"OutputKey": "EndpointURL", "OutputValue": f"{URL}/"}]
+    said = {"EndpointURL": f"{URL}/", "TransfersAddress": "203.0.113.9"}
+    outputs = [{"OutputKey": key, "OutputValue": value} for key, value in said.items()]
     stack = {**asked, "CreationTime": 0, "StackStatus": "CREATE_COMPLETE", "Outputs": outputs}
     plan.add_response("describe_stacks", {"Stacks": [stack]}, asked)
     done = {"LastUpdatedTimestamp": 0, "ResourceStatus": "CREATE_COMPLETE"}
@@ -298,6 +299,8 @@ def test_a_deployment_by_the_template_is_well(phone: list[str]) -> None:
 
     assert [finding.what for finding in findings if not finding.ok] == []
     assert phone == [f"{URL}/v1/programs"]
+    (leaves,) = [one for one in findings if one.what == "Transfers leave from 203.0.113.9"]
+    assert "接口IP" in leaves.do
     for plan in stubs.plans.values():
         plan.assert_no_pending_responses()
 

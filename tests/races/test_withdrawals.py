@@ -312,6 +312,7 @@ def test_paid_failed_and_expired_at_once_it_has_one_end_and_one_back(arena: Aren
         *[ending(row, to) for to in ("paid", "failed", "expired") for _ in range(4)], *[expiring] * 4
     )
 
+    outcomes.expect(won=16)
     told = {outcome.value for outcome in outcomes if outcome.value is not None}
     ended = again(row).state
     assert told == {ended} and ended not in OPEN

@@ -51,7 +51,10 @@ def test_one_that_is_missing_is_named(name: str, value: str | None) -> None:
         ("DUE_SHARDS", "1.5"),
         ("DUE_SHARDS", "٣"),
         ("SESSION_DAYS", "week"),
-        ("PAYOUT_GATEWAYS", "manual wechat"),
+        ("PAYOUT_GATEWAYS", "manual alipay"),
+        ("TRANSFER_REPORTS", "岗位类型"),
+        ("TRANSFER_REPORTS", f"岗位类型={'长' * 33}"),
+        ("TRANSFER_REMARK", "长" * 33),
         ("PAYOUT_GATEWAYS", "manual,mall"),
         ("SECRETS", "file:/etc/secrets"),
         ("SECRETS", "ssm:liebian"),
@@ -70,6 +73,27 @@ def test_there_is_no_sandbox_in_a_prod_stage(name: str) -> None:
     assert config.read({**NEEDED, name: "sandbox"})
     with pytest.raises(config.ConfigError, match=rf"^{name} must not"):
         config.read({**NEEDED, name: "sandbox", "STAGE": "prod-2"})
+
+
+@pytest.mark.parametrize("name", ["PAYMENT_GATEWAY", "PAYOUT_GATEWAYS"])
+def test_who_uses_wechat_pay_says_whose_merchant_they_are(name: str) -> None:
+    assert config.read({**NEEDED, name: "wechat", "WECHATPAY_MCHID": "1900000109"})
+    with pytest.raises(config.ConfigError, match=rf"^WECHATPAY_MCHID must be set where {name} has"):
+        config.read({**NEEDED, name: "wechat"})
+
+
+@pytest.mark.parametrize("value", ["http://me:s3cret@proxy:3128", "proxy:3128", "http://proxy/s3cret"])
+def test_a_password_in_the_proxys_address_is_refused_and_not_told(value: str) -> None:
+    assert config.read({**NEEDED, "OUTBOUND_PROXY": "http://me@proxy.example.com:3128"})
+    with pytest.raises(config.ConfigError, match="^OUTBOUND_PROXY must be ") as wrong:
+        config.read({**NEEDED, "OUTBOUND_PROXY": value})
+    assert value not in str(wrong.value) and "s3cret" not in str(wrong.value)
+
+
+def test_what_is_reported_of_transfers_is_read_in_pairs() -> None:
+    settings = config.read({**NEEDED, "TRANSFER_REPORTS": "活动名称=新会员有礼;奖励说明=注册奖励"})
+
+    assert settings.transfer_reports == (("活动名称", "新会员有礼"), ("奖励说明", "注册奖励"))
 
 
 def test_a_slash_at_the_end_does_not_matter() -> None:

@@ -9,6 +9,7 @@ from infra.local.wechat import (
     bills,
     login,
     merchant,
+    messages,
     notices,
     page,
     pay,
@@ -18,6 +19,7 @@ from infra.local.wechat import (
     safety,
     shipping,
     tokens,
+    transfers,
 )
 from infra.local.wechat.frame import MESSAGES, Fault, Platform
 from infra.local.wechat.people import DEMO_PROGRAMS, openid, session_key, unionid
@@ -25,24 +27,26 @@ from infra.local.wechat.server import Simulator, start
 
 __all__ = [
     "DEMO_PROGRAMS",
-    "MESSAGES",
     "Fault",
+    "MESSAGES",
     "Platform",
     "Simulator",
     "bills",
     "login",
     "merchant",
+    "messages",
     "notices",
-    "page",
     "openid",
+    "page",
+    "pay",
     "phones",
     "pushes",
-    "safety",
-    "pay",
     "refunds",
+    "safety",
     "session_key",
     "shipping",
     "start",
     "tokens",
+    "transfers",
     "unionid",
 ]

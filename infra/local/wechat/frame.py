@@ -45,7 +45,7 @@ MESSAGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One call; header names are in lower case, ``appid`` is whose token it brought."""
+    """One call from ``address``; header names are in lower case, ``appid`` is whose token it brought."""
 
     method: str
     path: str
@@ -54,6 +54,7 @@ class Request:
     body: bytes
     target: str = ""
     appid: str = ""
+    address: str = ""
 
     @cached_property
     def json(self) -> dict[str, Any]:

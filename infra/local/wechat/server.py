@@ -129,6 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers={name.lower(): value for name, value in self.headers.items()},
             body=self.rfile.read(int(self.headers.get("content-length") or 0)),
             target=self.path,
+            address=self.client_address[0],
         )
         answer = self.server.simulator.answer(request)
         if answer is None:
