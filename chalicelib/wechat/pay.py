@@ -9,7 +9,8 @@ WeChat's gateway do (its own libraries verify 2xx alone); one that is there must
 
 WeChat signs with the merchant's WeChat Pay public key (``PUB_KEY_ID_…``) where WECHATPAY_PUBLIC_KEY_ID is set, and
 else with platform certificates, which are fetched from /v3/certificates when first needed, again after eleven
-hours (WeChat asks for less than twelve), and when an unknown serial is met, once a minute at most. While a merchant
+hours (WeChat asks for less than twelve), and when an unknown serial is met, once a minute at most, or ten seconds
+after that failed; those that are known serve on while it fails. While a merchant
 changes from the one to the other both are met, so each answer's own Wechatpay-Serial decides.
 
 Why not wechatpayv3, the one library that is kept (2.0.4, read in November 2026): it raises bare Exception, so a
@@ -23,6 +24,7 @@ api_v3_key``, and with a public key ``wechatpay/public_key`` (PEM).
 
 import json
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,6 +44,7 @@ from chalicelib.wechat.schemas import Sealed, SealedNotice
 
 CONNECT_S, READ_S = 2.0, 5.0
 CERTIFICATES_FRESH_FOR_S = 11 * HOUR
+FETCHED_AGAIN_AFTER_S = 10
 BY_PUBLIC_KEY = "PUB_KEY_ID_"
 
 
@@ -80,6 +83,8 @@ class _Certificates:
 
     known: dict[str, tuple[str, int]] = field(default_factory=dict)
     fetched_at: int = 0
+    failed_at: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 _certificates = _Certificates()
@@ -87,7 +92,7 @@ _certificates = _Certificates()
 
 def reset() -> None:
     """Forget the certificates, as a new process would have to fetch them."""
-    _certificates.known, _certificates.fetched_at = {}, 0
+    _certificates.known, _certificates.fetched_at, _certificates.failed_at = {}, 0, 0
 
 
 def mchid() -> str:
@@ -299,11 +304,32 @@ def _key_of(serial: str, *, now: int) -> Any:
 
 
 def _renew(*, now: int, unless_known: str | None = None) -> None:
-    age = now - _certificates.fetched_at
-    strange = unless_known is not None and unless_known not in _certificates.known
-    if age >= CERTIFICATES_FRESH_FOR_S or (strange and age >= MINUTE):
-        fetched = _fetch(now=now)
-        _certificates.known, _certificates.fetched_at = fetched, now
+    """Fetch the certificates when they are old, or do not have this serial; old ones serve while that fails.
+
+    Raises:
+        PayUnknown: they could not be fetched, now or a moment ago.
+    """
+    known = unless_known in _certificates.known if unless_known is not None else bool(_certificates.known)
+    fresh_for_s = CERTIFICATES_FRESH_FOR_S if known else MINUTE
+    with _certificates.lock:
+        if now - _certificates.fetched_at < fresh_for_s:
+            return
+        try:
+            _certificates.known, _certificates.fetched_at = _fetch_seldom(now=now), now
+        except PayUnknown:
+            if not known:
+                raise
+
+
+def _fetch_seldom(*, now: int) -> dict[str, tuple[str, int]]:
+    """Whoever sends serials that nobody knows does not have WeChat asked for each of them."""
+    if 0 <= now - _certificates.failed_at < FETCHED_AGAIN_AFTER_S:
+        raise PayUnknown("the certificates could not be fetched a moment ago")
+    try:
+        return _fetch(now=now)
+    except PayUnknown:
+        _certificates.failed_at = now
+        raise
 
 
 def _fetch(*, now: int) -> dict[str, tuple[str, int]]:

@@ -20,6 +20,29 @@ from infra.local.wechat.pay import Trades
 from tests.harness.merchant import APPID, known_person, merchant_of_wechat_pay, phone_pays
 
 NOW = 1_790_000_000
+# What /v3/certificates answers: wechatpay-java, core/src/test/java/com/wechat/pay/java/core/model/TestConfig.java.
+RECORDED = (
+    "Mr/AxbvY+WL9hKlD5nIa03LOMPpn5f+CWeNxE4ujl0f5gXZ9XLJ9CldkArCOTsbU62XgKnTc3YvRMZQ7wCmE2fzwmAenAySTYsPm",
+    "s72JhggPWfdqVxri9YD5wBYKn8Ck0Fc5JIiVw9WlN2oxHBz83mRVsjoTGC5+cX1CdYqKuZ8pkvi0aCJIq07ZC8MHoTowUz+4jYJy",
+    "9XeKqip83Z7BmUYxsePpNM+HtihBqTJIUYXJfX7Col5X0ACsApRoU9l6swfW/kzvqNpDJavhDBGasLrr5822+Fk5nVkcTi53f8Wb",
+    "ue7ODWjJxj1yhRYcxFCvXLtpYNB+Qa1aXtrBSdBdBI2p7o+6Imn+auHLBCzkrZqF/yd+d4vTn4tqHPLUj89XcHsMf96uBo3T/HQV",
+    "8LEDeIO+6YvOK9FrIDYsvp+imN4n/mnF7eJKo9mpN/QqWJiawrFpAmMMxFKBjIdpgMnVUl3Z11RcWKyfOJ3kcmItTWcnZFNyDgR9",
+    "cS0aU6QPlefa3uUW89uzBuHjcFdDl43yU3LE4qZnHLDcDgx4qt0OFCLiy51GXtEpyYs5k99YJBvKK+RyIs4Yc1/smBmClQUhxW+8",
+    "bsPNOcXfDvH2yX4YzESoO4TV0RqiCgnsSd4zIFyJPiMKIGzVHiw6Kg0eGCmB4mGHEEZCQ0eN3SSPO0QVjjtBYfgXDZfVHSaAB8Pj",
+    "WBVNFimoViZZQrwT6Ygo0LU0Dd8+F5aHFYr4OPHPslr3hrgutEYXDTv1vTA6ABJGqknJ9Y2vtyWpy7aIwxc0kQq/1ezjs+RMVL/L",
+    "RpGDnbx1/CGPDjZhYgZypKa55+PDhoaQxqkF3xCLz2DGoNHZYmFqxzAOsAK0vJZw4VcAk6ssbA6YIaMuiemEpxfLC9ZiXtRqsX9s",
+    "+GWjjtA8JywOFMO+NKZm9BH/E5YNg2DDD3sHG9Mciwn7yJ6sdf8h2lAWlEExAOeiBNyshOHAQ0/S+x1ncWNiqY+Uh5n0rtonvePV",
+    "2MsxVlEWR3AVHn1abcEWkzivd+G5kg7LYO0goqzGClcQfnFfZdO6KwcMXsBCnm9A1Bl4+k5LLokTIYH5/36SRIZ9j0CHGD77BQLE",
+    "7x8AlNsoFS2m263tLLq78TFqvZUTIZIQcVIl+NInscS3xQbA38qqFqutCWIwoF1azuJ7woiJyMvnS3xzIpNzP+rzJ8VDXxjLjpEU",
+    "BOC9WDs74+QMtsAdmh6g0KDclHEk8WJ4P2bnso4z3VCGoDT5X/0bS1C+jMZMKaOCNB21FZ08qgUHmKeDeg8ylENu+mh2Y/AaEDSG",
+    "kGBHIfFbhMYO3uRxhk9hldiHEnHgdkXiVAAUWk/IhtmGijibO/L76vB74Xpes973uK+2iFKgNBk8qTLLZZnuWbcMQuA6VsFULRb/",
+    "C+q9B21YuAWPMzvgBwr4EX2m/OpF5w8Q0HL7v1H5H0mIGJbrjnklUPoBYrw30W3uk7yF0KE6sfMukafFx0S9rBOL0RykGDPwC0lH",
+    "SNySkXDeM5XvDJ+dtHK+RDwhJR+azfrWAHGMtZcQ+YVamjWVmHxXM03j3GeCXgqae1upwHzkPL5OwojcQ5MQi3Kv/1xtwY0cRN/y",
+    "eZTOsXfujtqhkJj/Vltby4lnW4SCj4LjWQF19BY6zhzF4yybBA8bhhtoNP/zx8QkhHAkIROkK2ZVgfocCAPvfQ+vSrsIBO+L5cmg",
+    "6mzFn4g84lsHscgXnszIlzUrzx/4Tam0uwuS9J1gddZ0I0QUt9SJzfsoBCTU0OgNMUtXKS5HvgXe7abexMtFH5eulOsAuFZkQ5LY",
+    "Ja/m4yHFInXzL/t3hjdTi2NmxUufvYzwIyffRTu5vS9vjscARD9lUQDHFQ/xgWe1i8EkRlrSfjlXt00+4//h2bcJKyTBT3IXwvKN",
+    "suY29V9/vU3HkvWKZ99zpSlmcZRuBa1BHbyPEvc0NlqIIoKidxqUvOR64MzudHhAjgWFP+IXojfhS3Gj9OJhBL7s",
+)
 JSAPI, REFUNDS = "/v3/pay/transactions/jsapi", "/v3/refund/domestic/refunds"
 
 
@@ -329,6 +352,97 @@ def test_certificates_are_fetched_once_then_when_they_are_old_or_strange(
         with pytest.raises(paysigning.NotGenuine):
             ask("00", at)
     assert fetched == [NOW, again, again + 60]
+
+
+def test_while_certificates_do_not_come_known_ones_serve_and_nobody_has_them_asked_for_all_the_time(
+    one: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def fail(*, now: int) -> Any:
+        asked.append(now)
+        raise PayUnknown("no")
+
+    state_of = merchant.keys().platform_serial
+    pay._key_of(state_of, now=NOW)
+    later = NOW + 11 * 3600
+    monkeypatch.setattr(pay, "_fetch", fail)
+
+    assert pay._key_of(state_of, now=later) is not None
+    for at in (later + 1, later + 9, later + 10):
+        with pytest.raises(PayUnknown):
+            pay._key_of("00", now=at)
+    assert asked == [later, later + 10]
+
+
+def test_certificates_as_wechats_own_library_recorded_them_are_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded = "".join(RECORDED)
+    sealed = {"algorithm": "AEAD_AES_256_GCM", "associated_data": "certificate", "nonce": "14b16c03dc1b"}
+    one = {
+        "serial_no": "5DEA10EF55877E3CF6C33255C2E7DEFFF7E427EC",
+        "expire_time": "2028-09-17T23:15:58+08:00",
+        "encrypt_certificate": {**sealed, "ciphertext": recorded},
+    }
+    monkeypatch.setenv("SECRET_WECHATPAY_API_V3_KEY", "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb")
+
+    pem, expires_at = pay._certificate(one, now=NOW)
+
+    from cryptography.x509 import load_pem_x509_certificate
+
+    assert f"{load_pem_x509_certificate(pem.encode()).serial_number:X}" == one["serial_no"]
+    assert (expires_at, paysigning.public_key_of(pem).key_size) == (1852816558, 2048)
+
+
+def test_what_the_simulator_tells_has_the_fields_of_what_was_recorded(one: Simulator) -> None:
+    paid(one)
+    back()
+    trade = one.platform.of(Trades).by_number["order-1"]
+    refund = one.platform.of(refunds.Refunds).by_number["r-1"]
+
+    from infra.local.wechat.pay import transaction
+
+    assert shape(transaction(trade)) == shape(A_PAYMENT)
+    refund.asked = {**refund.asked, "notify_url": "https://shop.example.com/r"}
+    told = refunds._become(one.platform, refund, "SUCCESS")
+    assert told is not None and shape(told.resource) == shape(A_REFUND)
+
+
+def shape(said: Mapping[str, Any]) -> set[str]:
+    """The names in an answer."""
+    inside = {f"{name}.{key}" for name, value in said.items() if isinstance(value, dict) for key in value}
+    return set(said) | inside
+
+
+# A notification as it was opened by somebody: developers.weixin.qq.com/community/personal/
+# oCJUsw3dROr9G4wq60FhNjbRB4_Q/question.
+A_PAYMENT = {
+    "mchid": "1646072852",
+    "appid": "wxb0af1d9ec7cf38ed",
+    "out_trade_no": "1730945626952809",
+    "transaction_id": "4200002421202411077102519265",
+    "trade_type": "APP",
+    "trade_state": "SUCCESS",
+    "trade_state_desc": "支付成功",
+    "bank_type": "OTHERS",
+    "attach": "",
+    "success_time": "2024-11-07T10:14:09+08:00",
+    "payer": {"openid": "oZfO56I2T_8HZvvy91sVPYVTOFVw"},
+    "amount": {"total": 1, "payer_total": 1, "currency": "CNY", "payer_currency": "CNY"},
+}
+# developer.work.weixin.qq.com/document/path/97338; direct merchants are told the transaction_id, too.
+A_REFUND = {
+    "mchid": "1900000100",
+    "out_trade_no": "20150806125346",
+    "transaction_id": "1008450740201411110005820873",
+    "refund_id": "50200207182018070300011301001",
+    "out_refund_no": "7752501201407033233368018",
+    "refund_status": "SUCCESS",
+    "success_time": "2018-06-08T10:34:56+08:00",
+    "user_received_account": "招商银行信用卡0403",
+    "amount": {"total": 999, "refund": 999, "payer_total": 999, "payer_refund": 999},
+}
 
 
 def test_a_forged_or_old_notification_is_not_let_in(sim: Simulator) -> None:
