@@ -545,7 +545,7 @@ def external_ids(member_id: str) -> list[str]:
 def openid(member_id: str, *, program_id: str) -> str | None:
     """Who WeChat says a member is in a program; None where they never signed in there."""
     prefix = rules.openid_proof(program_id=program_id, openid="")
-    found = sorted(proof for proof in show(member_id).identities or () if proof.startswith(prefix))
+    found = sorted(proof for proof in survivor(member_id).identities or () if proof.startswith(prefix))
     return found[0].removeprefix(prefix) if found else None
 
 
@@ -555,18 +555,21 @@ def session_key(member_id: str, *, program_id: str) -> str | None:
     if there is None:
         return None
     row = table.get(Identity, Identity.key(rules.openid_proof(program_id=program_id, openid=there)))
-    return row.session_key if row is not None and row.member_id == member_id else None
+    return row.session_key if row is not None else None
 
 
 def add_phone(member_id: str, number: str) -> Member:
     """Note that a phone number, such as +8613800138000, is a member's; again, nothing changes.
 
     Raises:
-        PhoneTaken: it proves who somebody else is. NotFound: there is no such member.
+        PhoneTaken: it proves who somebody else is. NotFound: there is no such member. MemberLeaving. Busy: they
+        have just become another.
     """
     proof = rules.phone_proof(number)
     try:
         return _attach(member_id, [proof])
+    except merging.Changed as merged:
+        raise Busy from merged
     except table.Taken as first:
         if first.row.member_id != member_id:
             raise PhoneTaken from first

@@ -189,7 +189,7 @@ def _ways(one: _Sending) -> list[Way]:
 
 def _openid(member: members.Member, program_id: str) -> str | None:
     prefix = member_rules.openid_proof(program_id=program_id, openid="")
-    proofs = (proof for proof in sorted(member.identities) if proof.startswith(prefix))
+    proofs = (proof for proof in sorted(member.identities or ()) if proof.startswith(prefix))
     return next((proof.removeprefix(prefix) for proof in proofs), None)
 
 
