@@ -30,10 +30,14 @@ def show_me(call: Call) -> MeAnswer:
 @api.put("/v1/me", door=doors.MEMBER, refuses=[NotFound, Invalid, ContentRefused])
 def edit_me(call: Call, body: EditMe) -> MeAnswer:
     """Change nickname or avatar; what is left out stays. A nickname that is still to be checked is pending."""
-    who = call.member_id
-    if body.nickname is not None:
-        service.name(body.nickname, member_id=who, program_id=call.program_id, now=call.now)
-    return answers.me(service.edit(member_id=who, avatar=body.avatar), call)
+    member = service.present(
+        member_id=call.member_id,
+        program_id=call.program_id,
+        nickname=body.nickname,
+        avatar=body.avatar,
+        now=call.now,
+    )
+    return answers.me(member, call)
 
 
 @api.get("/v1/me/deletion", door=doors.MEMBER)

@@ -415,37 +415,51 @@ def edit(*, member_id: str, nickname: str | None = None, avatar: str | None = No
     Raises:
         NotFound: there is no such member, or they are being erased. Invalid: no picture of theirs for this.
     """
-    changes: list[Action] = []
+    named: list[Action] = []
     if nickname is not None:
-        changes += [Member.nickname.set(nickname), Member.nickname_pending.remove()]
-    if avatar is not None:
-        arrived = uploads.arrived(avatar, member_id=member_id, purpose="avatar", field="avatar")
-        changes += [Member.avatar.set(arrived), Member.avatar_url.remove()]
-    if not changes:
-        return show(member_id)
-    member = table.apply(
-        table.update(Member, Member.key(member_id), *changes, when=Member.state.is_in(*HERE), refuse=NotFound)
-    )
-    _profiles.forget(member_id)
-    assert isinstance(member, Member)
-    return member
+        named = [Member.nickname.set(nickname), Member.nickname_pending.remove()]
+    return _edited(member_id, [*named, *_pictured(member_id, avatar)])
 
 
-def name(nickname: str, *, member_id: str, program_id: str, now: int) -> None:
-    """Give oneself a nickname; one that could not be checked yet is pending, and seen by nobody else until it is.
+def _pictured(member_id: str, avatar: str | None) -> list[Action]:
+    if avatar is None:
+        return []
+    arrived = uploads.arrived(avatar, member_id=member_id, purpose="avatar", field="avatar")
+    return [Member.avatar.set(arrived), Member.avatar_url.remove()]
+
+
+def _edited(member_id: str, changes: Sequence[Action], others: Sequence[Write] = ()) -> Member:
+    if changes:
+        key, here = Member.key(member_id), Member.state.is_in(*HERE)
+        table.transact([table.update(Member, key, *changes, when=here, refuse=NotFound), *others])
+        _profiles.forget(member_id)
+    return show(member_id)
+
+
+def present(
+    *, member_id: str, program_id: str, nickname: str | None = None, avatar: str | None = None, now: int
+) -> Member:
+    """Say who one is to others: all of it, or nothing. A nickname that could not be checked yet is pending, and
+    seen by nobody else until it is.
 
     Raises:
-        NotFound: there is no such member. ContentRefused: it must not be shown to others.
+        NotFound: there is no such member. Invalid: no picture of theirs for this. ContentRefused: the nickname must
+        not be shown to others.
     """
-    if safety.on() and nickname in _names(member_id):
-        return
+    named, checks = _named(member_id, program_id, nickname, now=now)
+    return _edited(member_id, [*named, *_pictured(member_id, avatar)], checks)
+
+
+def _named(
+    member_id: str, program_id: str, nickname: str | None, *, now: int
+) -> tuple[list[Action], Sequence[Write]]:
+    if nickname is None or (safety.on() and nickname in _names(member_id)):
+        return [], ()
     thing = safety.Thing(room="members", ref=member_id, field="nickname", scene=safety.PROFILE)
     judged = safety.text(nickname, thing, lambda: writer(member_id, program_id, now), now=now)
-    if judged.state == "approved":
-        edit(member_id=member_id, nickname=nickname)
-        return
-    pending = Member.nickname_pending.set(nickname)
-    table.transact([table.update(Member, Member.key(member_id), pending, refuse=NotFound), *judged.writes])
+    if judged.state == "pending":
+        return [Member.nickname_pending.set(nickname)], judged.writes
+    return [Member.nickname.set(nickname), Member.nickname_pending.remove()], ()
 
 
 def _names(member_id: str) -> tuple[str | None, str | None]:

@@ -67,7 +67,11 @@ def code_to_session(app: App, *, code: str, now: int) -> Login:
         "js_code": code,
         "grant_type": "authorization_code",
     }
-    content = client.send("GET", PATH, query=query)
+    try:
+        content = client.send("GET", PATH, query=query)
+    except client.Unanswered as silent:
+        # Whether or not the code is used up by it: the page needs a new one.
+        raise client.WeChatUnavailable from silent
     if refused := _REFUSALS.get(client.errcode_of(content)):
         raise refused()
     try:

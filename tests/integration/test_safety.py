@@ -47,8 +47,7 @@ def now() -> int:
 
 
 def name(member_id: str, nickname: str) -> members.Member:
-    members.name(nickname, member_id=member_id, program_id="demo", now=now())
-    return members.show(member_id)
+    return members.present(member_id=member_id, program_id="demo", nickname=nickname, now=now())
 
 
 def checks() -> list[Check]:
