@@ -858,7 +858,7 @@ def billing(*, now: int) -> None:
     """A day of which WeChat Pay's bill has a payment that we do not."""
     counts: dict[str, Any] = {"payments": 1, "refunds": 0, "others": 0, "differences": 1}
     bill = Bill(*Bill.key(BILL_DAY), state="differs", looks=1, compared_at=now, **counts)
-    found = {
+    found: dict[str, Any] = {
         "day": BILL_DAY,
         "what": "unknown_here",
         "number": "4200",
@@ -1205,7 +1205,7 @@ BEHIND_THE_DOOR = {
     "POST /v1/me/private-messages": "wechat_session_stale",
     "POST /v1/admin/orders/{order_id}/shipment": "order_not_shippable",
 }
-"""What whoever passes is told of these: alice has an order and money, no key of WeChat's, and paid nothing by it."""
+"""What whoever passes is told of these: alice has an order and money, no key of WeChat's, and paid nothing so."""
 
 
 @pytest.mark.parametrize("route", DOORS)
