@@ -20,7 +20,7 @@ from chalicelib.commissions import merging as commissions_merging
 from chalicelib.commissions import months as commission_months
 from chalicelib.commissions import routes as commissions_routes
 from chalicelib.commissions import settling
-from chalicelib.core import clock, contract, deliveries, doors, due, facts, http, ledger, telemetry
+from chalicelib.core import asking, clock, contract, deliveries, doors, due, facts, http, ledger, telemetry
 from chalicelib.coupons import admin as coupons_admin
 from chalicelib.coupons import gifts, grants, packs
 from chalicelib.coupons import leaving as coupons_leaving
@@ -162,6 +162,7 @@ app.register_middleware(ConvertToMiddleware(telemetry.metrics.log_metrics))
 app.register_middleware(http.normalise, event_type="http")
 
 doors.post(member=members.admit, operator=operators.authenticate, wechat=sessions_wechat.admit)
+asking.post(notifications_routes.before)
 safety.post(person=members.writer, address=pictures.address)
 
 for room in (

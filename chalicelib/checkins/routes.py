@@ -2,6 +2,8 @@
 
 from datetime import date
 
+import msgspec
+
 from chalicelib.checkins import answers, campaigns, noting, reminders, service, teams
 from chalicelib.checkins.marking import Said
 from chalicelib.checkins.models import Team
@@ -17,7 +19,7 @@ from chalicelib.checkins.schemas import (
     TeamAnswer,
     TeamLeft,
 )
-from chalicelib.core import doors
+from chalicelib.core import asking, doors
 from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
 from chalicelib.core.ledger import NotEnough
@@ -38,7 +40,8 @@ def list_campaigns(call: Call) -> CampaignList:
 @api.get("/v1/checkins/{campaign_id}", door=doors.PUBLIC, refuses=[NotFound])
 def show_campaign(call: Call, campaign_id: str) -> CampaignAnswer:
     """A campaign's page: calendar, streak, what comes next, my team, what can be made up."""
-    return answers.page(campaigns.find(campaign_id, now=call.now), call)
+    page = answers.page(campaigns.find(campaign_id, now=call.now), call)
+    return msgspec.structs.replace(page, ask_subscriptions=asking.before("checkin", call))
 
 
 @api.post(

@@ -189,6 +189,7 @@ class CampaignAnswer(msgspec.Struct, frozen=True, kw_only=True):
     can_check_in: bool
     cannot_check_in_because: str | None
     poll_after_s: int | None
+    ask_subscriptions: list[str] = []
     now: int
 
 

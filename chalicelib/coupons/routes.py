@@ -1,6 +1,6 @@
 """HTTP for the mini-program: offers, claims, a member's own coupons, quotes, the code for the shop."""
 
-from chalicelib.core import cursors, doors
+from chalicelib.core import asking, cursors, doors
 from chalicelib.core.errors import AppError, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Listing, Reply
 from chalicelib.coupons import (
@@ -54,7 +54,8 @@ def list_offers(call: Call, query: OffersQuery) -> Offers:
         product=(query.product_id, categories) if query.product_id else None,
         now=call.now,
     )
-    return Offers(items=[answers.my_offer(row) for row in rows], now=call.now)
+    ask = asking.before("coupon_claim", call)
+    return Offers(items=[answers.my_offer(row) for row in rows], ask_subscriptions=ask, now=call.now)
 
 
 @api.post(

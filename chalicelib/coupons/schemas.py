@@ -131,6 +131,7 @@ class Offers(msgspec.Struct, frozen=True, kw_only=True):
     """What can be claimed, those that end first first."""
 
     items: list[MyOffer]
+    ask_subscriptions: list[str] = []
     now: int
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from chalicelib.core import cursors, doors
+from chalicelib.core import asking, cursors, doors
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Reply
 from chalicelib.groupbuys import answers, campaigns, ending, reading, refusals, service, settling
@@ -82,7 +82,8 @@ def open_group(call: Call, campaign_id: str, body: OpenGroup) -> Reply[Seated]:
 @api.get("/v1/groups/{group_id}", door=doors.PUBLIC, refuses=[NotFound])
 def show_group(call: Call, group_id: str) -> GroupAnswer:
     """A group's whole page in one call."""
-    return answers.group_answer(group_id, call)
+    ask = asking.before("group_join", call)
+    return msgspec.structs.replace(answers.group_answer(group_id, call), ask_subscriptions=ask)
 
 
 @api.post(

@@ -186,6 +186,7 @@ class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A group's page in one call; ``real_members`` is how many people it was filled with.
 
     ``share`` is there for who has a seat and did not switch their link off; others mint one for ``share_target``.
+    ``ask_subscriptions``, in the page alone: what to hand to wx.requestSubscribeMessage in the tap that joins.
     """
 
     group_id: str
@@ -207,6 +208,7 @@ class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     share_target: dict[str, str]
     share: Share | None
     poll_after_s: int | None
+    ask_subscriptions: list[str] = []
     now: int
 
 

@@ -23,8 +23,12 @@ LEFT_ALONE_S = {"reject": 30 * DAY, "ban": 180 * DAY, "filter": DAY}
 
 def ask(*, after: rules.Tap, member_id: str, program_id: str, now: int) -> list[str]:
     """The templates to ask for after a tap, three at most: nothing refused lately or switched off."""
-    told, off = templates.of_program(program_id, now=now), preferences.of(member_id).off
-    wanted = [told[kind].template_id for kind in rules.ASKED_AFTER[after] if kind in told and kind not in off]
+    told = templates.of_program(program_id, now=now)
+    kinds = [kind for kind in rules.ASKED_AFTER[after] if kind in told]
+    if not kinds:
+        return []
+    off = preferences.of(member_id).off
+    wanted = [told[kind].template_id for kind in kinds if kind not in off]
     found = of(member_id, [(program_id, template_id) for template_id in dict.fromkeys(wanted)])
     free = [key[1] for key, row in found.items() if row is None or (row.not_before or 0) <= now]
     return free[: rules.ASKED_AT_MOST]

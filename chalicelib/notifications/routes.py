@@ -1,6 +1,6 @@
 """HTTP for members: the inbox, what WeChat may send, consents, and the card of a group in a chat."""
 
-from chalicelib.core import config, cursors, doors
+from chalicelib.core import asking, config, cursors, doors
 from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call, Listing
 from chalicelib.notifications import activities, consents, estate, preferences, rules, service, watching
@@ -77,6 +77,11 @@ def ask(call: Call, query: AfterTap) -> Ask:
         after=query.after, member_id=call.member_id, program_id=_program(call), now=call.now
     )
     return Ask(template_ids=wanted, now=call.now)
+
+
+def before(tap: asking.Tap, call: Call) -> list[str]:
+    """The same, for the pages that a tap may follow."""
+    return consents.ask(after=tap, member_id=call.member_id, program_id=call.program_id, now=call.now)
 
 
 @api.post("/v1/me/subscriptions", door=doors.MEMBER, refuses=[Invalid])

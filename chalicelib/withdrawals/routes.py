@@ -2,7 +2,7 @@
 
 import secrets
 
-from chalicelib.core import config, cursors, doors
+from chalicelib.core import asking, config, cursors, doors
 from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Listing, Reply
 from chalicelib.withdrawals import applying, payees, sealing, sending, service, statements, tax, transfers
@@ -42,6 +42,7 @@ def show_rules(call: Call) -> MyRules:
         identity_known=here.person is not None,
         balance_fen=here.balance_fen,
         frozen_fen=here.frozen_fen,
+        ask_subscriptions=asking.before("withdrawal", call),
         now=call.now,
     )
 

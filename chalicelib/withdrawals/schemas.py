@@ -190,6 +190,7 @@ class MyRules(msgspec.Struct, frozen=True, kw_only=True):
     identity_known: bool
     balance_fen: int
     frozen_fen: int
+    ask_subscriptions: list[str] = []
     now: int
 
 

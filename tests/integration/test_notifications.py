@@ -4,7 +4,9 @@ import pytest
 
 from chalicelib.core.clock import HOUR, MINUTE
 from chalicelib.core.errors import Invalid
-from chalicelib.core.http import Listing
+from chalicelib.core.http import Call, Listing
+from chalicelib.coupons import routes as coupon_routes
+from chalicelib.coupons.schemas import OffersQuery
 from chalicelib.notifications import admin, consents, estate, preferences, routes, sending, service
 from chalicelib.notifications.rules import Kind
 from chalicelib.notifications.schemas import (
@@ -18,6 +20,7 @@ from chalicelib.notifications.schemas import (
 )
 from chalicelib.operators import stuck
 from chalicelib.wechat import budgets
+from chalicelib.withdrawals import routes as withdrawal_routes
 from infra.local.wechat import Simulator
 from tests.factories import NOW, OWNER, PROGRAM, a_call, called
 from tests.harness.direct import Direct
@@ -142,6 +145,21 @@ def test_what_a_tap_may_be_asked_for_leaves_out_what_was_refused_or_switched_off
     routes.edit_settings(called(alice), NotificationSettings(off=["withdrawal_failed"]))
     assert ask() == ["t-withdrawal_awaiting"]
     assert "t-withdrawal_paid" in ask(NOW + consents.LEFT_ALONE_S["reject"])
+
+
+def test_the_page_that_a_tap_follows_says_what_to_ask_in_it(alice: str) -> None:
+    def asked(by: Call) -> list[str]:
+        return coupon_routes.list_offers(by, OffersQuery()).ask_subscriptions
+
+    assert asked(called(alice)) == []
+    item = MessageTemplate(kind="coupon_expiring", template_id="t-coupon", keywords={"thing1": "title"})
+    admin.edit_templates(a_call(operator=OWNER), PROGRAM, EditTemplates(items=[item]))
+
+    assert asked(called(alice)) == ["t-coupon"] == routes.before("coupon_claim", called(alice))
+    assert withdrawal_routes.show_rules(called(alice)).ask_subscriptions == []
+    assert asked(a_call()) == []
+    tapped(alice, said="reject", template_id="t-coupon")
+    assert asked(called(alice)) == []
 
 
 def test_a_tap_counts_once_and_each_accept_is_one_message(alice: str) -> None:
