@@ -765,6 +765,7 @@ def test_versions_of_the_policy_are_never_changed_and_the_trail_has_each(store: 
             "address_members": 20,
             "bindings_per_hour": 30,
             "refunded_orders": 3,
+            "risk_rank": 0,
         },
     }
     assert first == (None, made)
