@@ -62,7 +62,10 @@ def _start(unpacked: Path, function: dict[str, Any], *event: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else str(value["Ref"])
+    """A variable as CloudFormation would fill it in, of a stack without a bucket."""
+    if isinstance(value, str):
+        return value
+    return str(value["Fn::If"][2] if "Fn::If" in value else value["Ref"])
 
 
 def test_the_zip_is_small(zipped: Path) -> None:

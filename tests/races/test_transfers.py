@@ -1,5 +1,7 @@
 """Transfers by WeChat Pay under a crowd: one number however many send it, one end however many bring one (M2)."""
 
+import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -68,7 +70,17 @@ def test_the_harness_sees_many_transfers_when_each_worker_takes_a_number_of_its_
     arena: Arena, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # CRMEB transfers under a new number each time (UserExtractServices.php:226-238).
-    monkeypatch.setattr(transfers, "number_of", lambda _: a_word("n"))
+    meeting, met = threading.Barrier(6), threading.local()
+
+    def of_its_own(_: str) -> str:
+        # None sends before all have looked, as when they begin at the same moment.
+        if not getattr(met, "already", False):
+            met.already = True
+            with contextlib.suppress(threading.BrokenBarrierError):
+                meeting.wait(timeout=5)
+        return a_word("n")
+
+    monkeypatch.setattr(transfers, "number_of", of_its_own)
     row = withdraw(FEN, method="wechat")
 
     arena.race(*[the_job(row)] * 6)
