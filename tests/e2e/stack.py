@@ -54,7 +54,12 @@ def started(*arguments: str) -> Iterator[Running]:
             yield Running(url=url, mall_url=mall_url, wechat_url=wechat_url, process=process)
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=20)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                # Begun where interrupts are ignored, it ignores them as well; nobody waits for it for ever.
+                process.kill()
+                raise
 
 
 def _urls(process: "subprocess.Popen[str]") -> tuple[str, str, str]:
