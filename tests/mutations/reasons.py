@@ -172,6 +172,9 @@ _STUCK_NOW = (
     "went well may take it back"
 )
 
+_MERGED = (
+    "nobody becomes another member in these meetings; races/test_merging_rooms.py has payments meet a merge"
+)
 REASONS: dict[str, str] = {
     "settling._taking_over → orders.cancelled: Order prepay_id = ?": _BEGUN,
     "ending._letting_go → orders.cancelled: Order prepay_id = ?": _BEGUN,
@@ -200,6 +203,12 @@ REASONS: dict[str, str] = {
     "byhand.unlist: Payment due_shard = ?": (
         "an order that is over waits for nobody, wherever a person has put it meanwhile"
     ),
+    "orders.send_refund: Refund due_shard = ?": (
+        "a refund that was handed to a person meanwhile is due at another time besides, unless it was in this second"
+    ),
+    "settling._confirming → orders.taken: Order member_id = ?": _MERGED,
+    "settling._late → orders.taken: Order member_id = ?": _MERGED,
+    "settling._taking_over → orders.taken: Order member_id = ?": _MERGED,
     "facts._answer: Letter exists": "a letter that another has answered and taken away is to be away",
     "service._open → service._opening: Group is new": _FRESH,
     "service._open → service._opening: Seat is new": _FRESH,
