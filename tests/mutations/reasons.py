@@ -204,7 +204,7 @@ REASONS: dict[str, str] = {
         "an order that is over waits for nobody, wherever a person has put it meanwhile"
     ),
     "orders.send_refund: Refund due_shard = ?": (
-        "a refund that was handed to a person meanwhile is due at another time besides, unless it was in this second"
+        "a refund that was handed to a person meanwhile is due at another time besides, or in that second"
     ),
     "settling._confirming → orders.taken: Order member_id = ?": _MERGED,
     "settling._late → orders.taken: Order member_id = ?": _MERGED,
