@@ -704,7 +704,7 @@ class World:
     carol: str
     code: str
     bearers: Mapping[str, str]
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """One request on a connection of its own; header names with dashes for underscores."""
