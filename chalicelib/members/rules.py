@@ -24,6 +24,12 @@ def phone_proof(number: str) -> str:
     return f"phone#{number}"
 
 
+def openid_in(program_id: str, proofs: Iterable[str]) -> str | None:
+    """The openid among the proofs that is of this program; of several the first."""
+    prefix = openid_proof(program_id=program_id, openid="")
+    return min((proof.removeprefix(prefix) for proof in proofs if proof.startswith(prefix)), default=None)
+
+
 def phones(proofs: Iterable[str]) -> list[str]:
     """The phone numbers among the proofs."""
     return sorted(proof.removeprefix("phone#") for proof in proofs if proof.startswith("phone#"))

@@ -11,7 +11,7 @@ from chalicelib.core.cache import Cache
 from chalicelib.core.clock import DAY
 from chalicelib.core.config import settings
 from chalicelib.core.errors import AppError, Busy, Conflict, Invalid, NotFound, Unauthorized
-from chalicelib.core.table import Write
+from chalicelib.core.table import Row, Write
 from chalicelib.core.telemetry import count, logger
 from chalicelib.members import merging, returning, rules
 from chalicelib.members.models import Blocked, Erased, Identity, Program, ProgramCount
@@ -429,11 +429,18 @@ def _pictured(member_id: str, avatar: str | None) -> list[Action]:
 
 
 def _edited(member_id: str, changes: Sequence[Action], others: Sequence[Write] = ()) -> Member:
-    if changes:
-        key, here = Member.key(member_id), Member.state.is_in(*HERE)
-        table.transact([table.update(Member, key, *changes, when=here, refuse=NotFound), *others])
-        _profiles.forget(member_id)
-    return show(member_id)
+    if not changes:
+        return show(member_id)
+    here = Member.state.is_in(*HERE)
+    change = table.update(Member, Member.key(member_id), *changes, when=here, refuse=NotFound)
+    if others:
+        table.transact([change, *others])
+        member: Row = show(member_id)
+    else:
+        member = table.apply(change)
+    _profiles.forget(member_id)
+    assert isinstance(member, Member)
+    return member
 
 
 def present(
@@ -489,10 +496,12 @@ def _name(check: Any, now: int) -> None:
 
 def writer(member_id: str, program_id: str, now: int) -> safety.Writer:
     """A member as WeChat's checks want to know who wrote something."""
-    found = programs(now=now).get(program_id)
-    app = App(appid=found.appid, secret_name=found.secret_name) if found is not None else None
-    there = openid(member_id, program_id=program_id) if found is not None else None
-    return safety.Writer(member_id=member_id, program_id=program_id, app=app, openid=there)
+    try:
+        as_known = app(program_id, now=now)
+    except NotFound:
+        return safety.Writer(member_id=member_id, program_id=program_id, app=None, openid=None)
+    there = openid(member_id, program_id=program_id)
+    return safety.Writer(member_id=member_id, program_id=program_id, app=as_known, openid=there)
 
 
 def tag(member_id: str, *, tags: set[str], by: doors.Operator, now: int) -> Member:
@@ -558,9 +567,7 @@ def external_ids(member_id: str) -> list[str]:
 
 def openid(member_id: str, *, program_id: str) -> str | None:
     """Who WeChat says a member is in a program; None where they never signed in there."""
-    prefix = rules.openid_proof(program_id=program_id, openid="")
-    found = sorted(proof for proof in survivor(member_id).identities or () if proof.startswith(prefix))
-    return found[0].removeprefix(prefix) if found else None
+    return rules.openid_in(program_id, survivor(member_id).identities or ())
 
 
 def session_key(member_id: str, *, program_id: str) -> str | None:
@@ -702,6 +709,16 @@ def program(program_id: str, *, now: int) -> Program:
     if found is None:
         raise NotFound(program_id=program_id)
     return found
+
+
+def app(program_id: str, *, now: int) -> App:
+    """A program as WeChat knows it.
+
+    Raises:
+        NotFound: the brand has none of this id.
+    """
+    found = program(program_id, now=now)
+    return App(appid=found.appid, secret_name=found.secret_name)
 
 
 def add_program(given: AddProgram, *, by: doors.Operator, now: int) -> Program:

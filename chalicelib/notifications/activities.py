@@ -55,7 +55,7 @@ def share(group_id: str, *, program_id: str, now: int) -> tuple[Activity, Any]:
 
 def _made(group: Any, program_id: str, *, now: int) -> Activity:
     """A new card; of several that are made at once, the first."""
-    told = client.call(_app(program_id, now=now), "GET", CREATE, safe=True, now=now)
+    told = client.call(members.app(program_id, now=now), "GET", CREATE, safe=True, now=now)
     made = Activity(
         *Activity.key(group.group_id, program_id),
         group_id=group.group_id,
@@ -184,7 +184,7 @@ def _send(row: Activity, group: Any, state: int, *, now: int) -> None:
         "template_info": {"parameter_list": _parameters(row, group, state, now=now)},
     }
     try:
-        client.call(_app(row.program_id, now=now), "POST", SEND, body=body, safe=True, now=now)
+        client.call(members.app(row.program_id, now=now), "POST", SEND, body=body, safe=True, now=now)
     except client.WeChatRefused as refused:
         count("CardsRefused")
         logger.warning("wechat does not change the card", group=row.group_id, errcode=refused.errcode)
@@ -207,11 +207,6 @@ def version_type(stage: str) -> str:
     if stage.startswith("prod"):
         return "release"
     return "develop" if stage.startswith(("dev", "local")) else "trial"
-
-
-def _app(program_id: str, *, now: int) -> client.App:
-    program = members.program(program_id, now=now)
-    return client.App(appid=program.appid, secret_name=program.secret_name)
 
 
 stuck.trouble(

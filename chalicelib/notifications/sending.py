@@ -143,7 +143,7 @@ def _by_some_way(one: _Sending) -> None:
             _left_to_inbox(one, "no_consent" if one.row.state == "due" else "no_template")
             return
         # Without a token nothing is sent, so that is known before a consent is taken.
-        tokens.current(_app(way, now=one.now), now=one.now)
+        tokens.current(members.app(way.program_id, now=one.now), now=one.now)
         try:
             _begin(one, way, consent)
         except _NoneLeft:
@@ -183,19 +183,9 @@ def _ways(one: _Sending) -> list[Way]:
         return []
     programs = sorted(set(told) & set(members.programs(now=one.now)))
     programs.sort(key=lambda program_id: program_id != member.program_id)
-    found = [(program_id, _openid(member, program_id)) for program_id in programs]
+    proofs = member.identities or ()
+    found = [(program_id, member_rules.openid_in(program_id, proofs)) for program_id in programs]
     return [Way(program_id=there, openid=openid, template=told[there]) for there, openid in found if openid]
-
-
-def _openid(member: members.Member, program_id: str) -> str | None:
-    prefix = member_rules.openid_proof(program_id=program_id, openid="")
-    proofs = (proof for proof in sorted(member.identities or ()) if proof.startswith(prefix))
-    return next((proof.removeprefix(prefix) for proof in proofs), None)
-
-
-def _app(way: Way, *, now: int) -> client.App:
-    program = members.program(way.program_id, now=now)
-    return client.App(appid=program.appid, secret_name=program.secret_name)
 
 
 # --- beginning ----------------------------------------------------------------------------------------------
@@ -260,7 +250,10 @@ def _day_counted(one: _Sending) -> Write:
 
 
 def _ask_wechat(one: _Sending, way: Way, *, accepts: int) -> None:
-    app, body = _app(way, now=one.now), message(one.row, way, lang=one.wants.lang, now=one.now)
+    app, body = (
+        members.app(way.program_id, now=one.now),
+        message(one.row, way, lang=one.wants.lang, now=one.now),
+    )
     try:
         client.call(app, "POST", PATH, body=body, budget="message", now=one.now)
     except client.Unanswered:

@@ -132,7 +132,7 @@ def tell(entry: due.Entry, now: int) -> None:
     if row is None or row.state != "due":
         return
     order = service.show(row.order_id)
-    app = _app(order, now=now)
+    app = members.app(order.prepay_program or "", now=now)
     if not (row.attempts and _known(app, order, now=now)):
         _upload(app, row, order, now=now)
     _told(row)
@@ -152,11 +152,6 @@ def _known(app: App, order: Order, *, now: int) -> bool:
     asked = {"transaction_id": order.payment_id}
     told = client.call(app, "POST", "/wxa/sec/order/get_order", body=asked, safe=True, now=now)
     return int(told.get("order", {}).get("order_state", 1)) >= _SENT
-
-
-def _app(order: Order, *, now: int) -> App:
-    program = members.program(order.prepay_program or "", now=now)
-    return App(appid=program.appid, secret_name=program.secret_name)
 
 
 def _body(row: Shipment, order: Order) -> dict[str, Any]:

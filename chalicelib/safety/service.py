@@ -30,7 +30,6 @@ PROFILE, COMMENT, FORUM, SOCIAL = 1, 2, 3, 4
 """WeChat's scenes of a text: 资料, 评论, 论坛, 社交日志."""
 MEDIA_EVENT = "wxa_media_check"
 _PICTURE = 2
-_NOT_HERE_LATELY = 61010
 
 State = Literal["approved", "rejected", "pending"]
 

@@ -7,6 +7,8 @@
 A group chat is known by an id derived from WeChat's opengid, which is of one program and one group.
 """
 
+from typing import Any
+
 from chalicelib.core import ids, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Conflict, NotFound
@@ -67,8 +69,7 @@ def chat_group(encrypted_data: str, iv: str, *, member_id: str, program_id: str,
     Raises:
         SessionKeyStale, Invalid: it is nothing that WeChat encrypted for them.
     """
-    key = members.session_key(member_id, program_id=program_id)
-    told = opendata.opened(session_key=key, encrypted_data=encrypted_data, iv=iv, appid=app.appid)
+    told = _opened(encrypted_data, iv, member_id=member_id, program_id=program_id, app=app)
     if not isinstance(told.get("openGId"), str):
         raise NotFound
     group_id = ids.derived("cgr", app.appid, told["openGId"])
@@ -112,6 +113,10 @@ def private_message(
     Raises:
         SessionKeyStale, Invalid: it is nothing that WeChat encrypted for them.
     """
-    key = members.session_key(member_id, program_id=program_id)
-    told = opendata.opened(session_key=key, encrypted_data=encrypted_data, iv=iv, appid=app.appid)
+    told = _opened(encrypted_data, iv, member_id=member_id, program_id=program_id, app=app)
     return told.get("activityId") == activity_id
+
+
+def _opened(encrypted_data: str, iv: str, *, member_id: str, program_id: str, app: App) -> dict[str, Any]:
+    key = members.session_key(member_id, program_id=program_id)
+    return opendata.opened(session_key=key, encrypted_data=encrypted_data, iv=iv, appid=app.appid)

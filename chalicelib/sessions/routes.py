@@ -21,7 +21,6 @@ from chalicelib.sessions.schemas import (
     SignIn,
     VerifyPrivateMessage,
 )
-from chalicelib.sessions.wechat import app_of
 from chalicelib.sharing import policies, signals
 from chalicelib.sharing.answers import visit_answer
 from chalicelib.uploads import service as uploads
@@ -66,7 +65,7 @@ _OPENED = [NotFound, Invalid, SessionKeyStale]
 def sign_in(call: Call, body: SignIn) -> Reply[SignedIn]:
     """Sign in with a login code, and by the link or visit that led here: one call for a cold start."""
     program = members.program(body.program_id, now=call.now)
-    app = app_of(program.program_id, now=call.now)
+    app = members.app(program.program_id, now=call.now)
     login = wechat.code_to_session(app, code=body.code, now=call.now)
     proofs = [rules.openid_proof(program_id=program.program_id, openid=login.openid)]
     if login.unionid:
@@ -100,7 +99,7 @@ def _ask_how_risky(signed_in: service.SignedIn, call: Call, *, program_id: str) 
 )
 def share_phone(call: Call, body: SharePhone) -> MeAnswer:
     """The phone number that the person let WeChat tell is theirs from now on."""
-    app = app_of(call.program_id, now=call.now)
+    app = members.app(call.program_id, now=call.now)
     return me(proving.phone(body.code, member_id=call.member_id, app=app, now=call.now), call)
 
 
@@ -112,7 +111,7 @@ def come_from_chat(call: Call, body: CameFromChat) -> ChatGroup:
         body.iv,
         member_id=call.member_id,
         program_id=call.program_id,
-        app=app_of(call.program_id, now=call.now),
+        app=members.app(call.program_id, now=call.now),
         now=call.now,
     )
     return ChatGroup(chat_group_id=group_id, now=call.now)
@@ -127,7 +126,7 @@ def verify_private_message(call: Call, body: VerifyPrivateMessage) -> PrivateMes
         activity_id=body.activity_id,
         member_id=call.member_id,
         program_id=call.program_id,
-        app=app_of(call.program_id, now=call.now),
+        app=members.app(call.program_id, now=call.now),
     )
     return PrivateMessage(valid=valid, now=call.now)
 

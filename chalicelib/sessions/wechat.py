@@ -10,7 +10,6 @@ from chalicelib.core.http import Api, Call, Document
 from chalicelib.members import service as members
 from chalicelib.sessions.schemas import Echo, PushedWith
 from chalicelib.wechat import pay, pushes
-from chalicelib.wechat.client import App
 
 api = Api(__name__)
 _MESSAGES = re.compile(r"/v1/wechat/([^/]+)/messages")
@@ -28,20 +27,10 @@ def admit(approach: Approach, now: int) -> None:
         pay.admit(approach.headers, approach.body, now)
         return
     try:
-        app = app_of(pushed[1], now=now)
+        app = members.app(pushed[1], now=now)
     except NotFound as unknown:
         raise SignatureInvalid from unknown
     pushes.admit(app, dict(parse_qsl(query)), now=now)
-
-
-def app_of(program_id: str, *, now: int) -> App:
-    """A program as WeChat knows it.
-
-    Raises:
-        NotFound: the brand has none of this id.
-    """
-    program = members.program(program_id, now=now)
-    return App(appid=program.appid, secret_name=program.secret_name)
 
 
 @api.get("/v1/wechat/{program_id}/messages", door=doors.WECHAT)
@@ -53,7 +42,7 @@ def echo(call: Call, program_id: str, query: Echo) -> Document:
 @api.post("/v1/wechat/{program_id}/messages", door=doors.WECHAT, refuses=[BadRequest, SignatureInvalid])
 def take_push(call: Call, program_id: str, query: PushedWith, body: bytes) -> Document:
     """Something that WeChat tells, noted and answered at once; rooms work from the fact."""
-    app = app_of(program_id, now=call.now)
+    app = members.app(program_id, now=call.now)
     given = {name: getattr(query, name) for name in query.__struct_fields__}
     pushes.note(pushes.read(app, body, given, now=call.now), program_id=program_id, now=call.now)
     return Document("success", "text/plain; charset=utf-8")

@@ -81,8 +81,7 @@ def place(program_id: str, *, link: Link, now: int) -> Place:
         raise Invalid(field="program_id", reason="no such program") from unknown
     path, _, query = program.landing_page.replace("{link}", link.code).partition("?")
     page = Page(path=path.lstrip("/"), query="&".join(part for part in (query, f"link={link.code}") if part))
-    app = App(appid=program.appid, secret_name=program.secret_name)
-    return Place(app=app, page=page, program_id=program_id)
+    return Place(app=members.app(program_id, now=now), page=page, program_id=program_id)
 
 
 def code(link: Link, at: Place, *, width: int, by: str, now: int) -> bytes:
