@@ -251,8 +251,9 @@ def _refunds(payers: Sequence[Seat], known: Known, *, back: Back, now: int) -> l
     writes: list[Write] = []
     for seat in payers:
         order = orders.caught_up(known.get(seat.order_id) or _order_of(seat), now=now)
-        writes += orders.refunding(order, back=back, refuse=_Moved, now=now)
-        writes.append(_part_of(seat))
+        gone, owed = orders.refunding(order, back=back, refuse=_Moved, now=now)
+        # A payer who was merged into another meanwhile has handed their part over with the order.
+        writes += [gone.also(Order.member_id == seat.member_id), owed, _part_of(seat)]
     return writes
 
 

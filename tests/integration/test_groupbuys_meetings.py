@@ -12,8 +12,8 @@ import pytest
 from chalicelib.core import due, facts, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Busy, Invalid, NotFound
-from chalicelib.groupbuys import campaigns, ending, reading, settling
-from chalicelib.groupbuys.models import Campaign, Group
+from chalicelib.groupbuys import campaigns, ending, merging, reading, settling
+from chalicelib.groupbuys.models import Campaign, Group, Part
 from chalicelib.groupbuys.refusals import GroupFull, LimitReached, OrderInTheWay, SkuSoldOut
 from chalicelib.groupbuys.service import Buying
 from chalicelib.operators import stuck
@@ -22,7 +22,7 @@ from chalicelib.orders import service as orders
 from chalicelib.orders.giving import Given
 from chalicelib.orders.service import Back, Order
 from infra.local.clients import Store
-from tests.factories import NOW, OWNER, a_word
+from tests.factories import NOW, OWNER, a_member, a_word
 from tests.groupbuys import (
     PHONE,
     a_campaign,
@@ -277,6 +277,18 @@ def test_a_part_goes_back_while_the_group_is_ended() -> None:
         end(group)
 
     assert sum(row.amount_fen for row in orders.money_of(payer.order_id)[1]) == payer.amount_fen
+
+
+def test_a_group_is_ended_while_its_payer_becomes_another_member() -> None:
+    campaign, other = a_campaign(sizes={4: 8900}), a_member()
+    group = open_paid_group(campaign)
+
+    with before_write(1, lambda: merging.hand_over(group.head_id, other, NOW)):
+        end(group)
+
+    parts = [table.get(Part, Part.key(campaign.campaign_id, one)) for one in (group.head_id, other)]
+    assert [(row.units, row.groups) for row in parts if row] == [(0, 0), (0, 0)]
+    assert [row.state for row in orders.all_of(other)] == ["refunding"]
 
 
 def test_a_group_is_ended_while_one_of_its_payers_is_refunded() -> None:

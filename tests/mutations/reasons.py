@@ -209,6 +209,13 @@ REASONS: dict[str, str] = {
     "settling._confirming → orders.taken: Order member_id = ?": _MERGED,
     "settling._late → orders.taken: Order member_id = ?": _MERGED,
     "settling._taking_over → orders.taken: Order member_id = ?": _MERGED,
+    "ending._refunds: Order member_id = ?": _MERGED,
+    "ending._refunding → ending._refunds: Order member_id = ?": (
+        "a seat goes over in one transaction with its order, and the same write asks for this member's seat"
+    ),
+    "orders.handed_over: Order rev = ?": (
+        "one meeting alone knows a merge, and overtakes with it; races/test_merging_rooms.py has it overtaken"
+    ),
     "facts._answer: Letter exists": "a letter that another has answered and taken away is to be away",
     "service._open → service._opening: Group is new": _FRESH,
     "service._open → service._opening: Seat is new": _FRESH,
