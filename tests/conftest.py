@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from infra.local.clients import Store
@@ -49,8 +50,11 @@ import app  # noqa: E402, F401 - every test stands in the whole house: who react
 from tests.factories import alone  # noqa: E402 - it wants the environment, too
 from tests.harness.direct import Direct  # noqa: E402
 
-_NO_ENGINE = "no engine: "
+# How long an example takes says what else the machine does.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
+_NO_ENGINE = "no engine: "
 
 TOGETHER = ("e2e", "packaging")
 """Folders whose files share what takes long to make: a running stack, the packages."""

@@ -71,11 +71,10 @@ def asked(member_id: str, *, forfeit: bool = False, now: int = NOW) -> Leaving:
     return leaving.ask(member_id, forfeit=forfeit, now=now)[0]
 
 
-def a_person(name: str, *, id_number: str, challenge: Campaign) -> Person:
+def a_person(name: str, *, id_number: str, challenge: Campaign, unionid: bool = True) -> Person:
     """Somebody who signed in by a friend's link, shares, checks in, was blocked and tagged, and was paid."""
     words = {
         "openid": f"o-{name}-openid",
-        "unionid": f"u-{name}-unionid",
         "external": f"13800138{len(name):03d}-{name}",
         "nickname": f"{name}-nickname",
         "tag": f"{name}-tag",
@@ -89,9 +88,11 @@ def a_person(name: str, *, id_number: str, challenge: Campaign) -> Person:
     }
     proofs = [
         rules.openid_proof(program_id=PROGRAM, openid=words["openid"]),
-        rules.unionid_proof(words["unionid"]),
         rules.external_proof(words["external"]),
     ]
+    if unionid:
+        words["unionid"] = f"u-{name}-unionid"
+        proofs.append(rules.unionid_proof(words["unionid"]))
     member_id = _signed_in(proofs, words)
     words |= {"avatar": sent(member_id), "image": sent(member_id, kind="checkin")}
     members.edit(member_id=member_id, nickname=words["nickname"], avatar=words["avatar"])

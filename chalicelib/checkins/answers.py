@@ -198,6 +198,7 @@ def team(campaign: Campaign, team_id: str, call: Call) -> TeamAnswer:
         team_id=team_id,
         campaign_id=campaign.campaign_id,
         title=row.title,
+        title_pending=row.title_pending if row.founder_id == me else None,
         size=row.size,
         free=row.free,
         done_today=sum(mate.done_today for mate in shown),

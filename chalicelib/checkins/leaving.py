@@ -60,7 +60,9 @@ def _notes(member_id: str) -> Iterator[Note]:
 def _untitled(campaign: Campaign, part: Part, member_id: str) -> list[Write]:
     """The write that takes away what the member called a team that they founded."""
     team = table.get(Team, Team.key(part.team_id)) if part.team_id else None
-    if team is None or team.founder_id != member_id or team.title == campaign.title:
+    if team is None or team.founder_id != member_id:
         return []
-    own = Team.title == team.title
-    return [table.update(Team, (team.pk, team.sk), Team.title.set(campaign.title), when=own, refuse=_gone)]
+    if team.title == campaign.title and team.title_pending is None:
+        return []
+    own, nameless = Team.title == team.title, (Team.title.set(campaign.title), Team.title_pending.remove())
+    return [table.update(Team, (team.pk, team.sk), *nameless, when=own, refuse=_gone)]

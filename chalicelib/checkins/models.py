@@ -112,11 +112,12 @@ class Note(Row, discriminator="checkin_note"):
 
 
 class Team(Row, discriminator="checkin_team"):
-    """Friends in a challenge; ``free`` places are left."""
+    """Friends in a challenge; ``free`` places are left. ``title_pending`` is to be checked first."""
 
     team_id = UnicodeAttribute()
     campaign_id = UnicodeAttribute()
     title = UnicodeAttribute()
+    title_pending = UnicodeAttribute(null=True)
     founder_id = UnicodeAttribute()
     size = IntAttribute()
     free = IntAttribute()

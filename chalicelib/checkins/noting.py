@@ -1,12 +1,15 @@
-"""What becomes of notes: checked before others see them; hidden by operators, with a reason, and shown again."""
+"""What becomes of what members write: notes and names of teams are checked before others see them; notes are hidden
+by operators, with a reason, and shown again.
+"""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from chalicelib.checkins import campaigns
 from chalicelib.checkins.campaigns import Making
 from chalicelib.checkins.marking import Said
-from chalicelib.checkins.models import Note
+from chalicelib.checkins.models import Note, Part, Team
 from chalicelib.core import facts, table
 from chalicelib.core.errors import NotFound
 from chalicelib.core.http import Call
@@ -14,6 +17,9 @@ from chalicelib.core.telemetry import logger
 from chalicelib.members import service as members
 from chalicelib.operators import service as operators
 from chalicelib.safety import service as safety
+
+TITLE = "team"
+"""What the reference of a team's name begins with; that of a note begins with its campaign."""
 
 
 class _AsItWas(Exception):
@@ -30,29 +36,62 @@ def judged(said: Said, campaign_id: str, call: Call) -> Said:
         return said
     turn = campaigns.calendar(campaigns.find(campaign_id, now=call.now)).turn_at(call.now)
     ref = "#".join((campaign_id, call.member_id, turn.isoformat()))
-    thing = safety.Thing(room="checkins", ref=ref, field="text", scene=safety.COMMENT)
+    verdict = _verdict(said.text, ref, "text", call)
+    state = "pending" if verdict.state == "pending" else "visible"
+    return replace(said, state=state, checks=verdict.writes)
 
+
+def judged_title(title: str, campaign_id: str, call: Call) -> safety.Judged:
+    """Whether a member's team may be called that: at once, or once it is checked.
+
+    Raises:
+        ContentRefused: it must not be shown.
+    """
+    return _verdict(title, "#".join((TITLE, campaign_id, call.member_id)), "title", call)
+
+
+def _verdict(text: str, ref: str, name: str, call: Call) -> safety.Judged:
     def writer() -> safety.Writer:
         return members.writer(call.member_id, call.program_id, call.now)
 
-    verdict = safety.text(said.text, thing, writer, now=call.now)
-    state = "pending" if verdict.state == "pending" else "visible"
-    return replace(said, state=state, checks=verdict.writes)
+    thing = safety.Thing(room="checkins", ref=ref, field=name, scene=safety.COMMENT)
+    return safety.text(text, thing, writer, now=call.now)
 
 
 @facts.errand("content.approved", name="checkins.show_note")
 @facts.errand("content.rejected", name="checkins.hide_note")
 def _decided(check: Any, now: int) -> None:
-    """A note that was pending is shown or hidden; one that an operator has hidden meanwhile stays so."""
+    """What was pending is shown or not; a note that an operator has hidden meanwhile stays so."""
     if check.room != "checkins" or check.state == "pending":
         return
+    first, second, third = check.ref.split("#")
+    member_id, change = (third, _titled) if first == TITLE else (second, _shown)
+    for name in members.since_then(member_id):
+        with suppress(_AsItWas):
+            change(check, name)
+            return
+    logger.info("it was decided about already", ref=check.ref)
+
+
+def _shown(check: Any, member_id: str) -> None:
+    campaign_id, _, day = check.ref.split("#")
     to = "visible" if check.state == "approved" else "hidden"
-    key = Note.key(*check.ref.split("#"))
-    pending = Note.state == "pending"
-    try:
-        table.apply(table.update(Note, key, Note.state.set(to), when=pending, refuse=lambda _: _AsItWas()))
-    except _AsItWas:
-        logger.info("the note was decided about already", ref=check.ref)
+    pending = (Note.state == "pending") & (Note.text == check.content)
+    key = Note.key(campaign_id, member_id, day)
+    table.apply(table.update(Note, key, Note.state.set(to), when=pending, refuse=lambda _: _AsItWas()))
+
+
+def _titled(check: Any, member_id: str) -> None:
+    _, campaign_id, _ = check.ref.split("#")
+    part = table.get(Part, Part.key(campaign_id, member_id))
+    if part is None or part.team_id is None:
+        raise _AsItWas
+    titled = [Team.title.set(check.content)] if check.state == "approved" else []
+    pending = Team.title_pending == check.content
+    change = (*titled, Team.title_pending.remove())
+    table.apply(
+        table.update(Team, Team.key(part.team_id), *change, when=pending, refuse=lambda _: _AsItWas())
+    )
 
 
 def page(campaign_id: str, member_id: str, *, limit: int, after: table.Raw | None) -> table.Page:

@@ -95,12 +95,17 @@ def set_reminder(call: Call, campaign_id: str, body: SetReminder) -> Reminder:
 
 
 @api.post(
-    "/v1/checkins/{campaign_id}/teams", door=doors.MEMBER, status=201, refuses=[*_CLOSED, teams.NoTeams]
+    "/v1/checkins/{campaign_id}/teams",
+    door=doors.MEMBER,
+    status=201,
+    refuses=[*_CLOSED, teams.NoTeams, ContentRefused],
 )
 def found_team(call: Call, campaign_id: str, body: FoundTeam) -> Reply[TeamAnswer]:
-    """Found a team; in one already, that one."""
+    """Found a team; in one already, that one. Until its title is checked it has the campaign's."""
     campaign = campaigns.find(campaign_id, now=call.now)
-    return _team(teams.found(campaign, call.member_id, title=body.title, now=call.now), call)
+    judged = noting.judged_title(body.title, campaign_id, call)
+    made = teams.found(campaign, call.member_id, title=body.title, judged=judged, now=call.now)
+    return _team(made, call)
 
 
 @api.get("/v1/checkins/{campaign_id}/teams/{team_id}", door=doors.PUBLIC, refuses=[NotFound])

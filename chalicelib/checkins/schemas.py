@@ -149,11 +149,12 @@ class MateAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TeamAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A team and its progress together."""
+    """A team and its progress together; ``title_pending``, told to its founder alone, is to be checked first."""
 
     team_id: str
     campaign_id: str
     title: str
+    title_pending: str | None
     size: int
     free: int
     done_today: int

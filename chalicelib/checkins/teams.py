@@ -7,6 +7,7 @@ from chalicelib.checkins.models import Campaign, Mate, Part, Team
 from chalicelib.core import ids, table
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import Row, Write
+from chalicelib.safety.service import APPROVED, Judged
 
 
 class TeamFull(Conflict):
@@ -48,8 +49,12 @@ class _NotIn(Exception):
     """The member is not in this team."""
 
 
-def found(campaign: Campaign, member_id: str, *, title: str, now: int) -> tuple[Team, bool]:
+def found(
+    campaign: Campaign, member_id: str, *, title: str, now: int, judged: Judged = APPROVED
+) -> tuple[Team, bool]:
     """A new team with its founder in it; in a team already, that one. And whether it is new.
+
+    While its title is pending the team has the campaign's.
 
     Raises:
         NoTeams, CheckinNotStarted, CheckinOver, CheckinPaused.
@@ -58,10 +63,10 @@ def found(campaign: Campaign, member_id: str, *, title: str, now: int) -> tuple[
     if part is not None and part.team_id is not None:
         return find(campaign.campaign_id, part.team_id), False
     _may_join(campaign, now=now)
-    team = _team(campaign, member_id, title=title, now=now)
+    team = _team(campaign, member_id, title=title, pending=judged.state == "pending", now=now)
     mine = _in_team(campaign, team.team_id, member_id)
     try:
-        table.transact([mine, table.create(team), _mate(team, member_id, now)])
+        table.transact([mine, table.create(team), _mate(team, member_id, now), *judged.writes])
     except _InTeam as first:
         return find(campaign.campaign_id, first.row.team_id), False
     return team, True
@@ -145,14 +150,15 @@ def joined(member_id: str, team_ids: Sequence[str]) -> list[tuple[Team, int]]:
     return [(row, mate.joined_at) for row, mate in zip(rows, mates, strict=True) if row and mate]
 
 
-def _team(campaign: Campaign, founder_id: str, *, title: str, now: int) -> Team:
+def _team(campaign: Campaign, founder_id: str, *, title: str, pending: bool, now: int) -> Team:
     team_id = ids.ulid("ctm", now=now, entropy=ids.entropy(now=now))
     size = campaign.team_size or 0
     return Team(
         *Team.key(team_id),
         team_id=team_id,
         campaign_id=campaign.campaign_id,
-        title=title,
+        title=campaign.title if pending else title,
+        title_pending=title if pending else None,
         founder_id=founder_id,
         size=size,
         free=size - 1,

@@ -41,9 +41,9 @@ def export(member_id: str, now: int) -> dict[str, Any]:
 
 @estates.erases("commissions")
 def erase(member_id: str, now: int) -> bool:
-    """Who promoted does so no more; what they earned stays on the books."""
+    """Who promoted does so no more; what they earned stays on the books. One who was handed over is no promoter."""
     row = promoters.find(member_id)
-    step = _ENDS.get(row.state or "") if row is not None else None
+    step = _ENDS.get(row.state or "") if row is not None and row.handed_to is None else None
     if step is not None:
         promoters.move(member_id, step=step, reason="left", by=LEFT, now=now)
     return step is not None

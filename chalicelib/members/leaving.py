@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from pynamodb.expressions.update import Action
+
 from chalicelib.core import deliveries, due, estates, facts, table
 from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.config import settings
@@ -75,8 +77,12 @@ def find(member_id: str) -> Leaving | None:
 
 
 def in_the_way(member_id: str, *, forfeit: bool, now: int) -> list[Obstacle]:
-    """What a member must end first; money that they gave up does not stand in the way."""
-    found = estates.obstacles(member_id, now=now)
+    """What a member must end first; money that they gave up does not stand in the way.
+
+    Raises:
+        NotFound: there is no such member.
+    """
+    found = [one for name in service.names_of(member_id) for one in estates.obstacles(name, now=now)]
     return [one for one in found if not (forfeit and one.details.get("forfeit"))]
 
 
@@ -250,8 +256,9 @@ def _refused(member_id: str, state: str | None, *, now: int) -> Write:
 
 def _erase(row: Leaving, now: int) -> None:
     """Let every room erase its own, then the identities go, then what the member's own row says."""
+    names = service.names_of(row.member_id)
     for room, erase in estates.erasures().items():
-        if not _all_gone(erase, row.member_id, now):
+        if not all(_all_gone(erase, name, now) for name in names):
             logger.info("a room has more to erase", member=row.member_id, room=room)
             table.apply(_turned(row, *due.moved(job=JOB, pk=row.pk, at=now + AGAIN_S), to="erasing"))
             return
@@ -260,6 +267,8 @@ def _erase(row: Leaving, now: int) -> None:
         _forget_proof(member, proof, was=row.was or "", now=now)
     # What is owed of the member, to the mall that they are one, happens before it is replaced.
     facts.hand_on(member, now=now)
+    for name in names[1:]:
+        table.apply(_member(name, *_how_they_came(), when=Member.state == "merged"))
     table.transact(_nobody(row, service.show(row.member_id), now=now))
     service.forget(row.member_id)
 
@@ -287,17 +296,19 @@ def _nobody(row: Leaving, member: Member, *, now: int) -> list[Write]:
         Member.avatar_url,
         Member.identities,
         Member.tags,
-        Member.came_link,
-        Member.came_visit,
         Member.blocked_because,
         Member.leaving_at,
     )
-    fields = [attribute.remove() for attribute in personal]
+    fields = [*(attribute.remove() for attribute in personal), *_how_they_came()]
     owed = facts.owing("member.erased", pk=member.pk, now=now)
     nothing_else = (Member.state == "leaving") & facts.unowed(member)
     nobody = _member(member.member_id, Member.state.set("erased"), *fields, *owed, when=nothing_else)
     erased = (Leaving.erased_at.set(now), Leaving.obstacles.remove(), *due.emptied())
     return [nobody, _turned(row, *erased, to="erased")]
+
+
+def _how_they_came() -> list[Action]:
+    return [Member.came_link.remove(), Member.came_visit.remove()]
 
 
 stuck.trouble(stuck.Trouble(job=JOB, en="A member who could not be erased", zh="未能完成的账号注销"))

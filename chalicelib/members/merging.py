@@ -163,6 +163,8 @@ def _grown(pair: Pair) -> Write:
     for attribute, value in ((Member.nickname, member.nickname), (Member.avatar_url, member.avatar_url)):
         if value is not None:
             actions.append(attribute.set(attribute | value))
+    if member.nickname_pending is not None and pair.into.nickname is None:
+        actions.append(Member.nickname_pending.set(Member.nickname_pending | member.nickname_pending))
     if member.avatar is not None and pair.into.avatar_url is None:
         actions.append(Member.avatar.set(Member.avatar | member.avatar))
     if member.tags:

@@ -1,5 +1,7 @@
 """HTTP for the mini-program: the member themselves, and the brand's programs."""
 
+from typing import Any
+
 from chalicelib.core import doors, estates
 from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
@@ -63,8 +65,13 @@ def take_deletion_back(call: Call) -> DeletionAnswer:
 @api.get("/v1/me/export", door=doors.MEMBER, refuses=[NotFound])
 def export_me(call: Call) -> ExportAnswer:
     """All that is kept of the member, by room."""
-    rooms = {room: dict(told) for room, told in estates.exported(call.member_id, now=call.now).items()}
-    return ExportAnswer(member_id=call.member_id, rooms=rooms, now=call.now)
+    told = {name: _export(name, now=call.now) for name in service.names_of(call.member_id)}
+    rooms = told.pop(call.member_id)
+    return ExportAnswer(member_id=call.member_id, rooms=rooms, formerly=told, now=call.now)
+
+
+def _export(member_id: str, *, now: int) -> dict[str, dict[str, Any]]:
+    return {room: dict(told) for room, told in estates.exported(member_id, now=now).items()}
 
 
 @api.get("/v1/programs", door=doors.PUBLIC)

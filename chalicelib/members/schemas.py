@@ -72,11 +72,13 @@ class DeletionAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class ExportAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """All that is kept of a member, by room: the newest thousand of each kind, times in seconds, money in fen.
 
-    ``truncated`` beside ``items``: there are more. Bank accounts and id numbers are masked.
+    ``truncated`` beside ``items``: there are more. Bank accounts and id numbers are masked. ``formerly``: what is
+    kept under the id of a member who was merged into this one, and did not go over.
     """
 
     member_id: str
     rooms: dict[str, dict[str, Any]]
+    formerly: dict[str, dict[str, dict[str, Any]]]
     now: int
 
 

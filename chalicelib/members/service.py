@@ -1,6 +1,7 @@
 """The rules of members: registering once, profiles, blocking, programs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -360,6 +361,17 @@ def names_of(member_id: str) -> list[str]:
     return [member_id, *sorted(show(member_id).formerly or ())]
 
 
+def since_then(member_id: str) -> Iterator[str]:
+    """Where to look for what was a member's: under their own id, then under that of whom they became meanwhile.
+
+    The second is read when it is asked for: what went over is not there before it is no longer here.
+    """
+    yield member_id
+    became = merging.survivor(member_id)
+    if became is not None and became.member_id != member_id:
+        yield became.member_id
+
+
 def now_called(member_id: str, *, now: int) -> str:
     """Whom a member was merged into, as of the last 30 seconds; mostly themselves."""
     found = profile(member_id, now=now)
@@ -485,13 +497,16 @@ def _name(check: Any, now: int) -> None:
     if check.state == "approved":
         actions.append(Member.nickname.set(check.content))
     waits = Member.nickname_pending == check.content
-    try:
-        table.apply(
-            table.update(Member, Member.key(check.ref), *actions, when=waits, refuse=lambda _: _Switched())
-        )
-    except _Switched:
-        logger.info("they have said another name since", member=check.ref)
-    _profiles.forget(check.ref)
+    for member_id in since_then(check.ref):
+        with suppress(_Switched):
+            table.apply(
+                table.update(
+                    Member, Member.key(member_id), *actions, when=waits, refuse=lambda _: _Switched()
+                )
+            )
+            _profiles.forget(member_id)
+            return
+    logger.info("they have said another name since", member=check.ref)
 
 
 def writer(member_id: str, program_id: str, now: int) -> safety.Writer:

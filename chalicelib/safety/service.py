@@ -7,7 +7,7 @@ the ``trace_id`` that asking gave). Both on developers.weixin.qq.com.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from chalicelib.core import due, facts, ids, table
@@ -72,7 +72,10 @@ class Judged:
     """``approved``, or ``pending`` with the writes that must go with the thing's own."""
 
     state: State
-    writes: Sequence[Write] = field(default_factory=list)
+    writes: Sequence[Write] = ()
+
+
+APPROVED = Judged(state="approved")
 
 
 Person = Callable[[str, str, int], Writer]
@@ -102,7 +105,7 @@ def text(said: str, thing: Thing, writer: Callable[[], Writer], *, now: int) -> 
         ContentRefused: it must not be shown.
     """
     if not on():
-        return Judged(state="approved")
+        return APPROVED
     who = writer()
     try:
         verdict = _text_verdict(said, thing.scene, who, now=now)
@@ -111,7 +114,7 @@ def text(said: str, thing: Thing, writer: Callable[[], Writer], *, now: int) -> 
         return Judged(state="pending", writes=[asked(said, "text", thing, who, now=now)])
     if verdict == "rejected":
         raise ContentRefused(field=thing.field)
-    return Judged(state="approved")
+    return APPROVED
 
 
 def asked(content: str, what: Literal["text", "media"], thing: Thing, writer: Writer, *, now: int) -> Write:

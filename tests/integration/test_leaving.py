@@ -6,12 +6,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from chalicelib.checkins import service as marking
+from chalicelib.checkins.marking import Said
 from chalicelib.core import config, due, estates, ledger, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import NotFound, Unauthorized
 from chalicelib.coupons import gifts
 from chalicelib.groupbuys import service as groupbuys
-from chalicelib.members import leaving, returning, routes
+from chalicelib.members import leaving, merging, returning, routes
 from chalicelib.members import service as members
 from chalicelib.members.schemas import AskDeletion
 from chalicelib.orders import service as orders
@@ -51,6 +53,7 @@ from tests.leaving import (
     texts,
     the_row,
 )
+from tests.merging import FAIR, UNION, become_one, looked, sign_in, two_members
 from tests.orders import paid
 from tests.withdrawals import balance, earn, terms, withdraw
 
@@ -325,6 +328,48 @@ def test_after_erasure_nothing_anywhere_says_who_a_member_was(
     assert books(direct).of("identity", member_id=alice.member_id) == []
     assert books(direct).of("binding", member_id=alice.member_id)[0].get("places") is None
     assert {row["state"] for row in books(direct).of("link", sharer_id=alice.member_id)} == {"off"}
+
+
+def test_erasure_covers_who_was_merged_into_the_member(direct: Direct) -> None:
+    config.override(payout_gateways="sandbox manual mall")
+    challenge = checkins.a_challenge(notes=True, ends_at=NOW + 90 * DAY)
+    alice = a_person("alice", id_number="11010519491231002X", challenge=challenge, unionid=False)
+    other = a_member(proof=FAIR)
+    marking.check_in(
+        campaign_id=challenge.campaign_id, member_id=other, said=Said(text="another-word"), now=NOW
+    )
+    sign_in(FAIR, UNION)
+    assert sign_in(alice.proofs[0], UNION).member_id == other
+    looked(now=NOW + merging.LOOKS_S[0])
+    caught_up(now=NOW + DAY)
+    assert "alice-says" in texts(direct)  # a note of a day on which both said something is under the old id
+
+    told = msgspec.to_builtins(routes.export_me(called(other)))["formerly"][alice.member_id]
+    assert told["checkins"]["notes"]["items"][0]["text"] == "alice-says"
+    assert told["withdrawals"]["payee"]["number_shown"] == "****002X"
+
+    asked(other)
+    erased(other)
+    caught_up(now=ERASE_AT)
+
+    after = texts(direct)
+    assert [word for word in [*alice.words, "another-word"] if word in after] == []
+    assert "came_" not in str(books(direct).of("member"))
+    assert books(direct).of("payee") == []
+    assert not any(row.get("places") for row in books(direct).of("binding"))
+
+
+def test_a_seat_that_waits_under_a_former_id_stands_in_the_way() -> None:
+    two, campaign = two_members(), a_campaign(sizes={3: 8900})
+    group = open_paid_group(campaign, buying(two.other))
+    pay(take(group, buying(two.one)))
+    become_one(two)
+
+    with pytest.raises(leaving.DeletionObstructed) as refused:
+        asked(two.other)
+
+    named = [one["details"] for one in refused.value.details["obstacles"] if one["code"] == "orders_open"]
+    assert [one["n"] for one in named] == [1, 1]
 
 
 def test_the_id_stays_as_a_name_that_means_nobody(direct: Direct, people: tuple[Person, Person]) -> None:

@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from chalicelib.checkins import noting, routes
+from chalicelib.checkins.schemas import CheckIn, FoundTeam
 from chalicelib.core import config, due, table
+from chalicelib.core.clock import DAY
 from chalicelib.core.errors import AppError
+from chalicelib.members import merging
 from chalicelib.members import service as members
 from chalicelib.operators import stuck
 from chalicelib.safety import risk
@@ -18,7 +22,9 @@ from chalicelib.wechat import service as login
 from infra.local import wechat
 from infra.local.wechat import Simulator, pushes
 from infra.local.wechat.login import Logins
-from tests.factories import OWNER, a_word, reacted
+from tests.checkins import a_challenge
+from tests.factories import OWNER, a_member, a_word, called, reacted
+from tests.merging import FAIR, Two, looked, sign_in
 from tests.wechat import APP, add_program
 
 pytestmark = pytest.mark.usefixtures("direct")
@@ -167,6 +173,84 @@ def test_the_same_text_is_judged_again_after_it_was_decided(alice: str, weixin: 
         assert run().handled == 1
         react()
         assert members.show(alice).nickname == "小明"
+
+
+def settled(how: str) -> None:
+    """A person decides about the one thing that waits, and what follows happens."""
+    run()
+    [waiting] = handed_over()
+    stuck.settle(stuck_id=waiting.id, how=how, reason="looked at", by=OWNER, now=now())
+    react()
+
+
+@pytest.mark.parametrize(("how", "title"), [("approved", "存疑的队"), ("rejected", "Early birds")])
+def test_a_team_has_the_title_of_its_campaign_until_its_own_is_checked(
+    alice: str, how: str, title: str
+) -> None:
+    bob = signed_in("bob")
+    challenge = a_challenge(title="Early birds", team_size=5, starts_at=now() - DAY, ends_at=now() + DAY)
+    with pytest.raises(safety.ContentRefused) as refused:
+        routes.found_team(called(alice, now=now()), challenge.campaign_id, FoundTeam(title="违规的队"))
+    assert refused.value.details == {"field": "title"}
+
+    made = routes.found_team(
+        called(alice, now=now()), challenge.campaign_id, FoundTeam(title="存疑的队")
+    ).body
+    shown = routes.show_team(called(bob, now=now()), challenge.campaign_id, made.team_id)
+    assert [made.title, made.title_pending] == ["Early birds", "存疑的队"]
+    assert [shown.title, shown.title_pending] == ["Early birds", None]
+
+    settled(how)
+    shown = routes.show_team(called(alice, now=now()), challenge.campaign_id, made.team_id)
+    assert [shown.title, shown.title_pending] == [title, None]
+
+
+@pytest.fixture
+def two(weixin: Simulator) -> Two:
+    """Two members who have signed in with WeChat and are one person, which nobody knows yet."""
+    told = login.code_to_session(APP, code="carol", now=now())
+    one = a_member(proof=f"openid#demo#{told.openid}")
+    other = a_member(proof=FAIR)
+    sign_in(FAIR, f"unionid#{told.unionid}")
+    return Two(one, other)
+
+
+def become_one(two: Two) -> None:
+    """They have proved to be one, and all that they have has gone over."""
+    told = login.code_to_session(APP, code="carol", now=now())
+    assert sign_in(f"openid#demo#{told.openid}", f"unionid#{told.unionid}", now=now()).member_id == two.other
+    looked(now=now() + merging.LOOKS_S[0])
+
+
+def test_a_name_that_was_pending_is_that_of_whom_its_member_became(two: Two) -> None:
+    assert name(two.one, "存疑的名字").nickname_pending == "存疑的名字"
+    become_one(two)
+    assert members.show(two.other).nickname_pending == "存疑的名字"
+
+    settled("approved")
+    assert members.show(two.other).nickname == "存疑的名字"
+    assert members.show(two.other).nickname_pending is None
+
+
+def test_a_name_of_their_own_stays_whatever_becomes_of_the_other_s(two: Two) -> None:
+    members.edit(member_id=two.other, nickname="小红")
+    name(two.one, "存疑的名字")
+    become_one(two)
+
+    settled("approved")
+    shown = members.show(two.other)
+    assert [shown.nickname, shown.nickname_pending] == ["小红", None]
+
+
+@pytest.mark.parametrize(("how", "state"), [("approved", "visible"), ("rejected", "hidden")])
+def test_a_note_that_went_over_while_it_was_pending_is_decided_about(two: Two, how: str, state: str) -> None:
+    challenge = a_challenge(notes=True, starts_at=now() - DAY, ends_at=now() + DAY)
+    routes.check_in(called(two.one, now=now()), challenge.campaign_id, CheckIn(text="存疑的话"))
+    become_one(two)
+
+    settled(how)
+    [note] = noting.page(challenge.campaign_id, two.other, limit=9, after=None).rows
+    assert (note.text, note.state) == ("存疑的话", state)
 
 
 # --- pictures -----------------------------------------------------------------------------------------------
