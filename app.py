@@ -41,7 +41,8 @@ from chalicelib.members import routes as members_routes
 from chalicelib.members import service as members
 from chalicelib.notifications import activities, sending, watching
 from chalicelib.notifications import admin as notifications_admin
-from chalicelib.notifications import estate as notifications_estate
+from chalicelib.notifications import leaving as notifications_leaving
+from chalicelib.notifications import merging as notifications_merging
 from chalicelib.notifications import routes as notifications_routes
 from chalicelib.operators import admin as operators_admin
 from chalicelib.operators import leaving as operators_leaving
@@ -123,7 +124,7 @@ ESTATES = (
     commissions_leaving,
     coupons_leaving,
     groupbuys_leaving,
-    notifications_estate,
+    notifications_leaving,
     operators_leaving,
     orders_leaving,
     points_leaving,
@@ -145,6 +146,7 @@ HAND_OVERS = (
     withdrawals_merging,
     checkins_merging,
     rewards_merging,
+    notifications_merging,
     uploads_merging,
     safety_merging,
     sessions_merging,

@@ -6,17 +6,12 @@ from typing import Any
 
 from chalicelib.checkins import campaigns, reminders, standings, teams
 from chalicelib.checkins.giving import FREEZE_CARD, MAKEUP_CARD
-from chalicelib.checkins.models import Campaign, Note, Part, Team
+from chalicelib.checkins.models import Campaign, Note, Team
 from chalicelib.core import estates, table
-from chalicelib.core.table import Write
 
 
-class _Gone(Exception):
-    """It is erased already."""
-
-
-def _gone(_: Any) -> Exception:
-    return _Gone()
+class _NotTheirs(Exception):
+    """Somebody else founded it."""
 
 
 @estates.exports("checkins")
@@ -37,19 +32,15 @@ def export(member_id: str, now: int) -> dict[str, Any]:
 @estates.erases("checkins")
 def erase(member_id: str, now: int) -> bool:
     """Notes go, reminders end, places in teams are free again, and a team has its campaign's title."""
-    writes = [table.delete(Note, (note.pk, note.sk), refuse=_gone) for note in _notes(member_id)]
-    there = False
+    gone = [estates.erased(Note, (note.pk, note.sk)) for note in list(_notes(member_id))]
+    there = any(gone)
     for campaign, part, _ in standings.everywhere(member_id):
-        writes += _untitled(campaign, part, member_id)
         there |= part.remind_at_minute is not None or part.team_id is not None
         reminders.choose(campaign, member_id, at_minute=None, now=now)
-    for write in writes:
-        with suppress(_Gone):
-            table.apply(write)
-    for campaign, part, _ in standings.everywhere(member_id):
         if part.team_id is not None:
+            _untitle(campaign, part.team_id, member_id)
             teams.leave(campaign, part.team_id, member_id)
-    return there or bool(writes)
+    return there
 
 
 def _notes(member_id: str) -> Iterator[Note]:
@@ -57,12 +48,11 @@ def _notes(member_id: str) -> Iterator[Note]:
         yield from table.query_all(Note, Note.key(campaign.campaign_id, member_id, "")[0])
 
 
-def _untitled(campaign: Campaign, part: Part, member_id: str) -> list[Write]:
-    """The write that takes away what the member called a team that they founded."""
-    team = table.get(Team, Team.key(part.team_id)) if part.team_id else None
-    if team is None or team.founder_id != member_id:
-        return []
-    if team.title == campaign.title and team.title_pending is None:
-        return []
-    own, nameless = Team.title == team.title, (Team.title.set(campaign.title), Team.title_pending.remove())
-    return [table.update(Team, (team.pk, team.sk), *nameless, when=own, refuse=_gone)]
+def _untitle(campaign: Campaign, team_id: str, founder_id: str) -> None:
+    """A team that the member founded is no more called what they called it."""
+    mine = Team.founder_id == founder_id
+    nameless = (Team.title.set(campaign.title), Team.title_pending.remove())
+    with suppress(_NotTheirs):
+        table.apply(
+            table.update(Team, Team.key(team_id), *nameless, when=mine, refuse=lambda _: _NotTheirs())
+        )

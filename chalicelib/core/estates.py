@@ -5,6 +5,7 @@ knows none. What a room does here is done again after a failure, so that each st
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -85,6 +86,47 @@ def obstacles(member_id: str, *, now: int) -> list[Obstacle]:
 def erasures() -> Mapping[str, Erase]:
     """By room, in the order of declaration."""
     return _erasures
+
+
+# --- lists that go over, or go ----------------------------------------------------------------------------------
+
+
+class _Gone(Exception):
+    """It is so already."""
+
+
+def _gone(_: Any) -> Exception:
+    return _Gone()
+
+
+def list_handed_over(name: str, member_id: str, into: str) -> bool:
+    """A page of a member's list is another's, each row by a write of its own; whether there were any.
+
+    The rows name their member in ``member_id``.
+    """
+    rows = table.owned(f"{member_id}#{name}", limit=100).rows
+    for row in rows:
+        kind: Any = type(row)
+        theirs = (kind.member_id.set(into), kind.owner.set(f"{into}#{name}"))
+        own = kind.member_id == member_id
+        with suppress(_Gone):
+            table.apply(table.update(kind, (row.pk, row.sk), *theirs, when=own, refuse=_gone))
+    return bool(rows)
+
+
+def erased(kind: type[Row], key: table.Key) -> bool:
+    """Erase a row; gone already, nothing changes. Whether it was there."""
+    with suppress(_Gone):
+        table.apply(table.delete(kind, key, refuse=_gone))
+        return True
+    return False
+
+
+def list_erased(name: str, member_id: str) -> bool:
+    """Erase all rows of a member's list; whether there were any."""
+    rows = [row for page in pages(f"{member_id}#{name}") for row in page.rows]
+    gone = [erased(type(row), (row.pk, row.sk)) for row in rows]
+    return any(gone)
 
 
 # --- how it is told ---------------------------------------------------------------------------------------------

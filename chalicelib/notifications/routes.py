@@ -3,7 +3,7 @@
 from chalicelib.core import asking, config, cursors, doors
 from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call, Listing
-from chalicelib.notifications import activities, consents, estate, preferences, rules, service, watching
+from chalicelib.notifications import activities, consents, preferences, rules, service
 from chalicelib.notifications.models import Notification
 from chalicelib.notifications.schemas import (
     ActivityAnswer,
@@ -29,7 +29,6 @@ from chalicelib.wechat.client import (
 )
 
 api = Api(__name__)
-watch, erase = watching.watch, estate.erase  # importing them lets groups be watched, and members leave
 
 
 @api.get("/v1/me/notifications", door=doors.MEMBER, refuses=[cursors.CursorInvalid])

@@ -1,14 +1,9 @@
 """What of a member's checks is erased: all of them, with what they wrote."""
 
-from contextlib import suppress
 from typing import Any
 
 from chalicelib.core import estates, table
-from chalicelib.safety.models import Check, Risk
-
-
-class _Gone(Exception):
-    """It is erased already."""
+from chalicelib.safety.models import Risk
 
 
 @estates.exports("safety")
@@ -24,12 +19,5 @@ def export(member_id: str, now: int) -> dict[str, Any]:
 @estates.erases("safety")
 def erase(member_id: str, now: int) -> bool:
     """Checks go, decided or not: the things that they were of go in their own rooms."""
-    there = False
-    for page in estates.pages(f"{member_id}#checks"):
-        for row in page.rows:
-            there = True
-            with suppress(_Gone):
-                table.apply(table.delete(Check, (row.pk, row.sk), refuse=lambda _: _Gone()))
-    with suppress(_Gone):
-        table.apply(table.delete(Risk, Risk.key(member_id), refuse=lambda _: _Gone()))
-    return there
+    risky = estates.erased(Risk, Risk.key(member_id))
+    return estates.list_erased("checks", member_id) or risky

@@ -1,14 +1,8 @@
 """What WeChat proved of a member is erased with them: the group chats they were in."""
 
-from contextlib import suppress
 from typing import Any
 
-from chalicelib.core import estates, table
-from chalicelib.sessions.proving import ChatMember
-
-
-class _Gone(Exception):
-    """It is erased already."""
+from chalicelib.core import estates
 
 
 @estates.exports("sessions")
@@ -20,10 +14,4 @@ def export(member_id: str, now: int) -> dict[str, Any]:
 @estates.erases("sessions")
 def erase(member_id: str, now: int) -> bool:
     """The rows go: nobody is in the group under this id any more."""
-    there = False
-    for page in estates.pages(f"{member_id}#chats"):
-        for row in page.rows:
-            there = True
-            with suppress(_Gone):
-                table.apply(table.delete(ChatMember, (row.pk, row.sk), refuse=lambda _: _Gone()))
-    return there
+    return estates.list_erased("chats", member_id)

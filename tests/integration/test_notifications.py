@@ -7,7 +7,7 @@ from chalicelib.core.errors import Invalid
 from chalicelib.core.http import Call, Listing
 from chalicelib.coupons import routes as coupon_routes
 from chalicelib.coupons.schemas import OffersQuery
-from chalicelib.notifications import admin, consents, estate, preferences, routes, sending, service
+from chalicelib.notifications import admin, consents, leaving, merging, preferences, routes, sending, service
 from chalicelib.notifications.rules import Kind
 from chalicelib.notifications.schemas import (
     AfterTap,
@@ -371,7 +371,7 @@ def test_who_becomes_another_takes_lines_and_consents_along_and_the_message_stil
     for who in (alice, bob):
         tapped(who)
     on_phone(weixin, name="bob", taps=2)
-    while estate.hand_over(alice, bob, NOW):
+    while merging.hand_over(alice, bob, NOW):
         pass
     run()
 
@@ -385,11 +385,11 @@ def test_who_leaves_leaves_nothing(alice: str, direct: Direct) -> None:
     told = tell(alice)
     tapped(alice)
     routes.edit_settings(called(alice), NotificationSettings(a_day=1))
-    exported = estate.export(alice, NOW)
+    exported = leaving.export(alice, NOW)
     assert [line["notification_id"] for line in exported["notifications"]] == [told]
     assert exported["consents"] == [{"of": f"{PROGRAM}#{TEMPLATE}", "left": 1}]
 
-    while estate.erase(alice, NOW):
+    while leaving.erase(alice, NOW):
         pass
     run()
     assert [row for row in rows(direct, "truth") if row["pk"] == f"NOTIFY#{alice}"] == []

@@ -1,18 +1,12 @@
-"""What a member has here when they become another, or leave: it is all in one partition, and all of it goes."""
+"""The inbox of a member who became another goes over: it is all in one partition, a row at a time."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Sequence
 
 from chalicelib.core import due, estates, table
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Row, Write
 from chalicelib.notifications import service
 from chalicelib.notifications.models import Consent, Notification, Settings, member_key
-
-
-class _Gone(Exception):
-    """It is gone already."""
 
 
 @estates.hands_over("notifications")
@@ -48,28 +42,3 @@ def _listed_under(row: Notification, into: str) -> None:
     if row.due_shard is not None:
         job, _, _ = row.due_shard.rpartition("#")
         row.due_shard = row.due_shard if job == "stuck" else due.shard_of(job, row.pk)
-
-
-@estates.exports("notifications")
-def export(member_id: str, now: int) -> Mapping[str, Any]:
-    """The lines of a member's inbox, what they allow, and their settings."""
-    rows = table.query_all(Row, member_key(member_id))
-    lines = [row for row in rows if isinstance(row, Notification)]
-    allowed = [row for row in rows if isinstance(row, Consent)]
-    settings = next((row.told for row in rows if isinstance(row, Settings)), None)
-    names = ("notification_id", "about", "target_id", "data", "told_at", "seen_at")
-    return {
-        "notifications": [{name: getattr(row, name) for name in names} for row in lines],
-        "consents": [{"of": row.sk.removeprefix("CONSENT#"), "left": row.left} for row in allowed],
-        "settings": settings,
-    }
-
-
-@estates.erases("notifications")
-def erase(member_id: str, now: int) -> bool:
-    """A hundred rows go at a time; whether there were any."""
-    rows = table.query(Row, member_key(member_id), limit=100).rows
-    for row in rows:
-        with suppress(_Gone):
-            table.apply(table.delete(type(row), (row.pk, row.sk), refuse=lambda _: _Gone()))
-    return bool(rows)
