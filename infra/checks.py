@@ -251,20 +251,21 @@ _REMAP = (
 
 def secrets(*, path: str, found: dict[str, str]) -> list[Finding]:
     """Whether the secrets are there (their types by name); their values are never read."""
-    needed = [_secret(f"{path}/{name}", holds, found.get(name)) for name, holds in SECRETS.items()]
+    needed = [secret(f"{path}/{name}", holds, found.get(name)) for name, holds in SECRETS.items()]
     programs = sorted(name for name in found if name.startswith(OF_PROGRAMS)) or [f"{OF_PROGRAMS}<program>"]
-    logins = [_secret(f"{path}/{name}", OF_A_PROGRAM, found.get(name)) for name in programs]
+    logins = [secret(f"{path}/{name}", OF_A_PROGRAM, found.get(name)) for name in programs]
     if SEALS in found:
-        return [*needed, *logins, _secret(f"{path}/{SEALS}", SEALING, found[SEALS])]
+        return [*needed, *logins, secret(f"{path}/{SEALS}", SEALING, found[SEALS])]
     what = f"The secret {path}/{SEALS} is not there, and nobody has to say their bank account yet"
     later = f"Before withdrawals ask for one, put it: {SEALING}"
     return [*needed, *logins, Finding(ok=True, what=what, do=later)]
 
 
-def _secret(name: str, holds: str, kind: str | None) -> Finding:
+def secret(name: str, holds: str, kind: str | None, *, of: str = "") -> Finding:
+    """Whether a secret is there, and is one; ``of`` says whose it is."""
     if kind == "SecureString":
-        return Finding(ok=True, what=f"The secret {name} is there")
-    what = f"The secret {name} is missing" if kind is None else f"The secret {name} is a plain {kind}"
+        return Finding(ok=True, what=f"The secret {name}{of} is there")
+    what = f"The secret {name}{of} is missing" if kind is None else f"The secret {name}{of} is a plain {kind}"
     do = f"aws ssm put-parameter --type SecureString --name {name} --value '…'   ({holds})"
     return Finding(ok=False, what=what, do=do)
 

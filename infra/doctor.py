@@ -11,6 +11,7 @@ Exit code 1 when anything is missing. The judging is in `infra.checks`; this fil
 """
 
 import argparse
+import functools
 import json
 import os
 import socket
@@ -63,12 +64,19 @@ def examine(
     except Exception as failure:
         unseen = _unseen("the deployment", failure)
         return [unseen, *(reach(base_url, region) if base_url else [])]
+    secrets = functools.cache(lambda: _names(f"/liebian/{stage}", clients("ssm")))
     looks: dict[str, Callable[[], list[Finding]]] = {
         "the base URL": lambda: reach(base_url or there.base_url, region),
         "the tables": lambda: _tables(there.tables, clients("dynamodb")),
         "the stream handlers": lambda: _mappings(there.mappings, clients("lambda")),
-        "the secrets": lambda: _secrets(f"/liebian/{stage}", clients("ssm")),
-        "WeChat": lambda: _wechat(stage, there, region, clients, ask=ask_wechat),
+        "the secrets": lambda: checks.secrets(path=f"/liebian/{stage}", found=secrets()),
+        "WeChat": lambda: _wechat(
+            there,
+            {**environment(stage), "AWS_REGION": region},
+            secrets(),
+            clients("dynamodb"),
+            ask=ask_wechat,
+        ),
     }
     return [finding for what, look in looks.items() for finding in _look(what, look)]
 
@@ -100,22 +108,18 @@ def configured(stage: str) -> str:
     return environment(stage).get("BASE_URL", "")
 
 
-def _wechat(stage: str, there: Deployment, region: str, clients: Clients, *, ask: bool) -> list[Finding]:
-    told = {**environment(stage), "AWS_REGION": region}
+def _wechat(
+    there: Deployment, told: dict[str, str], secrets: dict[str, str], tables: Any, *, ask: bool
+) -> list[Finding]:
     settings = config.read(told)
     programs = going_live.read_programs(
-        clients("dynamodb").query(
+        tables.query(
             TableName=there.tables.get("TruthTable", settings.truth_table),
             KeyConditionExpression="pk = :programs",
             ExpressionAttributeValues={":programs": {"S": "PROGRAMS"}},
         )["Items"]
     )
-    found = going_live.examined(
-        settings,
-        secrets=_names(f"/liebian/{stage}", clients("ssm")),
-        programs=programs,
-        outputs=there.outputs,
-    )
+    found = going_live.examined(settings, secrets=secrets, programs=programs, outputs=there.outputs)
     if ask:
         os.environ.update(told)
         config.reset()
@@ -229,10 +233,6 @@ def _mappings(ids: list[str], client: Any) -> list[Finding]:
     given = json.loads(TEMPLATE.read_text(encoding="utf-8"))["Resources"]
     wanted = sum("Events" in one["Properties"] for one in given.values())
     return checks.mappings(wanted=wanted, found=[client.get_event_source_mapping(UUID=one) for one in ids])
-
-
-def _secrets(path: str, client: Any) -> list[Finding]:
-    return checks.secrets(path=path, found=_names(path, client))
 
 
 def _names(path: str, client: Any) -> dict[str, str]:

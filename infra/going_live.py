@@ -8,6 +8,7 @@ from typing import Any
 
 from chalicelib.core.config import ConfigError, Settings
 from chalicelib.wechat import client, pay, tokens
+from infra import checks
 from infra.checks import Finding
 
 PAY = {
@@ -64,9 +65,8 @@ def _program(settings: Settings, one: Mapping[str, str], secrets: Mapping[str, s
     }
     if settings.content_safety == "wechat":
         wanted |= pushed
-    found = [
-        _secret(stage, secret, holds, secrets, program=one["program_id"]) for secret, holds in wanted.items()
-    ]
+    of = f" of program {one['program_id']}"
+    found = [_secret(stage, secret, holds, secrets, of=of) for secret, holds in wanted.items()]
     if settings.content_safety != "wechat":
         what = f"What people write in {one['program_id']} is not checked by WeChat"
         do = "Set CONTENT_SAFETY=wechat before names, notes or pictures are shown to others: WeChat's rules want it"
@@ -109,13 +109,8 @@ def _base_url(settings: Settings) -> Finding:
     return Finding(ok=settings.payment_gateway != "wechat", what="BASE_URL is not set", do=do)
 
 
-def _secret(stage: str, name: str, holds: str, secrets: Mapping[str, str], *, program: str = "") -> Finding:
-    path = f"/liebian/{stage}/{name}"
-    of = f" of program {program}" if program else ""
-    if secrets.get(name) == "SecureString":
-        return Finding(ok=True, what=f"The secret {path}{of} is there")
-    do = f"aws ssm put-parameter --type SecureString --name {path} --value '…'   ({holds})"
-    return Finding(ok=False, what=f"The secret {path}{of} is missing", do=do)
+def _secret(stage: str, name: str, holds: str, secrets: Mapping[str, str], *, of: str = "") -> Finding:
+    return checks.secret(f"/liebian/{stage}/{name}", holds, secrets.get(name), of=of)
 
 
 def ask(settings: Settings, *, programs: Sequence[Mapping[str, str]], now: int) -> list[Finding]:

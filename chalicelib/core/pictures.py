@@ -2,7 +2,6 @@
 
 import base64
 
-TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 BEGINNING = 16
 """How many bytes tell it."""
 

@@ -18,11 +18,10 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from infra.local import mall_page
+from infra.local import mall_page, quiet
 from infra.local.postbox import Faults, Liebian, Refused
 from infra.local.shop import Shop
 
@@ -218,20 +217,12 @@ def start(*, secrets: list[str], host: str = "127.0.0.1", port: int = 0, liebian
     return Mall(secrets=secrets, host=host, port=port, liebian_url=liebian_url)
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(quiet.Server):
     mall: Mall
-    daemon_threads = True
-    request_queue_size = 1024
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that gave up waiting is what the faults are for."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(quiet.Handler):
     server: _Server
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1
-    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         """Answer a request."""
@@ -274,9 +265,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet: the page shows what happened."""
 
 
 _UNREADABLE = Reply(status=400, told={"error": {"code": "bad_request", "message": "this cannot be read"}})

@@ -6,8 +6,9 @@ leaves from 127.0.0.2, which Linux has without being asked; where there is no su
 
 import http.client
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from infra.local import quiet
 
 ADDRESS = "127.0.0.2"
 ANSWERED_WITHIN_S = 10.0
@@ -38,18 +39,12 @@ def start() -> Proxy | None:
         return None
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(quiet.Server):
     proxy: Proxy
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: who gives up waiting is what faults are for."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(quiet.Handler):
     server: _Server
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1
 
     def do_GET(self) -> None:
         """Pass a request on, and its answer back; no answer is none here, too."""
@@ -79,6 +74,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet."""

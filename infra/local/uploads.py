@@ -18,9 +18,10 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from infra.local import quiet
 
 BUCKET = "local-pictures"
 _FREE = ("policy", "x-amz-signature", "file")
@@ -139,17 +140,12 @@ def start(*, host: str = "127.0.0.1") -> Bucket:
     return bucket
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(quiet.Server):
     bucket: Bucket
-    daemon_threads = True
-    request_queue_size = 128
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(quiet.Handler):
     server: _Server
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1
-    disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
         """Take a form."""
@@ -223,6 +219,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet: an address holds its signature."""

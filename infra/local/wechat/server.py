@@ -3,10 +3,9 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from infra.local import quiet
 from infra.local.wechat import frame, tokens
 from infra.local.wechat.frame import Answer, Fault, Platform, Request, refusal, said
 
@@ -102,22 +101,12 @@ def _unknown(request: Request, methods: list[str]) -> Answer:
     return refusal(43001 if "GET" in methods else 43002)
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(quiet.Server):
     simulator: Simulator
-    daemon_threads = True
-    # The library's backlog of five stalls a test that logs in 64 people at once.
-    request_queue_size = 1024
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that gave up waiting is what the faults are for."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(quiet.Handler):
     server: _Server
-    protocol_version = "HTTP/1.1"
-    # One packet for headers and body, sent at once: Nagle's algorithm adds 40 ms to every kept connection.
-    wbufsize = -1
-    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         """Answer a call."""
@@ -147,6 +136,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer.body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet: the request line holds the program's secret, or its token."""
