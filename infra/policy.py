@@ -32,7 +32,7 @@ ROWS = (
 )
 # By its name, since not every stack has the bucket.
 PICTURES = "arn:${AWS::Partition}:s3:::${Stack}-pictures-${AWS::AccountId}"
-PREFIXES = ("incoming", "uploads", "pictures")
+PREFIXES = ("incoming", "checking", "uploads", "pictures")
 STREAM = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
 INDEXES = ("due", "owner", "rank")
 
@@ -46,7 +46,7 @@ def statements(*, stage: str, streams: bool) -> list[dict[str, Any]]:
         _allow("Secrets", ["ssm:GetParameter", "ssm:GetParametersByPath"], _secrets(stage)),
         _allow("Pictures", ["s3:GetObject", "s3:PutObject"], [f"{PICTURES}/{name}/*" for name in PREFIXES]),
         # Who leaves takes their pictures with them.
-        _allow("Erasure", ["s3:DeleteObject"], [f"{PICTURES}/uploads/*"]),
+        _allow("Erasure", ["s3:DeleteObject"], [f"{PICTURES}/checking/*", f"{PICTURES}/uploads/*"]),
         _allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], [f"{LOGS}${{LogGroups}}*"]),
     ]
     if streams:

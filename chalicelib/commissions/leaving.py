@@ -5,7 +5,7 @@ from typing import Any
 from chalicelib.commissions import promoters
 from chalicelib.commissions.models import Earned
 from chalicelib.commissions.service import MONEY
-from chalicelib.core import estates
+from chalicelib.core import estates, table
 from chalicelib.core.doors import Operator
 from chalicelib.core.estates import Obstacle
 
@@ -18,7 +18,7 @@ _ENDS = {"active": "suspend", "applied": "refuse"}
 @estates.obstructs("commissions")
 def obstacles(member_id: str, now: int) -> list[Obstacle]:
     """Commissions that are not settled yet; they can be given up."""
-    rows = (row for page in estates.pages(f"{member_id}#commissions") for row in page.rows)
+    rows = (row for page in table.owned_pages(f"{member_id}#commissions") for row in page.rows)
     coming = [row.amount_fen for row in rows if row.state in COMING]
     if not coming:
         return []

@@ -124,7 +124,7 @@ def erased(kind: type[Row], key: table.Key) -> bool:
 
 def list_erased(name: str, member_id: str) -> bool:
     """Erase all rows of a member's list; whether there were any."""
-    rows = [row for page in pages(f"{member_id}#{name}") for row in page.rows]
+    rows = [row for page in table.owned_pages(f"{member_id}#{name}") for row in page.rows]
     gone = [erased(type(row), (row.pk, row.sk)) for row in rows]
     return any(gone)
 
@@ -153,7 +153,7 @@ def some(rows: Iterable[Row], *, without: Collection[str] = (), more: bool = Fal
 def listed(owner: str, *, without: Collection[str] = ()) -> dict[str, Any]:
     """The newest thousand of a member's list in the owner index, as `some` tells them."""
     rows: list[Row] = []
-    for page in pages(owner):
+    for page in table.owned_pages(owner):
         rows += page.rows
         if len(rows) >= TOLD_AT_MOST:
             return some(rows, without=without, more=page.next_key is not None)
@@ -164,15 +164,6 @@ def of_partition(kind: type[Row], pk: str, sk: Any = None) -> dict[str, Any]:
     """The newest thousand of a partition of the member's own, as `some` tells them."""
     page = table.query(kind, pk, sk, limit=TOLD_AT_MOST, newest_first=True)
     return some(page.rows, more=page.next_key is not None)
-
-
-def pages(owner: str) -> Iterable[table.Page]:
-    """A member's list in the owner index, page by page."""
-    page = table.owned(owner, limit=100)
-    yield page
-    while page.next_key is not None:
-        page = table.owned(owner, limit=100, after=page.next_key)
-        yield page
 
 
 def account(owner: str, book: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Pictures in the deployment's own S3 bucket (`PICTURES_BUCKET`), which nobody reads but through addresses we sign.
 
     incoming/<id>    what a phone has posted by a form of ours; gone after two days
-    uploads/<id>     the same once it was looked at: no form writes here, so it never changes
+    checking/<id>    the same once it was looked at, until it is checked: no form writes here, so it never changes
+    uploads/<id>     what may be shown; a CDN may read here
     pictures/...     codes that WeChat drew; they can be had again
 
 The client is botocore's, made where it is first used: most requests touch no object.

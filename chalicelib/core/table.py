@@ -12,7 +12,7 @@ reached, or is too contended, is `Busy`.
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
@@ -301,6 +301,15 @@ def owned(owner: str, *, limit: int, after: Raw | None = None) -> Page:
     entries, next_key = index("owner", Row.owner == owner, limit=limit, newest_first=True, after=after)
     rows = get_many([(Row, (entry["pk"], entry["sk"])) for entry in entries]) if entries else []
     return Page([row for row in rows if row is not None and row.owner == owner], next_key)
+
+
+def owned_pages(owner: str) -> Iterator[Page]:
+    """A member's list, page by page."""
+    page = owned(owner, limit=100)
+    yield page
+    while page.next_key is not None:
+        page = owned(owner, limit=100, after=page.next_key)
+        yield page
 
 
 def chained(

@@ -18,7 +18,7 @@ def obstacles(member_id: str, now: int) -> list[Obstacle]:
 
     The newest order of each campaign is read consistently; older ones the index has by now.
     """
-    seats = [row for page in estates.pages(f"{member_id}#groups") for row in page.rows]
+    seats = [row for page in table.owned_pages(f"{member_id}#groups") for row in page.rows]
     newest = [one.group_id for one in _newest(member_id) if one.state in ("pending", "paid") and one.group_id]
     groups = reading.those([*newest, *(seat.group_id for seat in seats)])
     found = [group.group_id for group in groups.values() if group.state in OPEN]

@@ -21,7 +21,7 @@ def export(member_id: str, now: int) -> dict[str, Any]:
 @estates.erases("operators")
 def erase(member_id: str, now: int) -> bool:
     """The trail says of the member themselves only that it was changed."""
-    rows = [row for page in estates.pages(f"{member_id}#audit") for row in page.rows if _says_more(row)]
+    rows = [row for page in table.owned_pages(f"{member_id}#audit") for row in page.rows if _says_more(row)]
     for row in rows:
         nothing = (Audit.before.remove(), Audit.after.remove())
         as_read = Audit.rev == row.rev

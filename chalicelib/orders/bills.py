@@ -1,12 +1,12 @@
 """WeChat Pay's bill of each day against our payments and refunds: every difference is listed, and looked at again.
 
 A bill is due at half past ten of the next morning in Beijing, and compared with what is known here: each of its
-payments and refunds by its number, and the other way round each order that took a payment that day, of which WeChat
-is asked when the bill does not have it (told after midnight, it is in the bill of the day before). What the bill
-has and nobody told of is looked up at WeChat, and taken as ever. While something differs the bill is compared again
-each hour; after `LOOKS` the day waits for a person, with all that differs in ``differences``. Compared again, what
-agrees by then is marked gone. A merchant's number may serve other systems: orders that are not ours are counted and
-left. Not seen from here: a refund that we know of and the bill does not, as WeChat itself confirmed each of them.
+payments and refunds by its number, and the other way round each order that took a payment that day and each refund
+that was confirmed, of which WeChat is asked when the bill does not have it (told after midnight, it is in the bill
+of the day before; given by hand, WeChat has none). What the bill has and nobody told of is looked up at WeChat, and
+taken as ever. While something differs the bill is compared again each hour; after `LOOKS` the day waits for a
+person, with all that differs in ``differences``. Compared again, what agrees by then is marked gone. A merchant's
+number may serve other systems: orders that are not ours are counted and left.
 """
 
 from collections import Counter
@@ -84,7 +84,8 @@ def compare(entry: due.Entry, now: int) -> None:
         return
     lines = bills.trade_bill(entry.sk, now=now)
     ours = [line for line in lines if line.order_id.startswith(OURS)]
-    found = [*_theirs(ours), *_missing(entry.sk, ours, now=now)]
+    missing = [*_missing(entry.sk, ours, now=now), *_missing_refunds(entry.sk, ours, now=now)]
+    found = [*_theirs(ours), *missing]
     _note(entry.sk, found, now=now)
     sums = Counter(line.kind for line in ours)
     seen = (
@@ -157,6 +158,22 @@ def _missing(day: str, lines: Iterable[BillLine], *, now: int) -> Iterator[Diffe
                 order_id=order.order_id,
                 theirs=None,
                 ours=order.paid_fen,
+            )
+
+
+def _missing_refunds(day: str, lines: Iterable[BillLine], *, now: int) -> Iterator[Differs]:
+    """What was given back here that day, and neither the bill nor WeChat knows of."""
+    known = {line.refund_id for line in lines}
+    refunds = [row for row in service.refunded_on(day) if row.refund_id not in known]
+    gateways = {order.order_id: order.gateway for order in service.those([row.order_id for row in refunds])}
+    for row in refunds:
+        if gateways[row.order_id] == "wechat" and not wechatpay.has_given(row, now=now):
+            yield Differs(
+                what="refund_not_theirs",
+                number=row.refund_id,
+                order_id=row.order_id,
+                theirs=None,
+                ours=row.amount_fen,
             )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chalicelib.core import estates
+from chalicelib.core import estates, table
 from chalicelib.core.estates import Obstacle
 from chalicelib.orders.models import Order
 
@@ -13,7 +13,7 @@ NAMED = 20
 @estates.obstructs("orders")
 def obstacles(member_id: str, now: int) -> list[Obstacle]:
     """Orders that are not completed, cancelled or given back, or of which an after-sale is open."""
-    rows = (row for page in estates.pages(f"{member_id}#orders") for row in page.rows)
+    rows = (row for page in table.owned_pages(f"{member_id}#orders") for row in page.rows)
     found = [row.order_id for row in rows if _is_open(row)]
     return (
         [Obstacle(code="orders_open", details={"n": len(found), "order_ids": found[:NAMED]})] if found else []

@@ -16,7 +16,8 @@ completed; then gone, or stuck#unfinished. An order's own slot is for what its f
 made it, and that it was paid, completed, or given back; a part that went back is told by its refund, before the
 gateway is asked, or, when the mall gave it by itself, from its own slot. Bill: bill#k from half past ten of the
 next morning in Beijing until it agrees; stuck#bill when it does not for hours.
-owner: Order: <mbr_>#orders, newest first. rank: Order once money came for it: ORDERS#<cmp_>#<k> by its time.
+owner: Order: <mbr_>#orders, newest first; Refund: refunds#<YYYY-MM-DD>, what was confirmed that day.
+rank: Order once money came for it: ORDERS#<cmp_>#<k> by its time.
 A cause is a payment's number, so that a payment is refunded once.
 
 Order: pending → paid → completed · pending → cancelled → paid (late) · paid | cancelled → refunding → refunded

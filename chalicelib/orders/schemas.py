@@ -280,7 +280,8 @@ class BillDifference(msgspec.Struct, frozen=True, kw_only=True):
     """One payment or refund in which the books differ, in fen; since ``gone_at`` they agree.
 
     ``payment_unknown``, ``refund_unknown``: the bill has it and we do not; ``payment_amount``, ``refund_amount``;
-    ``refund_open``: given back there and not confirmed here; ``payment_not_theirs``: taken here and not there.
+    ``refund_open``: given back there and not confirmed here; ``payment_not_theirs``: taken here and not there;
+    ``refund_not_theirs``: back by what is known here, and not there.
     """
 
     day: str

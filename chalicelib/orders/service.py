@@ -8,7 +8,7 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from chalicelib.core import config, due, facts, ids, table
+from chalicelib.core import clock, config, due, facts, ids, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
@@ -218,6 +218,15 @@ def paid_on(day: str) -> list[Order]:
             if after is None:
                 break
     return those(sorted(found))
+
+
+def refunded_on(day: str) -> list[Refund]:
+    """The refunds that were asked of a gateway, and were confirmed on this day of the brand."""
+    return [row for page in table.owned_pages(_of_day(day)) for row in page.rows]
+
+
+def _of_day(day: str) -> str:
+    return f"refunds#{day}"
 
 
 def lines_of(order: Order) -> list[Line]:
@@ -680,11 +689,14 @@ def confirmed(refund: Refund, *, now: int, refuse: Refusal) -> list[Write]:
     """The writes that say of a refund, and its order, that the money is back; what this one owed happens first."""
     if refund.whole:
         caught_up(show(refund.order_id), now=now)
+    today = clock.local_day(now, zone=config.settings().zone)
+    listed = table.listed(_of_day(today), at=now, as_=refund.refund_id)
     done = table.update(
         Refund,
         (refund.pk, refund.sk),
         Refund.state.set("done"),
         Refund.done_at.set(now),
+        *(getattr(Refund, name).set(value) for name, value in listed.items()),
         *due.emptied(),
         when=Refund.state.is_in("due", "sent"),
         refuse=refuse,

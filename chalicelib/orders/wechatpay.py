@@ -111,6 +111,16 @@ def has_taken(order: Order, *, now: int) -> bool:
     return bool(_query(order.order_id, now=now).get("transaction_id") == order.payment_id)
 
 
+def has_given(refund: Refund, *, now: int) -> bool:
+    """Whether WeChat has a refund that was confirmed here, and says that it is back.
+
+    Raises:
+        PayRefused, PayUnknown: it does not say.
+    """
+    found = _taken_on(refund, now=now)
+    return found is not None and found.get("status") == "SUCCESS"
+
+
 def not_given(status: str) -> str:
     """Why a refund waits for a person."""
     if status == "ABNORMAL":

@@ -25,7 +25,7 @@ def export(member_id: str, now: int) -> dict[str, Any]:
 @estates.erases("sharing")
 def erase(member_id: str, now: int) -> bool:
     """Links are off; hashes of the device and address are gone."""
-    on = [row for page in estates.pages(f"{member_id}#links") for row in page.rows if row.state == "on"]
+    on = [row for page in table.owned_pages(f"{member_id}#links") for row in page.rows if row.state == "on"]
     for link in on:
         service.switch_off(code=link.code, sharer_id=member_id)
     writes = list(_placeless(stories.of(member_id)))

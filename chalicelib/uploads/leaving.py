@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from chalicelib.core import estates, objects
+from chalicelib.core import estates, table
 from chalicelib.uploads import service
-from chalicelib.uploads.models import Content, Upload
+from chalicelib.uploads.models import Upload
 
 
 @estates.exports("uploads")
@@ -16,13 +16,11 @@ def export(member_id: str, now: int) -> dict[str, Any]:
 @estates.erases("uploads")
 def erase(member_id: str, now: int) -> bool:
     """Pictures go first, so that one that is left is found again by its upload."""
-    rows = [row for page in estates.pages(f"{member_id}#uploads") for row in page.rows]
+    rows = [row for page in table.owned_pages(f"{member_id}#uploads") for row in page.rows]
     gone = [_erased(row) for row in rows]
     return any(gone)
 
 
 def _erased(row: Upload) -> bool:
-    if row.place == "bucket":
-        objects.delete(service.kept(row.upload_id))
-    estates.erased(Content, Content.key(row.upload_id))
+    service.thrown_away(row)
     return estates.erased(Upload, Upload.key(row.upload_id))

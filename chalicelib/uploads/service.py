@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chalicelib.core import clock, facts, ids, objects, pictures, session, table
+from chalicelib.core import clock, estates, facts, ids, objects, pictures, session, table
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.config import settings
 from chalicelib.core.errors import (
@@ -163,9 +163,22 @@ def _incoming(upload_id: str) -> str:
     return f"incoming/{upload_id}"
 
 
-def kept(upload_id: str) -> str:
-    """Where the bucket has a picture that was looked at."""
+def _shown_at(upload_id: str) -> str:
+    """Where the bucket has a picture that may be shown; a CDN may read there."""
     return f"uploads/{upload_id}"
+
+
+def _checked_at(upload_id: str) -> str:
+    """Where it has one that was looked at, and is checked first."""
+    return f"checking/{upload_id}"
+
+
+def _kept_at(upload: Upload) -> str:
+    return (_checked_at if upload.state == "uploaded" else _shown_at)(upload.upload_id)
+
+
+def _checks() -> bool:
+    return settings().content_safety == "wechat"
 
 
 # --- arriving -----------------------------------------------------------------------------------------------
@@ -202,10 +215,8 @@ def finish(upload_id: str, *, member_id: str, now: int) -> Upload:
     if posted is None:
         raise UploadMissing
     _looked_at(upload, posted.content, size=posted.size)
-    copied = objects.copy(
-        _incoming(upload_id), kept(upload_id), etag=posted.etag, content_type=upload.content_type
-    )
-    if not copied:
+    to = _checked_at(upload_id) if _checks() else _shown_at(upload_id)
+    if not objects.copy(_incoming(upload_id), to, etag=posted.etag, content_type=upload.content_type):
         raise UploadChanged
     upload.size = posted.size
     return _arrived(upload, [], now=now)
@@ -224,7 +235,7 @@ def _arrived(upload: Upload, others: Sequence[Write], *, now: int) -> Upload:
     flip = table.update(
         Upload,
         (upload.pk, upload.sk),
-        Upload.state.set("uploaded" if settings().content_safety == "wechat" else "approved"),
+        Upload.state.set("uploaded" if _checks() else "approved"),
         Upload.arrived_at.set(now),
         Upload.size.set(upload.size),
         Upload.ttl.remove(),
@@ -248,9 +259,13 @@ def _arrived(upload: Upload, others: Sequence[Write], *, now: int) -> Upload:
 def judge(upload_id: str, verdict: Verdict, now: int) -> Upload:
     """The upload as it is after a check; judged so already, nothing changes, and what was rejected stays so.
 
+    An approved picture is where it is shown before it says so; a rejected one is nowhere any more.
+
     Raises:
-        NotFound: there is none, or it has not arrived.
+        NotFound: there is none, or it has not arrived. Busy: the bucket cannot be reached.
     """
+    if verdict == "approved":
+        _let_out(show(upload_id))
     before = Upload.state == "uploaded"
     if verdict == "rejected":
         before |= Upload.state == "approved"
@@ -264,7 +279,32 @@ def judge(upload_id: str, verdict: Verdict, now: int) -> Upload:
     found = show(upload_id)
     if found.state == "pending":
         raise NotFound
+    if found.state == "rejected":
+        thrown_away(found)
+    elif found.place == "bucket":
+        objects.delete(_checked_at(upload_id))
     return found
+
+
+def _let_out(upload: Upload) -> None:
+    if upload.place != "bucket" or upload.state != "uploaded":
+        return
+    there = objects.get(_checked_at(upload.upload_id), first=1)
+    if there is not None:
+        to = _shown_at(upload.upload_id)
+        objects.copy(_checked_at(upload.upload_id), to, etag=there.etag, content_type=upload.content_type)
+
+
+def thrown_away(upload: Upload) -> None:
+    """What a picture shows is gone; that it was there, its row says.
+
+    Raises:
+        Busy: the bucket cannot be reached.
+    """
+    if upload.place == "bucket":
+        for place in (_shown_at, _checked_at):
+            objects.delete(place(upload.upload_id))
+    estates.erased(Content, Content.key(upload.upload_id))
 
 
 # --- using and showing --------------------------------------------------------------------------------------
@@ -323,7 +363,7 @@ def url_of(picture: str | None, *, base_url: str) -> str | None:
     if picture is None or not is_one(picture):
         return picture
     public = settings().pictures_url
-    return f"{public}/{kept(picture)}" if public else f"{base_url}/v1/uploads/{picture}"
+    return f"{public}/{_shown_at(picture)}" if public else f"{base_url}/v1/uploads/{picture}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,7 +388,7 @@ def see(upload_id: str, *, token: str | None, now: int) -> Seen:
         raise NotFound
     if upload.place == "bucket":
         return Seen(
-            content_type=upload.content_type, address=objects.address(kept(upload_id), for_s=SEEN_FOR_S)
+            content_type=upload.content_type, address=objects.address(_kept_at(upload), for_s=SEEN_FOR_S)
         )
     return Seen(content_type=upload.content_type, content=_content(upload_id))
 
@@ -360,7 +400,7 @@ def content(upload_id: str) -> bytes | None:
         return None
     if upload.place == "row":
         return _content(upload_id)
-    found = objects.get(kept(upload_id))
+    found = objects.get(_shown_at(upload_id))
     return found.content if found else None
 
 
@@ -378,8 +418,9 @@ def address_for_checker(upload_id: str, *, base_url: str, now: int) -> str:
     Raises:
         NotFound: there is none of this id.
     """
-    if show(upload_id).place == "bucket":
-        return objects.address(kept(upload_id), for_s=SEEN_FOR_S)
+    upload = show(upload_id)
+    if upload.place == "bucket":
+        return objects.address(_kept_at(upload), for_s=SEEN_FOR_S)
     claims: dict[str, Any] = {"upl": upload_id}
     token = session.sign(claims, purpose="upload", now=now, for_s=SEEN_FOR_S)
     return f"{base_url}/v1/uploads/{upload_id}?token={token}"

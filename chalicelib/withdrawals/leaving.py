@@ -113,7 +113,7 @@ def forget(entry: due.Entry, now: int) -> None:
     row = table.get(Forgetting, (entry.pk, entry.sk))
     if row is None or row.due_at != entry.due_at:
         return
-    found = [one for page in estates.pages(f"{row.member_id}#withdrawals") for one in page.rows]
+    found = [one for page in table.owned_pages(f"{row.member_id}#withdrawals") for one in page.rows]
     for one in found:
         if one.state not in OPEN and (one.account or one.payee or one.shown):
             _forget(one)

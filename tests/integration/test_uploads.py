@@ -236,6 +236,46 @@ def test_a_verdict_may_come_twice_and_late_and_a_rejected_picture_stays_so(direc
         uploads.judge(begun(a_member()).upload_id, "approved", NOW)
 
 
+def test_where_a_cdn_may_read_there_is_only_what_is_approved(bucket: Bucket) -> None:
+    config.override(content_safety="wechat")
+    alice = a_member()
+    begun = [began(alice) for _ in range(2)]
+    for started in begun:
+        posted(started, PNG)
+        uploads.finish(started.upload_id, member_id=alice, now=NOW)
+    good, bad = (started.upload_id for started in begun)
+    places = {name for name in bucket.objects if not name.startswith("incoming/")}
+    assert places == {f"checking/{good}", f"checking/{bad}"}
+    seen = urlsplit(uploads.address_for_checker(good, base_url="https://shop.example", now=NOW))
+    assert seen.path == f"/{BUCKET}/checking/{good}"
+
+    for _ in range(2):
+        uploads.judge(good, "approved", NOW)
+        uploads.judge(bad, "rejected", NOW)
+    assert {name for name in bucket.objects if not name.startswith("incoming/")} == {f"uploads/{good}"}
+    assert uploads.content(good) == PNG
+
+    uploads.judge(good, "rejected", NOW)
+    assert not [name for name in bucket.objects if not name.startswith("incoming/")]
+
+
+def test_a_bucket_out_of_reach_leaves_a_verdict_to_be_carried_out_again(bucket: Bucket) -> None:
+    config.override(content_safety="wechat")
+    alice = a_member()
+    started = began(alice)
+    posted(started, PNG)
+    uploads.finish(started.upload_id, member_id=alice, now=NOW)
+    for verdict, state in (("approved", "uploaded"), ("rejected", "rejected")):
+        bucket.down = True
+        with pytest.raises(Busy):
+            uploads.judge(started.upload_id, verdict, NOW)  # type: ignore[arg-type]
+        assert uploads.show(started.upload_id).state == state
+        bucket.down = False
+    uploads.judge(started.upload_id, "rejected", NOW)
+
+    assert list(bucket.objects) == [f"incoming/{started.upload_id}"]
+
+
 def test_its_arrival_is_a_fact_either_way(direct: Direct, monkeypatch: pytest.MonkeyPatch) -> None:
     from chalicelib.core import facts
 
