@@ -13,6 +13,7 @@ import contextlib
 import copy
 import functools
 import hashlib
+import inspect
 import json
 import threading
 import time
@@ -128,6 +129,7 @@ def _patches() -> list[tuple[type, str, Callable[..., Any]]]:
         (DynamoDBBackend, "update_item", _reported_once(DynamoDBBackend.update_item)),
         (DynamoHandler, "transact_write_items", _once_per_token(DynamoHandler.transact_write_items)),
         (ShardIterator, "get", _staying_when_idle(ShardIterator.get)),
+        (Table, "query", _looking_only_there(Table.query)),
     ]
 
 
@@ -313,6 +315,30 @@ def _reported_once(update_item: Callable[..., Item]) -> Callable[..., Item]:
         return item
 
     return update
+
+
+def _looking_only_there(query: Callable[..., Any]) -> Callable[..., Any]:
+    """moto sorts the whole table for each query, by keys that are slow to compare, and then takes one partition."""
+
+    asked = inspect.signature(query)
+
+    @functools.wraps(query)
+    def narrowed(table: Table, *args: Any, **kwargs: Any) -> Any:
+        given = asked.bind(table, *args, **kwargs).arguments
+        if given.get("index_name"):
+            [(name, wanted)] = given["hash_key_conditions"]
+            found = [row for rows in table.items.values() for row in rows.values() if _has(row, name, wanted)]
+        else:
+            found = list(table.items.get(given["hash_key"], {}).values())
+        with mock.patch.object(table, "all_items", lambda: found):
+            return query(table, *args, **kwargs)
+
+    return narrowed
+
+
+def _has(row: Item, name: str, wanted: DynamoType) -> bool:
+    there = row.attrs.get(name)
+    return there is not None and there.value == wanted.value and there.type == wanted.type
 
 
 def _staying_when_idle(get: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
