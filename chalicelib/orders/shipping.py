@@ -31,6 +31,8 @@ from chalicelib.wechat.client import App
 
 JOB = "ship"
 DESCRIPTION_CHARACTERS = 120
+SF = "SF"
+"""顺丰: a parcel of theirs is looked up by a phone number besides (the page's ``contact``)."""
 _LOGISTICS = {"express": 1, "local": 2, "virtual": 3, "pickup": 4}
 _UNIFIED, _BY_TRANSACTION = 1, 2
 _TOLD_ALREADY = (10060002, 10060003, 10060023)
@@ -80,10 +82,12 @@ def note(order: Order, given: Shipped, *, also: Sequence[Write] = (), now: int) 
     is written with it.
 
     Raises:
-        NotShippable, ShipmentDiffers. Invalid: an express parcel without its company and number.
+        NotShippable, ShipmentDiffers. Invalid: an express parcel without its company and number, or contact.
     """
     if given.how == "express" and not (given.express_company and given.tracking_no):
         raise Invalid(field="tracking_no", reason="an express parcel has a company and a number")
+    if given.express_company == SF and not given.contact:
+        raise Invalid(field="contact", reason="WeChat wants the receiver's or sender's phone for SF Express")
     if not service.may_ship(order):
         raise NotShippable(state=order.state)
     service.shipped(order.order_id, now=now)

@@ -47,8 +47,8 @@ BUDGETS: dict[str, Budget] = {
     "link": Budget(a_day=500_000),
     # the same page: all of them together may be opened 3,000,000 times a day
     "link_open": Budget(a_day=3_000_000),
-    # short-link/generateShortLink: 1,000,000 of the short-lived a day
-    "short_link": Budget(a_day=1_000_000),
+    # short-link/generateShortLink: 10,000,000 of the short-lived a day
+    "short_link": Budget(a_day=10_000_000),
     # subscribeMessage.send: 10,000,000 a day for a program without payment
     "message": Budget(a_day=10_000_000),
     # framework/open-ability/getPhoneNumber: ¥0.03 for each, so that the limits are of our choice

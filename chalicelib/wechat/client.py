@@ -18,8 +18,10 @@ from chalicelib.wechat import budgets
 CONNECT_S = 2.0
 TIMEOUT_S = 3.0
 TOKEN_STALE = (40001, 40014, 42001)
-_MISCONFIGURED = (40002, 40013, 40125, 40164, 41002, 41004, 48001)
-_A_MINUTE_IS_SPENT, _A_DAY_IS_SPENT = 45011, 45009
+_MISCONFIGURED = (40002, 40013, 40125, 40164, 41002, 41004, 48001, 85407, 85408, 89503, 89506, 89507)
+_A_MINUTE_IS_SPENT, _A_DAY_IS_SPENT = (45011, 44991), (45009, 44993)
+_TOO_OFTEN = (44990, 43108)
+"""For this link, or this person: no budget of the program is spent."""
 
 
 class WeChatUnavailable(AppError):
@@ -176,10 +178,10 @@ def errcode_of(content: bytes) -> int:
     if not content.startswith(b"{"):
         return 0
     try:
-        found = json.loads(content).get("errcode", 0)
-    except ValueError:
+        # createActivityId's page shows it as a string.
+        return int(json.loads(content).get("errcode") or 0)
+    except (TypeError, ValueError):
         return 0
-    return found if isinstance(found, int) else 0
 
 
 def _json(content: bytes, path: str) -> dict[str, Any]:
@@ -197,9 +199,11 @@ def _refusal(app: App, path: str, errcode: int, budget: str | None, *, now: int)
     logger.warning("wechat refused", path=path, appid=app.appid, errcode=errcode)
     if errcode == -1:
         return WeChatUnavailable()
-    if errcode in (_A_MINUTE_IS_SPENT, _A_DAY_IS_SPENT):
+    if errcode in _TOO_OFTEN:
+        return WeChatTooOften(errcode=errcode)
+    if errcode in (*_A_MINUTE_IS_SPENT, *_A_DAY_IS_SPENT):
         if budget is not None:
-            budgets.spent(app.appid, budget, daily=errcode == _A_DAY_IS_SPENT, now=now)
+            budgets.spent(app.appid, budget, daily=errcode in _A_DAY_IS_SPENT, now=now)
         return WeChatTooOften(errcode=errcode)
     misconfigured = errcode in (*_MISCONFIGURED, *TOKEN_STALE)
     return WeChatMisconfigured() if misconfigured else WeChatRefused(errcode)

@@ -22,7 +22,6 @@ Kind = Literal["url_link", "scheme", "short_link"]
 LIVES_DAYS = 30
 TITLE_HOLDS = 20
 _NO_PAGE = (40066, 40165, 41030, 85079)
-_TOO_OFTEN = 44990
 _PATHS: dict[Kind, str] = {
     "url_link": "/wxa/generate_urllink",
     "scheme": "/wxa/generatescheme",
@@ -105,6 +104,4 @@ def _body(kind: Kind, *, page: Page, title: str) -> Mapping[str, Any]:
 def _told(refused: client.WeChatRefused, page: Page) -> Exception:
     if refused.errcode in _NO_PAGE:
         return PageNotPublished(page=page.path, errcode=refused.errcode)
-    if refused.errcode == _TOO_OFTEN:
-        return client.WeChatTooOften(errcode=refused.errcode)
     return refused

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from chalicelib.core import config, due, table
@@ -84,8 +85,9 @@ def test_nothing_is_sent_before_the_group_is_filled_and_nothing_unpaid(desk: Des
 
 def test_a_parcel_has_a_company_and_a_number_and_another_word_is_not_taken(desk: Desk) -> None:
     order = a_filled(desk)
-    with pytest.raises(Invalid):
-        shipping.note(order, Shipped(how="express"), now=NOW)
+    for less in ({"express_company": None}, {"tracking_no": None}, {"contact": None}):
+        with pytest.raises(Invalid):
+            shipping.note(order, msgspec.structs.replace(PARCEL, **less), now=NOW)
     shipping.note(order, Shipped(how="pickup"), now=NOW)
     with pytest.raises(shipping.ShipmentDiffers):
         shipping.note(order, PARCEL, now=NOW)

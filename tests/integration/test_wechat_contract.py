@@ -1,7 +1,7 @@
 """Our calls to WeChat, each against the simulator and against what WeChat's documentation shows.
 
 What we send is held to the page of the call, whoever answers; what the page's example says is understood, and the
-codes that it lists become errors of ours. What differs from the documentation is expected to fail, with the reason.
+codes that it lists become errors of ours.
 """
 
 import itertools
@@ -289,9 +289,7 @@ def cases() -> Iterator[Any]:
             backends = ("recorded", "simulator") if not code or "simulator" in row else ("recorded",)
             keys = [key for key in ("ours", "ours_later") if key in row]
             for backend, key in itertools.product(backends, keys):
-                why = row.get("differs", {}).get(f"{backend}{key.removeprefix('ours')}")
-                marks = [pytest.mark.xfail(strict=True, reason=why)] if why else []
-                yield pytest.param(backend, name, code, key, id=f"{name}-{code}-{key}-{backend}", marks=marks)
+                yield pytest.param(backend, name, code, key, id=f"{name}-{code}-{key}-{backend}")
 
 
 def came_to(call: Call, there: There) -> str:

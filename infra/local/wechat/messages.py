@@ -131,8 +131,10 @@ def change_card(platform: Platform, request: Request) -> Answer | Mapping[str, A
     state, parameters = body.get("target_state"), _parameters(body)
     with platform.lock:
         card = platform.of(Messages).cards.get(str(body.get("activity_id")))
-        if card is None or card["appid"] != request.appid or card["until"] <= time.time():
+        if card is None or card["appid"] != request.appid:
             return refusal(47501, "invalid activity_id")
+        if card["until"] <= time.time():
+            return refusal(47504, "activity_id is expired")
         if state not in {0: (0, 1, 2), 1: (2,), 2: ()}[card["state"]] or _missing(state, parameters):
             return refusal(47502, "invalid target_state")
         card["state"] = state

@@ -2,9 +2,9 @@
 
 developers.weixin.qq.com: sec-center/sec-check/msgSecCheck and mediaCheckAsync, and
 sec-center/safety-control-capability/getUserRiskRank. Whoever is asked about was in the program within two hours
-(here: signed in), else 61010. Here a text with 违规 in it is risky (20001), with 存疑 to be reviewed (21000), and
-so is a picture that holds these bytes; a person whose name ends in "-risky" has rank 4. What is told of a picture
-comes as the push ``wxa_media_check``.
+(here: signed in), else 61010, or 40003 for nobody's openid. Here a text with 违规 in it is risky (20001), with 存疑
+to be reviewed (21000), and so is a picture that holds these bytes; a person whose name ends in "-risky" has rank 4.
+What is told of a picture comes as the push ``wxa_media_check``.
 """
 
 import secrets
@@ -29,10 +29,12 @@ def check_text(platform: Platform, request: Request) -> Answer | Mapping[str, An
     content = body.get("content")
     if not isinstance(content, str) or not content or body.get("version") != 2:
         return refusal(40097)
-    if body.get("scene") not in (1, 2, 3, 4) or len(content) > LONGEST:
+    if len(content) > LONGEST:
         return refusal(40097)
-    if not _lately(platform, body.get("openid")):
-        return refusal(61010, "code is expired")
+    if body.get("scene") not in (1, 2, 3, 4):
+        return refusal(40129)
+    if absent := _absent(platform, body.get("openid")):
+        return absent
     result = _result(content.encode())
     platform.tell("text checked", content=content, **result)
     return {"errcode": 0, "errmsg": "ok", "result": result, "trace_id": _trace(), "detail": []}
@@ -45,8 +47,8 @@ def check_media(platform: Platform, request: Request) -> Answer | Mapping[str, A
     url = body.get("media_url")
     if not isinstance(url, str) or body.get("media_type") not in (1, 2) or body.get("version") != 2:
         return refusal(40097)
-    if not _lately(platform, body.get("openid")):
-        return refusal(61010, "code is expired")
+    if absent := _absent(platform, body.get("openid")):
+        return absent
     trace_id = _trace()
     job = (platform, request.appid, url, trace_id)
     threading.Thread(target=_look, args=job, daemon=True).start()
@@ -57,10 +59,12 @@ def check_media(platform: Platform, request: Request) -> Answer | Mapping[str, A
 def risk_rank(platform: Platform, request: Request) -> Answer | Mapping[str, Any]:
     """How risky a person is, 0 to 4."""
     body = request.json
-    if body.get("appid") != request.appid or body.get("scene") not in (0, 1, 2) or not body.get("client_ip"):
+    if body.get("appid") != request.appid or not body.get("client_ip"):
         return refusal(40097)
-    if not _lately(platform, body.get("openid")):
-        return refusal(61010, "code is expired")
+    if body.get("scene") not in (0, 1, 2):
+        return refusal(40129)
+    if absent := _absent(platform, body.get("openid")):
+        return absent
     with platform.lock:
         _, name = platform.of(Logins).people[body["openid"]]
     rank = 4 if name.endswith("-risky") else 0
@@ -101,10 +105,14 @@ def _result(content: bytes) -> dict[str, Any]:
     )
 
 
-def _lately(platform: Platform, openid: Any) -> bool:
+def _absent(platform: Platform, openid: Any) -> Answer | None:
+    """What is said of somebody who is nobody, or was not in the program lately."""
     with platform.lock:
+        known = str(openid) in platform.of(Logins).people
         at = platform.of(Logins).at.get(str(openid))
-    return at is not None and time.time() - at <= LATELY_S
+    if not known:
+        return refusal(40003)
+    return None if at is not None and time.time() - at <= LATELY_S else refusal(61010, "code is expired")
 
 
 def _trace() -> str:

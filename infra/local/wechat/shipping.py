@@ -28,8 +28,8 @@ def upload(platform: Platform, request: Request) -> Answer | Mapping[str, Any]:
         trade = platform.of(Trades).paid(transaction_id=str(key.get("transaction_id", "")))
         if trade is None or key.get("order_number_type") != 2:
             return refusal(10060001, "支付单不存在")
-        if not _sound(told, trade):
-            return refusal(40097)
+        if wrong := _wrong(told, trade):
+            return refusal(wrong, "发货信息有误")
         before = platform.of(Shipments).by_transaction.setdefault(trade.transaction_id, [])
         sent = {name: told[name] for name in ("logistics_type", "delivery_mode", "shipping_list")}
         if before and before[-1] == sent:
@@ -53,13 +53,15 @@ def get_order(platform: Platform, request: Request) -> Answer | Mapping[str, Any
     return {"errcode": 0, "errmsg": "ok", "order": order}
 
 
-def _sound(told: Mapping[str, Any], trade: Trade) -> bool:
-    parcels = told.get("shipping_list")
-    if not isinstance(parcels, list) or len(parcels) != 1 or not parcels[0].get("item_desc"):
-        return False
-    express = told.get("logistics_type") == 1
-    if express and not (parcels[0].get("tracking_no") and parcels[0].get("express_company")):
-        return False
+def _wrong(told: Mapping[str, Any], trade: Trade) -> int:
+    """The error that the page has for it; 40097 for what it has none for."""
+    parcels, express = told.get("shipping_list"), told.get("logistics_type") == 1
+    parcel = parcels[0] if isinstance(parcels, list) and len(parcels) == 1 else {}
     known = told.get("logistics_type") in (1, 2, 3, 4) and told.get("delivery_mode") == 1
-    payer = told.get("payer", {}).get("openid") == trade.asked["payer"]["openid"]
-    return bool(known and payer and told.get("upload_time"))
+    judged = {
+        40097: not (parcel.get("item_desc") and known and told.get("upload_time")),
+        268485226: express and not parcel.get("tracking_no"),
+        268485227: express and not parcel.get("express_company"),
+        10060031: told.get("payer", {}).get("openid") != trade.asked["payer"]["openid"],
+    }
+    return next((errcode for errcode, holds in judged.items() if holds), 0)
