@@ -43,10 +43,11 @@ def _owed(months: Sequence[Month], *, now: int) -> bool:
 
 
 def _campaign(campaign: Campaign, part: Part, months: Sequence[Month], into: str, *, now: int) -> None:
+    # Their part first: a first check-in between the two reads makes a month, and moves the part.
+    there = table.get(Part, Part.key(campaign.campaign_id, into))
     theirs = table.query_all(Month, Month.key(campaign.campaign_id, into, "")[0], Row.sk.startswith("MONTH#"))
     if months and _owed(theirs, now=now):
         return
-    there = table.get(Part, Part.key(campaign.campaign_id, into))
     gone = [table.delete(Month, (row.pk, row.sk), when=Month.rev == row.rev, refuse=Busy) for row in months]
     days = _days(campaign, months, theirs, into) if months else []
     table.transact([*gone, *days, *_part(part, there, campaign, into)])

@@ -7,15 +7,17 @@ old account, which goes over in its turn. The month of the merge has two parts, 
 promoter stays what they were until then, but is in no list; the tier of both is the higher one.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from pynamodb.expressions.update import Action
 
 from chalicelib.commissions import promoters, service
 from chalicelib.commissions.models import Brought, Commission, Invited, Promoter, Spent
-from chalicelib.core import due, estates, ledger, table
+from chalicelib.core import due, estates, facts, ledger, table
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
+from chalicelib.orders import service as orders
 from chalicelib.sharing import orders as attributions
 
 AT_ONCE = 20
@@ -106,7 +108,7 @@ def _handed(row: Commission, into: str) -> Write:
     actions: list[Action] = [Commission.promoter_id.set(into), Commission.owner.set(f"{into}#commissions")]
     if row.state == "due" and row.due_at is not None:
         actions += due.moved(job=service.JOB, pk=into, at=row.due_at, ref=into)
-    return service.updated(row, *actions)
+    return replace(service.updated(row, *actions), refuse=Busy)
 
 
 def _brought(row: Commission, into: str) -> list[Write]:
@@ -139,14 +141,25 @@ def _invited(member_id: str, into: str) -> bool:
 
 
 def _spent(member_id: str, into: str) -> bool:
-    """What the orders count that went over; one that is counted for the other by now is the other's already."""
+    """What is left by now of the orders that count; one that is counted for the other is the other's already.
+
+    An order goes over before what counts of it: what went back in between was looked for under the other's name.
+    """
     rows = table.query(Spent, Spent.key(member_id, "")[0], limit=AT_ONCE).rows
     for row in rows:
         gone = table.delete(Spent, (row.pk, row.sk), when=Spent.rev == row.rev, refuse=Busy)
         writes = [gone, promoters.counted(member_id, cause=row.sk, spend_fen=-row.fen)]
-        key = Spent.key(into, row.sk)
-        if table.get(Spent, key) is None:
-            more = promoters.counted(into, cause=row.sk, spend_fen=row.fen)
-            writes += [table.create(Spent(*key, fen=row.fen), refuse=Busy), more]
+        if table.get(Spent, Spent.key(into, row.sk)) is None:
+            writes += _spent_by(into, row)
         table.transact(writes)
     return bool(rows)
+
+
+def _spent_by(member_id: str, row: Spent) -> list[Write]:
+    order = orders.find(row.sk)
+    fen = row.fen if order is None else promoters.spent_fen(order)
+    unchanged = [facts.unchanged(order)] if order is not None else []
+    if not fen:
+        return unchanged
+    counts = table.create(Spent(*Spent.key(member_id, row.sk), fen=fen), refuse=Busy)
+    return [*unchanged, counts, promoters.counted(member_id, cause=row.sk, spend_fen=fen)]

@@ -363,11 +363,16 @@ def uncount_reduced(refund: Refund, now: int) -> Sequence[Write]:
     return [facts.unchanged(order), *lowered] if order is not None and lowered else []
 
 
+def spent_fen(order: Order) -> int:
+    """As much of an order as counts: what is left of one that was completed, in fen."""
+    return (order.refundable_fen or 0) if order.state == "completed" else 0
+
+
 def _spent(order: Order) -> list[Write]:
     """The writes by which as much of an order is counted as is left of it now."""
     key = Spent.key(order.member_id, order.order_id)
     row = table.get(Spent, key)
-    fen = (order.refundable_fen or 0) if order.state == "completed" else 0
+    fen = spent_fen(order)
     more = fen - (row.fen if row is not None else 0)
     if not more:
         return []

@@ -400,8 +400,8 @@ def handed_over(*, owner: str, to: str, book: str, now: int) -> list[Write]:
     brought = (*_moved(amount, got), *_brought(account, to, book, now=now))
     same = Account.rev == account.rev
     return [
-        table.create(_handing(owner, book, -amount, given, now=now)),
-        table.create(_handing(to, book, amount, got, now=now)),
+        table.create(_handing(owner, book, -amount, given, now=now), refuse=Busy),
+        table.create(_handing(to, book, amount, got, now=now), refuse=Busy),
         table.update(Account, Account.key(owner, book), *_moved(-amount, given), when=same, refuse=Busy),
         table.upsert(Account, Account.key(to, book), *brought),
     ]

@@ -7,7 +7,7 @@ for ever nor kept from the member. So one rule at its end holds up no other.
 
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -203,6 +203,8 @@ def _award(award: _Award, *, now: int) -> None:
     terms = award.rule.terms
     if not terms.tiers and not award.pieces(terms.give):
         return
+    if terms.tiers and _counted_formerly(award):
+        return
     attempt = _Attempt(shard=award.own_shard, progress=_progress(award))
     if award.role == "sharer" and not members.is_active(award.member_id, now=now):
         attempt.limited = "blocked"
@@ -215,6 +217,13 @@ def _award(award: _Award, *, now: int) -> None:
         except (_Limited, _PurseEmpty, _GiftRefused, _Counted, _GiftMoved) as refused:
             _learn(award, attempt, refused)
     raise Busy
+
+
+def _counted_formerly(award: _Award) -> bool:
+    """Whether it counted for somebody who became this member: what only counts is in no list, and stays theirs."""
+    rows = table.query_all(Grant, Grant.key(award.occurrence.key, "", "")[0])
+    others = {row.member_id for row in rows if row.rule_id == award.rule.rule_id} - {award.member_id}
+    return bool(others) and not others.isdisjoint(members.names_of(award.member_id))
 
 
 def _learn(award: _Award, attempt: _Attempt, refused: Exception) -> None:
@@ -444,12 +453,26 @@ def _take_back(found: Grant, *, now: int) -> None:
 def _taking_back(grant: Grant, kept: dict[str, str], *, now: int) -> list[Write]:
     writes = _ended(grant, kept, now=now)
     if grant.tracked:
-        progress = table.get(Progress, Progress.key(grant.holder, grant.rule_id))
+        keys = (Progress.key(name, grant.rule_id) for name in _counted_for(grant))
+        progress = next(filter(None, (table.get(Progress, key) for key in keys)), None)
         writes += _uncounted(grant, progress, kept, now=now) if progress is not None else []
     if grant.day == day_of(now):
-        key = DayRow.key(grant.holder, grant.rule_id, grant.day)
-        writes.append(table.update(DayRow, key, DayRow.n.add(-1), refuse=lambda _: _Moved()))
+        keys = (DayRow.key(name, grant.rule_id, grant.day) for name in _counted_for(grant))
+        day = next(filter(None, (table.get(DayRow, key) for key in keys)), None)
+        writes += _one_less_that_day(day) if day is not None else []
     return writes
+
+
+def _counted_for(grant: Grant) -> Iterator[str]:
+    """Under whose name it may count: its holder's; or, as what counts goes over after what is listed, that of whom
+    it was given to; or of whom they became, where it is in no list."""
+    yield grant.holder
+    yield from (name for name in members.since_then(grant.member_id) if name != grant.holder)
+
+
+def _one_less_that_day(row: DayRow) -> list[Write]:
+    same = DayRow.rev == row.rev
+    return [table.update(DayRow, (row.pk, row.sk), DayRow.n.add(-1), when=same, refuse=lambda _: _Moved())]
 
 
 def _ended(grant: Grant, kept: dict[str, str], *, now: int) -> list[Write]:
@@ -529,7 +552,15 @@ def _uncounted(grant: Grant, progress: Progress, kept: dict[str, str], *, now: i
     time = (progress.tiers or {}).get(str(progress.n))
     if time is None:
         return [less]
-    occurrence = tier_key(grant.rule_id, grant.holder, progress.n, time)
-    tier = table.get(Grant, Grant.key(occurrence, grant.rule_id, grant.holder))
-    fallen = tier is not None and tier.state == "given"
-    return [less, *(_ended(tier, kept, now=now) if tier is not None and fallen else [])]
+    tier = _tier_of(progress, grant.rule_id, time)
+    return [less, *(_ended(tier, kept, now=now) if tier is not None else [])]
+
+
+def _tier_of(progress: Progress, rule_id: str, time: int) -> Grant | None:
+    """What stands on the count as it is, by whichever name of the member it was reached."""
+    for name in members.names_of(progress.pk.partition("#")[2]):
+        occurrence = tier_key(rule_id, name, progress.n, time)
+        tier = table.get(Grant, Grant.key(occurrence, rule_id, name))
+        if tier is not None and tier.state == "given":
+            return tier
+    return None

@@ -166,7 +166,7 @@ def bring(member_id: str, *, by: By, now: int) -> tuple[Binding, bool]:
         row = _row(member_id, by=by, rev=(held.rev + 1 if held else 1), cause=by.how, now=now)
         try:
             above = walk(member_id, by.promoter_id)
-            table.transact([_put(row, held), *_used(by, member_id), *_left(row, held, now=now), *above])
+            table.transact([_put(row, held), *_used(by, member_id), *left(row, held, now=now), *above])
         except (table.Taken, _Moved):
             continue  # the member was bound, or somebody above moved, meanwhile: look again
         _bindings.forget(member_id)
@@ -293,9 +293,9 @@ def _put(row: Binding, held: Binding | None) -> Write:
     return Write(operation="Put", row=row, when=Binding.rev == held.rev, refuse=lambda _: _Moved())
 
 
-def _left(row: Binding, held: Binding | None, *, now: int) -> list[Write]:
-    """What the binding was that is taken, or whose window is over; of one that was undone the past is kept
-    already."""
+def left(row: Binding, held: Binding | None, *, now: int) -> list[Write]:
+    """The writes that keep what the binding was that is taken, or whose window is over; of one that was undone the
+    past is kept already."""
     if held is None or held.state != "bound":
         return []
     ended_by = "taken" if holds(held, now=now) else "window_over"

@@ -7,6 +7,7 @@ of the merged member's binding stays with them, as do their visits that bound no
 """
 
 from contextlib import suppress
+from dataclasses import replace
 
 from pynamodb.expressions.update import Action
 
@@ -90,7 +91,7 @@ def _given(row: Binding, into: str) -> list[Write]:
     with suppress(WouldCircle, ChainTooLong):
         above = attribution.walk(row.member_id, into)
         theirs = (Binding.promoter_id.set(into), Binding.owner.set(f"{into}#customers"))
-        return [_changed(row, *theirs), *above]
+        return [_changed(row, *theirs), *(replace(one, refuse=Busy) for one in above)]
     return [_undone(row)]
 
 
@@ -101,13 +102,14 @@ def _own_binding(member_id: str, into: str, *, now: int) -> bool:
     if not _told(row, now=now) or (theirs is not None and not _told(theirs, now=now)):
         return True
     kept = theirs is not None and theirs.promoter_id != member_id and attribution.holds(theirs, now=now)
-    moved = _taken(row, theirs, into) if attribution.holds(row, now=now) and not kept else []
+    moved = _taken(row, theirs, into, now=now) if attribution.holds(row, now=now) and not kept else []
     table.transact([_undone(row), *moved])
     return True
 
 
-def _taken(row: Binding, theirs: Binding | None, into: str) -> list[Write]:
-    """Their binding as the other's; its revision goes on by more than one, so that it is no new binding."""
+def _taken(row: Binding, theirs: Binding | None, into: str, *, now: int) -> list[Write]:
+    """Their binding as the other's; its revision goes on by more than one, so that it is no new binding. What the
+    other's own was until then is kept, for orders of that time."""
     with suppress(WouldCircle, ChainTooLong):
         above = attribution.walk(into, row.promoter_id)
         listed = attribution.customers(row.promoter_id, into, at=row.bound_at)
@@ -116,7 +118,8 @@ def _taken(row: Binding, theirs: Binding | None, into: str) -> list[Write]:
         unchanged = Binding.pk.does_not_exist() if theirs is None else Binding.rev == theirs.rev
         put = Write(operation="Put", row=copy, when=unchanged, refuse=Busy)
         undone = table.table_name(Binding), row.pk, row.sk
-        return [put, *(one for one in above if one.key != undone)]
+        walked = [replace(one, refuse=Busy) for one in above if one.key != undone]
+        return [put, *attribution.left(copy, theirs, now=now), *walked]
     return []
 
 

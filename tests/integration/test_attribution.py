@@ -756,7 +756,11 @@ def happened(bob: str, what: str, promoter: str, *, at: int, bought: list[int]) 
         return None
     if what in ("moved", "undone"):
         to = promoter if what == "moved" else None
+        cache.clear_all()
+        held = attribution.binding(bob, now=at)
         moved(bob, to, now=at)
+        if held is not None and held.promoter_id == to:
+            return None  # theirs already: nothing is changed by it, nor begins anew
         return Coming(at=at, promoter_id=to, how="operator")
     if what == "visit":
         came(bob, promoter, now=at)

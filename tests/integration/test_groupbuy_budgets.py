@@ -332,8 +332,9 @@ def test_a_refund_that_the_gateway_gives_at_once_is_three_calls(campaign: Campai
 
     spent = costs(lambda: orders.send_refund(entry, NOW))
 
-    # Refund and order read, and the order again after the gateway was asked; both written, and the end is owed.
-    assert (spent.operations, spent.writes) == (WRITE + Counter(GetItem=3), units(4, due=1 + 1))
+    # Refund and order read, and the order again after the gateway was asked; both written, the end is owed, and the
+    # day's bill finds the refund in its list.
+    assert (spent.operations, spent.writes) == (WRITE + Counter(GetItem=3), units(4, due=1 + 1, owner=1))
 
 
 def test_a_member_s_refund_in_an_open_group_is_one_transaction(campaign: Campaign) -> None:

@@ -6,9 +6,12 @@ from chalicelib.commissions import books, promoters, settling
 from chalicelib.commissions.models import Invited, Spent
 from chalicelib.core import due, ledger, table
 from chalicelib.core.clock import DAY
-from chalicelib.sharing import attribution, invites
+from chalicelib.members import merging
+from chalicelib.orders import service as orders
+from chalicelib.sharing import attribution, invites, policies
 from chalicelib.sharing import orders as attributions
 from chalicelib.sharing import service as sharing
+from chalicelib.sharing.schemas import EditPolicy
 from infra.local.clients import Store
 from tests.commissions import (
     LATER,
@@ -28,7 +31,7 @@ from tests.commissions import (
     some_terms,
 )
 from tests.factories import NOW, OWNER, a_link, a_member, a_visit
-from tests.merging import Two, become_one, looked, two_members
+from tests.merging import HOME, UNION, Two, become_one, looked, sign_in, two_members
 
 pytestmark = [pytest.mark.usefixtures("direct"), pytest.mark.alone("commissions", "sharing")]
 
@@ -216,6 +219,34 @@ def test_friends_and_purchases_count_for_the_other_once(store: Store) -> None:
     assert (counts["invitees"], counts["spend_fen"]) == (1, 200)
     for owner in (two.one, two.other):
         assert books.prove_counts(f"PROMOTER#{owner}", NOW + DAY) is None
+
+
+def test_what_went_back_of_a_purchase_before_its_count_went_over_counts_no_more(store: Store) -> None:
+    some_terms(earned_by_spend_fen=10**9)
+    two = two_members()
+    order = completed(paid(bought(two.one)))
+    assert promoters.counts_of(two.one)["spend_fen"] > 0
+    assert sign_in(HOME, UNION).member_id == two.other
+    table.apply(orders.handed_over(orders.show(order.order_id), two.other))
+    refunded(orders.show(order.order_id))
+    looked(now=NOW + merging.LOOKS_S[0])
+
+    assert [promoters.counts_of(who)["spend_fen"] for who in (two.one, two.other)] == [0, 0]
+    assert books.prove_counts(f"PROMOTER#{two.other}", NOW + DAY) is None
+
+
+def test_an_order_of_the_time_of_a_binding_that_another_takes_the_place_of_is_still_its_promoter_s() -> None:
+    policies.make(EditPolicy(mode="last", window_days=10), by=OWNER, now=LONG_AGO - DAY)
+    two, theirs, earlier = two_members(now=LONG_AGO), a_member(now=LONG_AGO), a_member(now=LONG_AGO)
+    attribution.move(two.other, promoter_id=earlier, reason="t", by=OWNER, now=NOW - 20 * DAY)
+    attribution.move(two.one, promoter_id=theirs, reason="t", by=OWNER, now=NOW - 2 * DAY)
+    order = bought(two.other, now=NOW - 15 * DAY)
+    become_one(two)
+
+    found = attributions.as_if(order, now=NOW)
+    assert found is not None and found.promoter_id == earlier
+    now_held = attribution.binding(two.other, now=NOW + DAY)
+    assert now_held is not None and now_held.promoter_id == theirs
 
 
 def test_a_promoter_becomes_one_who_was_none() -> None:

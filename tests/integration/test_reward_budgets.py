@@ -113,12 +113,12 @@ def test_a_reward_of_an_order_also_asks_whether_the_order_is_as_it_was(alice: st
 
 
 @pytest.mark.usefixtures("only_rewards")
-def test_a_count_towards_a_tier_is_one_read_more_and_two_rows(alice: str) -> None:
+def test_a_count_towards_a_tier_is_two_reads_more_and_two_rows(alice: str) -> None:
     a_rule(tiers=[{"at": 2, "give": [{"kind": "points", "amount": 5}]}])
 
     counted, reached = costs(registered(alice)), costs(registered(alice))
 
-    assert counted.operations == Counter(GetItem=2, TransactWriteItems=1, PutItem=1)
+    assert counted.operations == Counter(Query=1, GetItem=2, TransactWriteItems=1, PutItem=1)
     assert (counted.writes["truth"], reached.writes["truth"]) == (4, 4 + GRANT + POSTING)
 
 
