@@ -28,6 +28,8 @@ from tests.harness.rows import Change, Plain, decoded, rows
 from tests.harness.wire import WRITES, Call, Params, wrapped
 
 TRUTH, TRAFFIC = "races-truth", "races-traffic"
+ON_TRAFFIC = ("visit_hour", "wechat_budget")
+"""Kinds of the traffic table that races ask for."""
 CROWD = 64
 BAND = 32
 """A smaller crowd, where each call makes a dozen of the store, and the jobs as many after it."""
@@ -161,7 +163,7 @@ class Arena:
 
     def rows(self, kind: str, **wanted: Any) -> list[Plain]:
         """All rows of this kind."""
-        there = TRAFFIC if kind == "visit_hour" else TRUTH
+        there = TRAFFIC if kind in ON_TRAFFIC else TRUTH
         return rows(self.client, there, kind=kind, **wanted)
 
     def records(self) -> list[Record]:
