@@ -5,13 +5,15 @@ from datetime import date
 
 import msgspec
 
-from chalicelib.checkins import campaigns, rules, service, standings, teams
+from chalicelib.checkins import campaigns, chats, rules, service, standings, teams
 from chalicelib.checkins.marking import Marked
 from chalicelib.checkins.models import Campaign, Note
 from chalicelib.checkins.rules import Gifts
 from chalicelib.checkins.schemas import (
     Brief,
     CampaignAnswer,
+    ChatBoard,
+    ChatPlace,
     CheckedIn,
     Coming,
     Given,
@@ -27,11 +29,13 @@ from chalicelib.checkins.schemas import (
 )
 from chalicelib.checkins.standings import Standing
 from chalicelib.core.http import Call
+from chalicelib.members import service as members
 from chalicelib.sharing import answers as sharing_answers
 from chalicelib.sharing import rules as sharing
 from chalicelib.uploads import service as uploads
 
 COMING = 7
+PLACES = 100
 
 
 def terms(row: Campaign) -> Terms:
@@ -207,6 +211,34 @@ def team(campaign: Campaign, team_id: str, call: Call) -> TeamAnswer:
         mates=shown,
         in_it=in_it,
         now=call.now,
+    )
+
+
+def chat_board(campaign: Campaign, group_id: str, call: Call) -> ChatBoard:
+    """A campaign among the people of a group chat.
+
+    Raises:
+        NotFound: WeChat has not shown that the member is in it.
+    """
+    found = chats.board(campaign, group_id, call.member_id, now=call.now)
+    members.make_ready([seen.member_id for seen in found[:PLACES]], now=call.now)
+    own = [rank for rank, seen in enumerate(found, 1) if seen.member_id == call.member_id]
+    return ChatBoard(
+        campaign_id=campaign.campaign_id,
+        chat_group_id=group_id,
+        people=len(found),
+        places=[_place(seen, rank, call) for rank, seen in enumerate(found[:PLACES], 1)],
+        mine=_place(found[own[0] - 1], own[0], call) if own else None,
+        now=call.now,
+    )
+
+
+def _place(seen: Standing, rank: int, call: Call) -> ChatPlace:
+    return ChatPlace(
+        **msgspec.structs.asdict(_brief(seen, call.now)),
+        rank=rank,
+        member=sharing_answers.person(seen.member_id, call, open_names=True),
+        mine=seen.member_id == call.member_id,
     )
 
 

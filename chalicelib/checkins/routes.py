@@ -10,6 +10,7 @@ from chalicelib.checkins.models import Team
 from chalicelib.checkins.schemas import (
     CampaignAnswer,
     CampaignList,
+    ChatBoard,
     CheckedIn,
     CheckIn,
     FoundTeam,
@@ -92,6 +93,12 @@ def set_reminder(call: Call, campaign_id: str, body: SetReminder) -> Reminder:
     campaign = campaigns.find(campaign_id, now=call.now)
     at = reminders.choose(campaign, call.member_id, at_minute=body.at_minute, now=call.now)
     return Reminder(campaign_id=campaign_id, at_minute=body.at_minute, next_at=at, now=call.now)
+
+
+@api.get("/v1/checkins/{campaign_id}/chat-groups/{chat_group_id}", door=doors.MEMBER, refuses=[NotFound])
+def show_chat_board(call: Call, campaign_id: str, chat_group_id: str) -> ChatBoard:
+    """The campaign among the people of a group chat that I am in, which POST /v1/me/chat-groups named."""
+    return answers.chat_board(campaigns.find(campaign_id, now=call.now), chat_group_id, call)
 
 
 @api.post(

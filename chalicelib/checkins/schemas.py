@@ -165,6 +165,25 @@ class TeamAnswer(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
+class ChatPlace(Brief, frozen=True, kw_only=True):
+    """One of a group chat, and how far they are; ``rank`` 1 is ahead of all."""
+
+    rank: int
+    member: Sharer
+    mine: bool
+
+
+class ChatBoard(msgspec.Struct, frozen=True, kw_only=True):
+    """A campaign among the people of a group chat: how many of them are in it, the first hundred, and oneself."""
+
+    campaign_id: str
+    chat_group_id: str
+    people: int
+    places: list[ChatPlace]
+    mine: ChatPlace | None
+    now: int
+
+
 class Mine(Brief, frozen=True, kw_only=True):
     """The whole of what a member sees of themselves."""
 

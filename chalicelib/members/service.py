@@ -386,16 +386,26 @@ def profile(member_id: str, *, now: int) -> Profile | None:
 
     def load() -> Profile | None:
         member = merging.survivor(member_id)
-        if member is None:
-            return None
-        return Profile(
-            member_id=member.member_id,
-            nickname=member.nickname,
-            avatar=avatar_of(member),
-            active=member.state == "active",
-        )
+        return _shown(member) if member is not None else None
 
     return _profiles.get(member_id, now=now, load=load)
+
+
+def make_ready(member_ids: Sequence[str], *, now: int) -> None:
+    """Read in one go what `profile` is going to be asked for."""
+    unknown = [one for one in member_ids if _profiles.peek(one, now=now) is None]
+    for member in those(unknown):
+        if member.merged_into is None:
+            _profiles.put(member.member_id, _shown(member), now=now)
+
+
+def _shown(member: Member) -> Profile:
+    return Profile(
+        member_id=member.member_id,
+        nickname=member.nickname,
+        avatar=avatar_of(member),
+        active=member.state == "active",
+    )
 
 
 def avatar_of(member: Member) -> str | None:

@@ -102,6 +102,12 @@ def in_chat_group(member_id: str, group_id: str, *, now: int) -> bool:
     return row is not None and now - row.seen_at < BELIEVED_FOR_S
 
 
+def people_of(group_id: str, *, now: int) -> list[str]:
+    """Whom WeChat showed in the last 90 days to be in a group chat, which has 500 people at most."""
+    rows = table.query_all(ChatMember, ChatMember.key(group_id, "")[0])
+    return [row.sk for row in rows if now - row.seen_at < BELIEVED_FOR_S]
+
+
 def private_message(
     encrypted_data: str, iv: str, *, activity_id: str, member_id: str, program_id: str, app: App
 ) -> bool:

@@ -66,6 +66,7 @@ from chalicelib.points.schemas import AddBadge, AddExchange, FreezePoints
 from chalicelib.reconciling import service as reconciling
 from chalicelib.rewards import service as rewards
 from chalicelib.rewards.rules import RewardTerms
+from chalicelib.sessions.proving import ChatMember
 from chalicelib.sharing import attribution, visits
 from chalicelib.sharing import invites as invite_codes
 from chalicelib.sharing import orders as attributions
@@ -230,6 +231,7 @@ POST   /v1/gifts/{code}/claims                   member
 GET    /v1/me/packs                              member
 POST   /v1/packs                                 member
 POST   /v1/packs/{pack_id}/pieces                member
+GET    /v1/checkins/{campaign_id}/chat-groups/{chat_group_id}  member
 POST   /v1/checkins/{campaign_id}                member
 POST   /v1/checkins/{campaign_id}/makeups        member
 PUT    /v1/checkins/{campaign_id}/reminder       member
@@ -899,7 +901,7 @@ def planted(port: int) -> World:
         **bringing(alice, carol, dora, now=now),
         **couponing(alice, carol, owner, now=now),
         **points_for(alice, carol, owner, now=now),
-        **coming_back(carol, owner, now=now),
+        **coming_back(alice, carol, owner, now=now),
         **distributing(alice, carol, dora, owner, now=now),
         **withdrawing(alice, carol, owner, now=now),
     }
@@ -1063,8 +1065,8 @@ def points_for(alice: members.Member, carol: members.Member, owner: Operator, *,
     return {"exchange_id": made.exchange_id, "badge_id": "host", "ref": "carol-1"}
 
 
-def coming_back(carol: members.Member, owner: Operator, *, now: int) -> dict[str, str]:
-    """A challenge in which Carol has a team."""
+def coming_back(alice: members.Member, carol: members.Member, owner: Operator, *, now: int) -> dict[str, str]:
+    """A challenge in which Carol has a team, and a group chat that Alice came from."""
     making = checkins.Making(by=owner, now=now, idempotency_key=None)
     challenge = checkins.make(msgspec.convert(_CHECKIN, EditCheckin), making)
     team, _ = teams.found(challenge, carol.member_id, title="Larks", now=now)
@@ -1072,7 +1074,10 @@ def coming_back(carol: members.Member, owner: Operator, *, now: int) -> dict[str
         *Note.key(challenge.campaign_id, carol.member_id, "2026-01-01"), state="visible", created_at=now
     )
     table.apply(table.create(note))
-    return {"checkin_id": challenge.campaign_id, "team_id": team.team_id, "date": "2026-01-01"}
+    chat = ChatMember(*ChatMember.key("cgr_1", alice.member_id), seen_at=now)
+    table.apply(table.create(chat))
+    named = {"checkin_id": challenge.campaign_id, "team_id": team.team_id, "date": "2026-01-01"}
+    return {**named, "chat_group_id": "cgr_1"}
 
 
 def distributing(

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import urllib3
 
+from chalicelib.checkins import service as checkin
 from chalicelib.core import cache, facts, table
+from chalicelib.core.clock import DAY
 from chalicelib.members import rules as member_rules
 from chalicelib.members import service as members
 from chalicelib.members.models import Identity
@@ -22,6 +24,7 @@ from infra.local import wechat
 from infra.local.clients import Store
 from infra.local.wechat import Simulator, phones
 from infra.local.wechat import pushes as sent
+from tests import checkins
 from tests.factories import OWNER
 from tests.harness.rows import rows
 from tests.harness.serving import served
@@ -106,6 +109,28 @@ def test_a_group_chat_is_proven_by_what_wechat_encrypted_for_this_member(people:
     foreign = phones.encrypted(group, appid=APPID, name="alice")
     broken = {"encrypted_data": foreign["encryptedData"][:-8], "iv": foreign["iv"]}
     assert people.call("alice", "POST", "/v1/me/chat-groups", broken)[0] in (409, 422)
+
+
+def test_a_challenge_has_a_board_for_each_group_chat_that_people_came_from(people: Phones) -> None:
+    now = int(time.time())
+    challenge = checkins.a_challenge(starts_at=now - 9 * DAY, ends_at=now + 9 * DAY).campaign_id
+    ids = {name: people.sign_in(name)["member"]["member_id"] for name in ("alice", "bob", "carol", "dave")}
+    checkin.check_in(campaign_id=challenge, member_id=ids["bob"], said=None, now=now - 2 * DAY)
+    for name, chat in (("dave", "another"), ("bob", "GtzQ0Tm0XfZ"), ("alice", "GtzQ0Tm0XfZ")):
+        answer = people.call(name, "POST", "/v1/me/chat-groups", given({"openGId": chat}, name=name))[1]
+        assert people.call(name, "POST", f"/v1/checkins/{challenge}", {})[0] == 201
+    path = f"/v1/checkins/{challenge}/chat-groups/{answer['chat_group_id']}"
+
+    status, board = people.call("alice", "GET", path)
+    assert (status, board["people"]) == (200, 2)
+    assert [(one["rank"], one["total"], one["mine"]) for one in board["places"]] == [
+        (1, 2, False),
+        (2, 1, True),
+    ]
+    assert board["mine"] == board["places"][1]
+    for name in ("carol", "dave"):
+        foreign = people.call(name, "GET", path)
+        assert (foreign[0], foreign[1]["error"]["code"]) == (404, "not_found")
 
 
 def test_data_that_was_made_for_another_program_proves_nothing(
