@@ -61,7 +61,12 @@ class Stack:
 def running(
     *, store: StoreName, host: str, port: int, mall_port: int = 0, wechat_port: int = 0
 ) -> Iterator[Stack]:
-    """A stack with the demo data and a mall beside it, serving until the block ends."""
+    """A stack with the demo data and a mall beside it, serving until the block ends.
+
+    Raises:
+        OSError: the port is taken; that is said before anything else is begun.
+    """
+    socket.create_server((host, port)).close()
     with contextlib.ExitStack() as parts:
         endpoint = parts.enter_context(_store(store))
         simulator = _stopping(parts, _wechat(host, wechat_port))
