@@ -264,8 +264,7 @@ def _plan_rest(stubs: Stubs) -> None:
     names = [f"/liebian/dev/{name}" for name in (*checks.SECRETS, "wechat/demo")]
     asked = {"Path": "/liebian/dev", "Recursive": True, "WithDecryption": False}
     found = {"Parameters": [{"Name": name, "Type": "SecureString"} for name in names]}
-    for _ in ("the secrets", "WeChat"):
-        stubs.plans["ssm"].add_response("get_parameters_by_path", found, asked)
+    stubs.plans["ssm"].add_response("get_parameters_by_path", found, asked)
 
 
 def _plan_programs(stubs: Stubs) -> None:

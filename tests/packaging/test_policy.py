@@ -159,7 +159,7 @@ def test_literal_policies_are_for_one_account_region_and_stage() -> None:
     buckets = [arn for arn in resources if ":s3:" in arn]
     assert buckets == [
         f"arn:aws-cn:s3:::liebian-dev-pictures-123456789012/{name}/*"
-        for name in (*policy.PREFIXES, "uploads")
+        for name in (*policy.PREFIXES, "checking", "uploads")
     ]
     assert all(arn.startswith("arn:aws-cn:") for arn in resources)
     assert all(":cn-north-1:123456789012:" in arn for arn in resources if arn not in buckets)

@@ -70,4 +70,6 @@ def test_a_card_goes_forward_alone_and_for_a_day(platform: Platform) -> None:
     assert [change(0, **joined), change(0), change(1, **full)] == [0, 47502, 0]
     assert [change(0, **joined), change(1, **full), change(2), change(2)] == [47502, 47502, 0, 47502]
     platform.of(messages.Messages).cards[card["activity_id"]]["until"] = 0
+    assert change(2) == 47504
+    del platform.of(messages.Messages).cards[card["activity_id"]]
     assert change(2) == 47501
