@@ -40,15 +40,17 @@ from moto.dynamodb.exceptions import (
     TransactWriteSingleOpException,
 )
 from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
-from moto.dynamodb.models.dynamo_type import DynamoType, Item
+from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
 from moto.dynamodb.models.table import Table
-from moto.dynamodb.models.utilities import dynamo_json_dump
+from moto.dynamodb.models.utilities import bytesize, dynamo_json_dump
 from moto.dynamodb.responses import DynamoHandler
 from moto.dynamodbstreams.models import ShardIterator
 
 from infra.local import clients
 
 MAX_ACTIONS = 100
+MAX_ITEM_BYTES = 405_000
+"""moto's limit for the whole of an item, a little under DynamoDB's 400 KB."""
 TOKENS_LIVE_S = 600
 
 _REFUSED = ("ConditionalCheckFailed", "The conditional request failed")
@@ -130,6 +132,7 @@ def _patches() -> list[tuple[type, str, Callable[..., Any]]]:
         (DynamoHandler, "transact_write_items", _once_per_token(DynamoHandler.transact_write_items)),
         (ShardIterator, "get", _staying_when_idle(ShardIterator.get)),
         (Table, "query", _looking_only_there(Table.query)),
+        (LimitedSizeDict, "__setitem__", _weighed_once(LimitedSizeDict.__setitem__)),
     ]
 
 
@@ -334,6 +337,27 @@ def _looking_only_there(query: Callable[..., Any]) -> Callable[..., Any]:
             return query(table, *args, **kwargs)
 
     return narrowed
+
+
+def _weighed_once(set_item: Callable[..., None]) -> Callable[..., None]:
+    """moto weighs a whole item anew for every attribute of it; so ours does only when it may be too heavy."""
+
+    def weighing(item: Any, name: str, value: Any) -> None:
+        before = getattr(item, "at_most", None)
+        if before is None:
+            before = sum(_weight(*one) for one in item.items())
+        at_most = before + _weight(name, value)
+        if at_most <= MAX_ITEM_BYTES:
+            item.at_most = at_most
+            dict.__setitem__(item, name, value)
+        else:
+            set_item(item, name, value)
+
+    return weighing
+
+
+def _weight(name: str, value: Any) -> int:
+    return bytesize(name) + (value.size() if isinstance(value, DynamoType) else bytesize(str(value)))
 
 
 def _has(row: Item, name: str, wanted: DynamoType) -> bool:
