@@ -68,7 +68,14 @@ bench: $(VENV)/.ready
 SOAK_EXAMPLES ?= 2000
 SOAK_SEED ?= $(shell date +%s)
 
-.PHONY: soak mutations
+RACE_ROUNDS ?= 5
+RACE_CROWD ?= 64
+
+.PHONY: soak mutations races
+
+# Every race of `make test` with twice the crowd, and five times, each time with other dice.
+races: $(VENV)/.ready
+	RACE_ROUNDS=$(RACE_ROUNDS) RACE_CROWD=$(RACE_CROWD) $(PY) -m pytest -n $(PROCESSES) --dist loadgroup tests/races
 
 # The model tests with more examples than CI has time for, other ones each time; the seed is told, to play them again.
 soak: $(VENV)/.ready

@@ -30,7 +30,8 @@ from tests.harness.wire import WRITES, Call, Params, wrapped
 TRUTH, TRAFFIC = "races-truth", "races-traffic"
 ON_TRAFFIC = ("visit_hour", "wechat_budget")
 """Kinds of the traffic table that races ask for."""
-CROWD = 64
+CROWD = int(os.environ.get("RACE_CROWD", "32"))
+"""How many come at once; `make races` has 64 of them."""
 BAND = 32
 """A smaller crowd, where each call makes a dozen of the store, and the jobs as many after it."""
 INSISTS = 30

@@ -4,14 +4,14 @@ What the naive versions do is what the app does, with every condition off and no
 
 Cases of the field, by their numbers in research/malls.md 3:
     11 litemall#581, count and then insert: test_litemall_581_a_stock_of_one_and_a_limit_of_one_give_one_coupon
-    12 yudao, a limit that is read: test_64_taps_of_one_member_claim_as_many_as_the_limit_lets_them
+    12 yudao, a limit that is read: test_many_taps_of_one_member_claim_as_many_as_the_limit_lets_them
        yudao, batches beyond the stock:
        test_a_batch_that_is_taken_up_by_four_at_once_gives_each_one_and_never_too_many
        yudao, what is off is claimed: test_nobody_claims_once_it_is_said_to_be_off
-    13 CRMEB, what is left is written as it was read: test_64_members_for_a_stock_of_40_get_40
+    13 CRMEB, what is left is written as it was read: test_many_members_for_a_smaller_stock_get_all_of_it
     14 lilishop, what was taken is written as it was read: test_all_ways_to_a_coupon_share_one_stock
        lilishop, one tap claims twice: test_the_same_call_twenty_times_is_one_claim_also_where_more_are_allowed
-    15 newbee, only half can be claimed: test_64_members_for_a_stock_of_40_get_40, all of them and no more
+    15 newbee, only half can be claimed: test_many_members_for_a_smaller_stock_get_all_of_it
 """
 
 from collections.abc import Callable
@@ -58,13 +58,14 @@ def test_litemall_581_a_stock_of_one_and_a_limit_of_one_give_one_coupon(arena: A
 
 @rounds(STORM)
 @pytest.mark.parametrize("stock_shards", [1, 8])
-def test_64_members_for_a_stock_of_40_get_40(stock_shards: int, arena: Arena) -> None:
-    template = a_template(stock=40, stock_shards=stock_shards)
+def test_many_members_for_a_smaller_stock_get_all_of_it(stock_shards: int, arena: Arena) -> None:
+    stock = CROWD * 5 // 8
+    template = a_template(stock=stock, stock_shards=stock_shards)
 
     outcomes = arena.race(*[claiming(template, member_id) for member_id in buyers(CROWD)])
 
-    outcomes.expect(won=40, coupon_sold_out=CROWD - 40)
-    assert broken(arena, template, stock=40) == []
+    outcomes.expect(won=stock, coupon_sold_out=CROWD - stock)
+    assert broken(arena, template, stock=stock) == []
 
 
 @rounds(STORM)
@@ -73,7 +74,7 @@ def test_all_ways_to_a_coupon_share_one_stock(arena: Arena) -> None:
     pack = a_pack(a_plan(template, pieces=5))
     given = MakeCodes(batch="b", count=10, ends_at=NOW + 99)
     printed = codes.letters(template.template_id, codes.make(template.template_id, given, MAKING), now=NOW)
-    crowd = buyers(CROWD)
+    crowd = buyers(64)
     calls = [claiming(template, one) for one in crowd[:30]]
     calls += [taking(pack, one) for one in crowd[30:40]]
     calls += [using(code, one) for code, one in zip(printed, crowd[40:50], strict=True)]
@@ -110,7 +111,7 @@ def give(template: Template, member_id: str, cause: str = "cause") -> Coupon:
 
 
 @rounds(STORM)
-def test_one_cause_that_comes_64_times_gives_one_coupon(arena: Arena) -> None:
+def test_one_cause_that_comes_many_times_gives_one_coupon(arena: Arena) -> None:
     template, alice = a_template(stock=5), a_buyer()
 
     arena.race(*[lambda: give(template, alice)] * 20).expect(won=20)
@@ -134,7 +135,7 @@ def test_the_harness_sees_more_claims_than_the_limit_when_the_rule_is_a_read(
 
 
 @rounds(STORM)
-def test_64_taps_of_one_member_claim_as_many_as_the_limit_lets_them(arena: Arena) -> None:
+def test_many_taps_of_one_member_claim_as_many_as_the_limit_lets_them(arena: Arena) -> None:
     template, alice = a_template(stock=50, per_member=5), a_buyer()
 
     outcomes = arena.race(*[claiming(template, alice, key=a_word()) for _ in range(CROWD)])
@@ -201,7 +202,7 @@ def test_the_harness_sees_more_pieces_than_a_pack_has_when_the_rule_is_a_read(
 
 
 @rounds(STORM)
-def test_64_friends_for_6_pieces_take_them_in_order_and_unlock_once(arena: Arena) -> None:
+def test_many_friends_for_6_pieces_take_them_in_order_and_unlock_once(arena: Arena) -> None:
     friends, own = a_template(), a_template()
     amounts = [600, 500, 400, 300, 200, 100]
     pack = a_pack(a_plan(friends, own=own, after_new=3, pieces=6, amounts=amounts))
@@ -249,7 +250,7 @@ def test_pieces_that_are_taken_while_the_pack_ends_are_taken_or_go_back(arena: A
 
 
 @rounds(STORM)
-def test_one_code_in_64_hands_is_good_for_one(arena: Arena) -> None:
+def test_one_code_in_many_hands_is_good_for_one(arena: Arena) -> None:
     template = a_template()
     row = codes.make(template.template_id, MakeCodes(batch="b", count=1, ends_at=NOW + 99), MAKING)
     [code] = codes.letters(template.template_id, row, now=NOW)

@@ -95,7 +95,7 @@ def test_the_harness_sees_two_members_when_the_rule_is_a_read(arena: Arena) -> N
 
 
 @rounds(STORM)
-def test_64_first_logins_of_one_person_make_one_member(arena: Arena) -> None:
+def test_many_first_logins_of_one_person_make_one_member(arena: Arena) -> None:
     ways = all_ways()
 
     outcomes = arena.race(*crowd_of(ways, log_in, size=CROWD), meet=True)

@@ -67,7 +67,7 @@ def test_the_harness_sees_stock_oversold_when_the_rule_is_a_read(
 
 
 @rounds_of("shards", (1, STORM), (8, ROUGH))
-def test_64_openers_take_the_last_groups_of_the_stock_and_strand_none(arena: Arena, shards: int) -> None:
+def test_many_openers_take_the_last_groups_of_the_stock_and_strand_none(arena: Arena, shards: int) -> None:
     campaign = a_campaign(stock=20, shards=shards)
 
     outcomes = arena.race(*[opening(campaign, member_id) for member_id in buyers(CROWD)])

@@ -5,7 +5,7 @@ What the naive version does is what the ledger does, with every condition off.
 Cases of the field, by their numbers in research/malls.md 3:
     20 yudao, more is taken than there is: test_a_hundred_spends_against_one_balance
        yudao, what was spent is not taken back: test_a_reversal_beside_spends_is_made_once_and_leaves_a_stated_debt
-       yudao, experience is written as it was read: test_64_who_bring_growth_at_once_lose_none_of_it
+       yudao, experience is written as it was read: test_many_who_bring_growth_at_once_lose_none_of_it
        (withdrawals: tests/races/test_withdrawals.py)
 """
 
@@ -84,7 +84,7 @@ def test_the_harness_sees_growth_lost_when_it_is_written_as_it_was_read(arena: A
 
 
 @rounds(STORM)
-def test_64_who_bring_growth_at_once_lose_none_of_it(arena: Arena) -> None:
+def test_many_who_bring_growth_at_once_lose_none_of_it(arena: Arena) -> None:
     outcomes = arena.race(
         *[lambda n=n: earn(5, cause=f"g{n}", book="growth", lasts_months=None) for n in range(CROWD)]
     )

@@ -82,7 +82,7 @@ def test_the_harness_sees_a_link_minted_twice_when_the_rule_is_a_read(arena: Are
 
 
 @rounds(FAIR, STORM)
-def test_the_same_link_minted_64_times_is_one(arena: Arena) -> None:
+def test_the_same_link_minted_many_times_is_one(arena: Arena) -> None:
     asked = a_share()
 
     outcomes = arena.race(*[minting([asked]) for _ in range(CROWD)])

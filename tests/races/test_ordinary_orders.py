@@ -52,7 +52,7 @@ def test_the_harness_sees_two_orders_where_nothing_is_asked(
 
 
 @rounds(STORM)
-def test_64_events_of_one_order_make_one_order_one_payment_and_one_refund(arena: Arena) -> None:
+def test_many_events_of_one_order_make_one_order_one_payment_and_one_refund(arena: Arena) -> None:
     number = a_number()
 
     outcomes = arena.race(*(events(number) * CROWD)[:CROWD])

@@ -130,7 +130,7 @@ def test_renewals_at_once_agree_on_one_expiry(arena: Arena) -> None:
 
 
 @rounds(STORM)
-def test_64_switch_offs_are_one_switch_and_one_audit(arena: Arena) -> None:
+def test_many_switch_offs_are_one_switch_and_one_audit(arena: Arena) -> None:
     link = an_expired_link(a_share())
 
     arena.race(*[shutting(link.code) for _ in range(CROWD)])

@@ -64,7 +64,7 @@ def test_of_two_calls_under_one_id_one_passes_each_time(arena: Arena) -> None:
 
 @rounds(STORM)
 @pytest.mark.parametrize("other", ["body", "path"])
-def test_of_64_different_calls_under_one_id_one_passes(arena: Arena, other: str) -> None:
+def test_of_many_different_calls_under_one_id_one_passes(arena: Arena, other: str) -> None:
     webhook_id = a_word("msg_")
     calls = [
         calling(webhook_id, f"body {n}")
