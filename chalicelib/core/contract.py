@@ -19,6 +19,7 @@ from chalicelib.core.errors import (
     UnsupportedMediaType,
 )
 from chalicelib.core.http import Api, Call, Document, Route
+from chalicelib.core.limits import TooManyCalls
 
 api = Api(__name__)
 _REF = "#/components/schemas/{name}"
@@ -188,6 +189,8 @@ def _refusals(route: Route) -> dict[int, list[type[AppError]]]:
         errors += [TooLarge, UnsupportedMediaType]
     if "{" in route.path:
         errors += [NotFound]
+    if route.a_minute is not None:
+        errors += [TooManyCalls]
     by_status: dict[int, list[type[AppError]]] = {}
     for error in errors:
         by_status.setdefault(error.status, []).append(error)

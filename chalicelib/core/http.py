@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 import msgspec
 from chalice.app import Blueprint, Chalice, CORSConfig, Request, Response
 
-from chalicelib.core import clock, config, doors, sheets
+from chalicelib.core import clock, config, doors, limits, sheets
 from chalicelib.core.dispatch import Paths
 from chalicelib.core.errors import (
     AppError,
@@ -126,6 +126,8 @@ class Route:
     status: int
     view: Callable[..., Any]
     refuses: Sequence[type[AppError]]
+    a_minute: int | None = None
+    """How often one member may call it, see `limits`."""
 
     @cached_property
     def hints(self) -> dict[str, Any]:
@@ -162,26 +164,41 @@ class Api:
         return declare
 
     def post(
-        self, path: str, *, door: doors.Door, status: int = 200, refuses: Sequence[type[AppError]] = ()
+        self,
+        path: str,
+        *,
+        door: doors.Door,
+        status: int = 200,
+        refuses: Sequence[type[AppError]] = (),
+        a_minute: int = limits.A_MINUTE,
     ) -> Callable[[F], F]:
-        """Declare a route that makes or does something."""
-        return self._route("POST", path, door, status, refuses)
+        """Declare a route that makes or does something; ``a_minute``: how often one member may."""
+        return self._route("POST", path, door, status, refuses, a_minute)
 
     def put(self, path: str, *, door: doors.Door, refuses: Sequence[type[AppError]] = ()) -> Callable[[F], F]:
         """Declare a route that sets something; wx.request has no PATCH."""
-        return self._route("PUT", path, door, 200, refuses)
+        return self._route("PUT", path, door, 200, refuses, limits.A_MINUTE)
 
     def delete(
         self, path: str, *, door: doors.Door, refuses: Sequence[type[AppError]] = ()
     ) -> Callable[[F], F]:
         """Declare a route that takes something away."""
-        return self._route("DELETE", path, door, 200, refuses)
+        return self._route("DELETE", path, door, 200, refuses, limits.A_MINUTE)
 
     def _route(
-        self, method: str, path: str, door: doors.Door, status: int, refuses: Sequence[type[AppError]]
+        self,
+        method: str,
+        path: str,
+        door: doors.Door,
+        status: int,
+        refuses: Sequence[type[AppError]],
+        a_minute: int | None = None,
     ) -> Callable[[F], F]:
+        limit = a_minute if door == doors.MEMBER else None
+
         def declare(view: F) -> F:
-            route = Route(method=method, path=path, door=door, status=status, view=view, refuses=refuses)
+            told = {"status": status, "view": view, "refuses": refuses, "a_minute": limit}
+            route = Route(method=method, path=path, door=door, **told)  # type: ignore[arg-type]
             routes.append(route)
 
             @wraps(view)
@@ -252,6 +269,8 @@ def _arguments(
     )
     if not all(_ID.fullmatch(value) for value in path_params.values()):
         raise NotFound
+    if route.a_minute is not None:
+        limits.admit(call.member_id, f"{route.method} {route.path}", a_minute=route.a_minute, now=now)
     arguments: dict[str, Any] = {"call": call, **path_params}
     if (kind := route.hints.get("body")) is not None:
         arguments["body"] = body if kind is bytes else decode(body or b"{}", kind)

@@ -1,6 +1,6 @@
 """HTTP for the mini-program: offers, claims, a member's own coupons, quotes, the code for the shop."""
 
-from chalicelib.core import asking, cursors, doors
+from chalicelib.core import asking, cursors, doors, limits
 from chalicelib.core.errors import AppError, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Listing, Reply
 from chalicelib.coupons import (
@@ -152,6 +152,7 @@ def claimed(coupon: Coupon, call: Call, *, new: bool) -> Reply[Claimed]:
     "/v1/coupons/codes",
     door=doors.MEMBER,
     status=201,
+    a_minute=limits.TYPED_A_MINUTE,
     refuses=[
         NotFound,
         Invalid,

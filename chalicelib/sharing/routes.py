@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from chalicelib.core import doors, pictures
+from chalicelib.core import doors, limits, pictures
 from chalicelib.core.errors import Busy, Gone, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Document, Reply
 from chalicelib.sharing import (
@@ -281,6 +281,7 @@ def show_binding(call: Call) -> BindingAnswer:
     "/v1/me/binding",
     door=doors.MEMBER,
     status=201,
+    a_minute=limits.TYPED_A_MINUTE,
     refuses=[
         invites.InviteUnknown,
         refusals.BoundToAnother,

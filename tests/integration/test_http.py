@@ -745,7 +745,7 @@ class World:
         return shown
 
     def books(self) -> dict[tuple[str, ...], Any]:
-        """Every row of both tables, save the ids of the mall's calls, which are noted whatever becomes of them.
+        """Every row of both tables, save what is noted of calls whatever becomes of them.
 
         Read where the embedded store keeps them: this is done a thousand times, and a scan takes 20 ms.
         """
@@ -755,7 +755,11 @@ class World:
             for rows in table.items.values()
             for item in rows.values()
         ]
-        return {(name, row["pk"], row["sk"]): row for name, row in found if row["kind"] != "webhook_call"}
+        return {
+            (name, row["pk"], row["sk"]): row
+            for name, row in found
+            if row["kind"] not in ("webhook_call", "member_calls")
+        }
 
     def raw(self, request: bytes) -> bytes:
         """All that is answered to bytes on the wire until the server closes."""
@@ -1818,6 +1822,15 @@ def test_a_picture_is_only_sent_to_whom_asks_for_one(accept: str | None, world: 
 
 
 # --- cursors ------------------------------------------------------------------------------------------------
+
+
+def test_whoever_calls_too_often_is_told_when_to_come_again(world: World) -> None:
+    answers = [world.call("POST /v1/me/binding", "member", {"invite_code": "ABCDEFGH"}) for _ in range(25)]
+
+    refused = [answer for answer in answers if answer.status == 429]
+    assert refused and refused[0].code == "too_many_calls"
+    assert refused[0].headers["Retry-After"] == "60"
+    assert {answer.code for answer in answers} == {"invite_code_unknown", "too_many_calls"}
 
 
 def test_a_list_goes_on_from_its_cursor(world: World) -> None:
