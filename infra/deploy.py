@@ -58,7 +58,7 @@ def next_steps(*, stage: str, region: str, outputs: dict[str, str]) -> str:
 
 def _run(command: list[str], *, keep: bool = False) -> str:
     print("+", shlex.join(command), flush=True)
-    done = subprocess.run(command, check=False, text=True, stdout=subprocess.PIPE if keep else None)
+    done = subprocess.run(command, check=False, text=True, stdout=subprocess.PIPE if keep else None)  # noqa: S603 - our own command
     if done.returncode:
         sys.exit(done.returncode)
     return done.stdout or ""

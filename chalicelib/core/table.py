@@ -525,7 +525,7 @@ def _patiently(
             judge(error)
         except (HTTPClientError, NoConnection) as unreachable:  # botocore has tried three times by now
             raise Busy from unreachable
-        wait_s = random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**tried))
+        wait_s = random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**tried))  # noqa: S311 - how long to wait is no secret
         if time.monotonic() + wait_s > give_up_at:
             break
         time.sleep(wait_s)

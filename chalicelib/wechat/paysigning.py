@@ -107,7 +107,7 @@ def encrypted(text: str, *, public_key: Any) -> str:
     from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
     from cryptography.hazmat.primitives.hashes import SHA1
 
-    padding = OAEP(mgf=MGF1(algorithm=SHA1()), algorithm=SHA1(), label=None)
+    padding = OAEP(mgf=MGF1(algorithm=SHA1()), algorithm=SHA1(), label=None)  # noqa: S303 - the padding that WeChat Pay asks for
     return base64.b64encode(public_key.encrypt(text.encode(), padding)).decode()
 
 

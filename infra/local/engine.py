@@ -117,7 +117,7 @@ def _home() -> Path:
 
 def _java_release() -> int:
     try:
-        said = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=30, check=True)
+        said = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=30, check=True)  # noqa: S607 - whichever Java there is
     except (OSError, subprocess.SubprocessError):
         return 0
     found = re.search(r'version "(\d+)', said.stderr)
@@ -129,7 +129,7 @@ def _copy_with_maven(working: Path) -> Path:
     lib = working / "lib"
     command = ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={lib}"]
     try:
-        subprocess.run(
+        subprocess.run(  # noqa: S603 - Maven, by us
             command, cwd=working, check=True, capture_output=True, text=True, timeout=FETCHED_WITHIN_S
         )
     except subprocess.CalledProcessError as failed:
@@ -148,7 +148,7 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def _launched(port: int, remember: Path | None, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     command = ["sh", "-c", _UNTIL_PARENT_ENDS, "sh", *_java(port, remember)]
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - Java, by us
         command,
         stdin=subprocess.PIPE,
         stdout=log,
