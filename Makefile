@@ -73,9 +73,12 @@ RACE_CROWD ?= 64
 
 .PHONY: soak mutations races
 
-# Every race of `make test` with twice the crowd, and five times, each time with other dice.
+# Every race of `make test` with twice the crowd, and five times, each time with other dice, into docs/proof-races.md.
 races: $(VENV)/.ready
-	RACE_ROUNDS=$(RACE_ROUNDS) RACE_CROWD=$(RACE_CROWD) $(PY) -m pytest -n $(PROCESSES) --dist loadgroup tests/races
+	rm -rf .cache/races && mkdir -p .cache/races
+	RACE_REPORT=$(CURDIR)/.cache/races RACE_ROUNDS=$(RACE_ROUNDS) RACE_CROWD=$(RACE_CROWD) \
+		$(PY) -m pytest -n $(PROCESSES) --dist loadgroup tests/races; \
+		ended=$$?; $(PY) -m tests.races.report .cache/races; exit $$ended
 
 # The model tests with more examples than CI has time for, other ones each time; the seed is told, to play them again.
 soak: $(VENV)/.ready

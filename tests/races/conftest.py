@@ -1,5 +1,6 @@
 """The ground that every race stands on."""
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -7,7 +8,19 @@ import pytest
 from chalicelib.core import config, table
 from infra.local import tables
 from infra.local.clients import Store
+from tests.races import report
 from tests.races.arena import ROUGH, TRAFFIC, TRUTH, Arena, Stream, Weather, emptied
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a failed case is called, for the report of `make races`."""
+    told = yield
+    if told.failed:
+        report.note(failed=told.when)
+    return told
 
 
 @pytest.fixture
