@@ -59,7 +59,6 @@ def admit(member_id: str, route: str, *, a_minute: int, now: int) -> None:
     if n <= free:
         return
     until = (minute + 1) * MINUTE
-    room = Calls.n.does_not_exist() | (Calls.n < a_minute - free)
-    actions = (Calls.n.add(1), Calls.ttl.set(until + MINUTE))
     refused = TooManyCalls(until=until)
-    table.apply(table.upsert(Calls, Calls.key(*key), *actions, when=room, refuse=lambda _: refused))
+    room, ttl = a_minute - free, until + MINUTE
+    table.apply(table.counted(Calls, Calls.key(*key), at_most=room, ttl=ttl, refuse=lambda _: refused))

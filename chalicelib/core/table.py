@@ -147,6 +147,12 @@ def upsert(
     return Write(operation="Update", row=new, actions=(*actions, *marks), when=when, refuse=refuse)
 
 
+def counted(kind: Any, key: Key, *, at_most: int, ttl: int, refuse: Refusal) -> Write:
+    """One more in ``n``, while there are fewer than ``at_most``; the row goes at ``ttl``."""
+    room = kind.n.does_not_exist() | (kind.n < at_most)
+    return upsert(kind, key, kind.n.add(1), kind.ttl.set(ttl), when=room, refuse=refuse)
+
+
 def delete(kind: type[Row], key: Key, *, refuse: Refusal, when: Condition | None = None) -> Write:
     """Delete a row that exists, if ``when`` holds."""
     exists = kind.pk.exists()

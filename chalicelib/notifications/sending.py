@@ -240,10 +240,8 @@ def _day_counted(one: _Sending) -> Write:
     day = clock.local_day(one.now, zone=config.settings().zone)
     if one.wants.a_day < 1:
         raise _DayFull
-    room = Day.n.does_not_exist() | (Day.n < one.wants.a_day)
-    actions = (Day.n.add(1), Day.ttl.set(one.now + 2 * DAY))
-    key = Day.key(one.row.member_id, day)
-    return table.upsert(Day, key, *actions, when=room, refuse=lambda _: _DayFull())
+    key, ttl = Day.key(one.row.member_id, day), one.now + 2 * DAY
+    return table.counted(Day, key, at_most=one.wants.a_day, ttl=ttl, refuse=lambda _: _DayFull())
 
 
 # --- asking WeChat ------------------------------------------------------------------------------------------

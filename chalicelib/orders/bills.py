@@ -145,6 +145,10 @@ def _differs(what: str, number: str, line: BillLine, *, ours: int | None) -> Dif
     return Differs(what=what, number=number, order_id=line.order_id, theirs=line.amount_fen, ours=ours)
 
 
+def _not_theirs(what: str, number: str, order_id: str, *, ours: int | None) -> Differs:
+    return Differs(what=f"{what}_not_theirs", number=number, order_id=order_id, theirs=None, ours=ours)
+
+
 def _missing(day: str, lines: Iterable[BillLine], *, now: int) -> Iterator[Differs]:
     """What was taken here that day, and neither the bill nor WeChat knows of."""
     known = {line.transaction_id for line in lines}
@@ -152,13 +156,7 @@ def _missing(day: str, lines: Iterable[BillLine], *, now: int) -> Iterator[Diffe
         if order.gateway != "wechat" or order.payment_id in known or order.payment_id is None:
             continue
         if not wechatpay.has_taken(order, now=now):
-            yield Differs(
-                what="payment_not_theirs",
-                number=order.payment_id,
-                order_id=order.order_id,
-                theirs=None,
-                ours=order.paid_fen,
-            )
+            yield _not_theirs("payment", order.payment_id, order.order_id, ours=order.paid_fen)
 
 
 def _missing_refunds(day: str, lines: Iterable[BillLine], *, now: int) -> Iterator[Differs]:
@@ -168,13 +166,7 @@ def _missing_refunds(day: str, lines: Iterable[BillLine], *, now: int) -> Iterat
     gateways = {order.order_id: order.gateway for order in service.those([row.order_id for row in refunds])}
     for row in refunds:
         if gateways[row.order_id] == "wechat" and not wechatpay.has_given(row, now=now):
-            yield Differs(
-                what="refund_not_theirs",
-                number=row.refund_id,
-                order_id=row.order_id,
-                theirs=None,
-                ours=row.amount_fen,
-            )
+            yield _not_theirs("refund", row.refund_id, row.order_id, ours=row.amount_fen)
 
 
 def _take_untold(found: Iterable[Differs], *, now: int) -> None:

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeVar
 
 from pynamodb.expressions.condition import Condition
 
@@ -30,6 +30,7 @@ from chalicelib.rewards.service import InForce
 from chalicelib.rewards.sources import Occurrence, Occurrences
 
 ROUNDS = 20
+R = TypeVar("R", bound=Row)
 MISSED_STAY_S = 90 * DAY
 DAYS_STAY_S = 40 * DAY
 SEEN_STAYS_S = 35 * DAY
@@ -453,12 +454,10 @@ def _take_back(found: Grant, *, now: int) -> None:
 def _taking_back(grant: Grant, kept: dict[str, str], *, now: int) -> list[Write]:
     writes = _ended(grant, kept, now=now)
     if grant.tracked:
-        keys = (Progress.key(name, grant.rule_id) for name in _counted_for(grant))
-        progress = next(filter(None, (table.get(Progress, key) for key in keys)), None)
+        progress = _first(Progress, (Progress.key(name, grant.rule_id) for name in _counted_for(grant)))
         writes += _uncounted(grant, progress, kept, now=now) if progress is not None else []
     if grant.day == day_of(now):
-        keys = (DayRow.key(name, grant.rule_id, grant.day) for name in _counted_for(grant))
-        day = next(filter(None, (table.get(DayRow, key) for key in keys)), None)
+        day = _first(DayRow, (DayRow.key(name, grant.rule_id, grant.day) for name in _counted_for(grant)))
         writes += _one_less_that_day(day) if day is not None else []
     return writes
 
@@ -468,6 +467,10 @@ def _counted_for(grant: Grant) -> Iterator[str]:
     it was given to; or of whom they became, where it is in no list."""
     yield grant.holder
     yield from (name for name in members.since_then(grant.member_id) if name != grant.holder)
+
+
+def _first(kind: type[R], keys: Iterator[table.Key]) -> R | None:
+    return next(filter(None, (table.get(kind, key) for key in keys)), None)
 
 
 def _one_less_that_day(row: DayRow) -> list[Write]:

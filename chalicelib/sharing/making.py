@@ -139,9 +139,7 @@ def opening(link: Link, at: Place, asked: Asking, *, now: int) -> codes.Opening:
 def _count(member_id: str, *, now: int) -> None:
     """One more of a member's; counted twice for a lost reply, it is only a little less that they may have."""
     key = Openings.key(member_id, clock.local_day(now, zone=settings().zone))
-    counted = (Openings.n.add(1), Openings.ttl.set(now + 2 * DAY))
-    room = Openings.n.does_not_exist() | (Openings.n < A_DAY)
-    table.apply(table.upsert(Openings, key, *counted, when=room, refuse=TooManyOpenings))
+    table.apply(table.counted(Openings, key, at_most=A_DAY, ttl=now + 2 * DAY, refuse=TooManyOpenings))
 
 
 def ready(code: str, *, now: int) -> str | None:

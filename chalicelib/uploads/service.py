@@ -143,8 +143,7 @@ def _row(given: StartUpload, member_id: str, upload_id: str, *, now: int) -> Upl
 
 def _counted(member_id: str, *, now: int) -> Write:
     key = Day.key(member_id, clock.local_day(now, zone=settings().zone))
-    room = Day.n.does_not_exist() | (Day.n < A_DAY)
-    return table.upsert(Day, key, Day.n.add(1), Day.ttl.set(now + 2 * DAY), when=room, refuse=TooManyUploads)
+    return table.counted(Day, key, at_most=A_DAY, ttl=now + 2 * DAY, refuse=TooManyUploads)
 
 
 def form(upload: Upload) -> Form | None:

@@ -69,10 +69,8 @@ def take(appid: str, name: str, *, now: int) -> None:
     """
     for window, limit, until in _windows(name, now=now):
         key = Spent.key(appid, name, window)
-        left = Spent.n.does_not_exist() | (Spent.n < limit)
-        actions = (Spent.n.add(1), Spent.ttl.set(until + DAY))
         try:
-            table.apply(table.upsert(Spent, key, *actions, when=left, refuse=lambda _: _Full()))
+            table.apply(table.counted(Spent, key, at_most=limit, ttl=until + DAY, refuse=lambda _: _Full()))
         except _Full:
             count("WeChatBudgetSpent")
             logger.warning("a budget of WeChat's is spent", appid=appid, budget=name)
