@@ -29,7 +29,7 @@ from tests.harness.wire import WRITES, Call, Params, wrapped
 from tests.races import report
 
 TRUTH, TRAFFIC = "races-truth", "races-traffic"
-ON_TRAFFIC = ("visit_hour", "wechat_budget")
+ON_TRAFFIC = ("visit_hour", "wechat_budget", "member_calls")
 """Kinds of the traffic table that races ask for."""
 CROWD = int(os.environ.get("RACE_CROWD", "32"))
 """How many come at once; `make races` has 64 of them."""
