@@ -4,15 +4,15 @@ RACE_REPORT=folder pytest tests/races       notes a line for every race, and one
 python -m tests.races.report folder         makes the table
 """
 
-import json
-import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[2] / "docs" / "proof-races.md"
+from tests import proof
+
+PAGE = proof.DOCS / "proof-races.md"
 _HEAD = """# Races
 
 Made by `make races` on DynamoDB Local, which is not DynamoDB: it serves one request after the other, and refuses
@@ -27,11 +27,7 @@ table. A case whose name begins with "the harness sees" is a version without the
 
 def note(**told: Any) -> None:
     """Keep what happened, if somebody wants a report."""
-    folder = os.environ.get("RACE_REPORT")
-    if folder:
-        test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
-        with (Path(folder) / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"test": test, **told}) + "\n")
+    proof.note("RACE_REPORT", **told)
 
 
 def written(lines: Iterable[Mapping[str, Any]]) -> str:
@@ -58,10 +54,7 @@ def _row(case: str, lines: list[Mapping[str, Any]]) -> str:
 
 def main(folder: Path) -> None:
     """Make the page of what was noted in a folder."""
-    noted = [
-        json.loads(line) for file in sorted(folder.glob("*.jsonl")) for line in file.open(encoding="utf-8")
-    ]
-    PAGE.write_text(written(noted), encoding="utf-8")
+    PAGE.write_text(written(proof.noted(folder)), encoding="utf-8")
 
 
 if __name__ == "__main__":
