@@ -49,6 +49,9 @@ pytest.register_assert_rewrite("tests.store_contract", "tests.pump_contract")
 import app  # noqa: E402, F401 - every test stands in the whole house: who reacts does not hang on what ran before
 from tests.factories import alone  # noqa: E402 - it wants the environment, too
 from tests.harness.direct import Direct  # noqa: E402
+from tests.world import beginning, world, world_port, world_wechat  # noqa: E402
+
+__all__ = ["beginning", "world", "world_port", "world_wechat"]
 
 # How long an example takes says what else the machine does.
 hypothesis.settings.register_profile("untimed", deadline=None)
