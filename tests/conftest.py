@@ -44,7 +44,7 @@ os.environ.update(
     }
 )
 
-pytest.register_assert_rewrite("tests.store_contract", "tests.pump_contract")
+pytest.register_assert_rewrite("tests.store_contract", "tests.pump_contract", "tests.world")
 
 import app  # noqa: E402, F401 - every test stands in the whole house: who reacts does not hang on what ran before
 from tests.factories import alone  # noqa: E402 - it wants the environment, too

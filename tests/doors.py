@@ -14,11 +14,15 @@ CALLERS = (
     "expired",
     "visit",  # the token of a visit in place of a session
     "member",
+    "another",  # somebody else than whose things are asked for
     "blocked",
     *ROLES,
     "off",  # an operator's key that was switched off
     "mall",
     "badly",  # the mall with a signature that is not of this call
+    "late",  # its signature of some minutes ago
+    "replayed",  # its signature with the id of another call
+    "foreign",  # a signature with another shop's secret
 )
 ANYBODY = CALLERS  # a public door looks at a session, and takes one that is no good for nobody's
 
@@ -321,7 +325,8 @@ POST   /v1/groups/{group_id}/activity            member
 GET    /v1/admin/programs/{program_id}/templates  owner marketing support finance store
 PUT    /v1/admin/programs/{program_id}/templates  owner marketing
 """
+_ALL = {"anybody": ANYBODY, "member": ("member", "another")}
 DOORS = {
-    f"{method} {path}": ANYBODY if who == ["anybody"] else tuple(who)
+    f"{method} {path}": tuple(caller for name in who for caller in _ALL.get(name, (name,)))
     for method, path, *who in (line.split() for line in MAY_PASS.splitlines() if line)
 }

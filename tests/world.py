@@ -11,7 +11,7 @@ import http.client
 import json
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from chalicelib.commissions import promoters, rates, runs
 from chalicelib.commissions import service as commissions
 from chalicelib.commissions import terms as distribution
 from chalicelib.commissions.rules import DistributionTerms, Scope
-from chalicelib.core import cache, clock, config, due, ledger, session, table
+from chalicelib.core import cache, clock, config, due, ledger, session, table, webhooks
 from chalicelib.core.deliveries import Delivery
 from chalicelib.core.doors import Operator
 from chalicelib.core.ledger import Account
@@ -65,6 +65,7 @@ from chalicelib.withdrawals import service as withdrawals
 from chalicelib.withdrawals import terms as withdrawal_terms
 from chalicelib.withdrawals.applying import Applying
 from chalicelib.withdrawals.schemas import EditWithdrawalTerms, TellPayee, Withdraw
+from infra import docs
 from infra.local import embedded, wechat
 from infra.local.clients import Store
 from tests.doors import ROLES
@@ -95,6 +96,8 @@ from tests.samples import (
 from tests.uploads import begun, sent
 
 MALL_SECRET = "test-mall-secret"
+NOWHERE = "2222222222"
+"""An id of nothing."""
 
 
 # --- asking -------------------------------------------------------------------------------------------------
@@ -164,8 +167,8 @@ class World:
         shown = {"content_type": "application/json"}
         if caller in self.bearers:
             shown["authorization"] = f"Bearer {self.bearers[caller]}"
-        if caller in ("mall", "badly"):
-            shown |= signed(body if caller == "mall" else body + b" ")
+        if caller in _SIGNING:
+            shown |= _SIGNING[caller](body)
         return shown
 
     def books(self) -> dict[tuple[str, ...], Any]:
@@ -192,6 +195,28 @@ class World:
             return b"".join(iter(lambda: wire.recv(65536), b""))
 
 
+def assert_refused(answer: Answer, status: int, *codes: str) -> dict[str, Any]:
+    """It is our envelope, complete, with one of these codes; answers its details."""
+    told = answer.json
+    assert (answer.status, set(told), set(told["error"])) == (
+        status,
+        {"error"},
+        {"code", "message", "details", "request_id"},
+    ), told
+    error = told["error"]
+    assert error["code"] in codes, error
+    kind = next(kind for kind in docs.errors() if kind.code == error["code"])
+    assert kind.status == status
+    assert error["message"] in (kind.en, kind.zh)
+    assert error["request_id"] and error["request_id"] == answer.headers["x-request-id"]
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["retry-after"] == (str(kind.retry_after_s) if kind.retry_after_s else None)
+    assert isinstance(error["details"], dict)
+    return dict(error["details"])
+
+
 def encoded(body: Any) -> bytes | None:
     """A body as it goes over the wire; bytes as they are."""
     if body is None or isinstance(body, bytes):
@@ -210,6 +235,16 @@ def signed(
         "webhook_timestamp": str(at),
         "webhook_signature": f"v1,{base64.b64encode(mac).decode()}",
     }
+
+
+REPLAYED = "whk_served_another"
+_SIGNING: dict[str, Callable[[bytes], dict[str, str]]] = {
+    "mall": signed,
+    "badly": lambda body: signed(body + b" "),
+    "late": lambda body: signed(body, at=clock.now() - 301),
+    "replayed": lambda body: signed(body, webhook_id=REPLAYED),
+    "foreign": lambda body: signed(body, secret="another"),
+}
 
 
 # --- the world ----------------------------------------------------------------------------------------------
@@ -337,6 +372,8 @@ def planted(*, port: int, weixin: wechat.Simulator) -> World:
     }
     proving(alice.member_id, now=now)
     billing(now=now)
+    once = {name.replace("_", "-"): text for name, text in _SIGNING["replayed"](b"{}").items()}
+    webhooks.verify(headers=once, method="POST", target="/v1/mall/sessions", body=b"{}", now=now)
     message_templates.replace("demo", [msgspec.convert(MESSAGE, MessageTemplate)], by=owner, now=now)
     return World(
         port=port,
@@ -345,17 +382,19 @@ def planted(*, port: int, weixin: wechat.Simulator) -> World:
         bob=bob.member_id,
         carol=carol.member_id,
         code=code,
-        bearers=bearers(alice, bob, now=now),
+        bearers=bearers(alice, bob, carol, now=now),
         names=names,
     )
 
 
-def bearers(alice: members.Member, bob: members.Member, *, now: int) -> dict[str, str]:
+def bearers(alice: members.Member, bob: members.Member, carol: members.Member, *, now: int) -> dict[str, str]:
     """What those carry who carry a token or a key."""
     return {
         **{role: f"key-of-{role}" for role in (*ROLES, "off")},
-        "member": members.token_for(alice, program_id="demo", visitor="a-visitor", now=now)[0],
-        "blocked": members.token_for(bob, program_id="demo", visitor="a-visitor", now=now)[0],
+        **{
+            name: members.token_for(one, program_id="demo", visitor="a-visitor", now=now)[0]
+            for name, one in (("member", alice), ("another", carol), ("blocked", bob))
+        },
         "expired": members.token_for(alice, program_id="demo", visitor="a-visitor", now=now - 8 * clock.DAY)[
             0
         ],
