@@ -127,7 +127,7 @@ class Route:
     view: Callable[..., Any]
     refuses: Sequence[type[AppError]]
     a_minute: int | None = None
-    """How often one member may call it, see `limits`."""
+    """How often one member may call it, see `limits`; whom nobody knows a public door cannot count."""
 
     @cached_property
     def hints(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class Api:
         refuses: Sequence[type[AppError]],
         a_minute: int | None = None,
     ) -> Callable[[F], F]:
-        limit = a_minute if door == doors.MEMBER else None
+        limit = a_minute if door in (doors.MEMBER, doors.PUBLIC) else None
 
         def declare(view: F) -> F:
             told = {"status": status, "view": view, "refuses": refuses, "a_minute": limit}
@@ -269,7 +269,7 @@ def _arguments(
     )
     if not all(_ID.fullmatch(value) for value in path_params.values()):
         raise NotFound
-    if route.a_minute is not None:
+    if route.a_minute is not None and call.caller.session is not None:
         limits.admit(call.member_id, f"{route.method} {route.path}", a_minute=route.a_minute, now=now)
     arguments: dict[str, Any] = {"call": call, **path_params}
     if (kind := route.hints.get("body")) is not None:

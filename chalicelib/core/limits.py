@@ -6,8 +6,9 @@
 
 The first third of a limit each process counts in its memory, so that a person's tap costs no call more than it did;
 beyond it every call is counted in the row that all processes share. So a script is held to a limit, and to a third
-of it more for each process that it meets. An address is no key here: a whole school shares one, and its row would
-be hot. Addresses are held back before the function, by API Gateway's own limits and a firewall (docs/deploying.md).
+of it more for each process that it meets. Who signs in is counted once WeChat has told who they are. An address is
+no key here: a whole school shares one, and its row would be hot. Addresses, and whom nobody knows, are held back
+before the function, by API Gateway's own limits and a firewall (docs/deploying.md).
 """
 
 from chalicelib.core import table

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from chalicelib.core import doors
+from chalicelib.core import doors, limits
 from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
 from chalicelib.members import rules
@@ -67,9 +67,9 @@ def sign_in(call: Call, body: SignIn) -> Reply[SignedIn]:
     program = members.program(body.program_id, now=call.now)
     app = members.app(program.program_id, now=call.now)
     login = wechat.code_to_session(app, code=body.code, now=call.now)
-    proofs = [rules.openid_proof(program_id=program.program_id, openid=login.openid)]
-    if login.unionid:
-        proofs.append(rules.unionid_proof(login.unionid))
+    proofs = _proofs(login, program.program_id)
+    visitor = members.visitor_key(proofs)
+    limits.admit(visitor, "POST /v1/sessions", a_minute=limits.A_MINUTE, now=call.now)
     came_by = service.CameBy(
         link=body.link,
         visit_token=body.visit_token,
@@ -79,10 +79,14 @@ def sign_in(call: Call, body: SignIn) -> Reply[SignedIn]:
     )
     signed_in = service.sign_in(proofs=proofs, program_id=program.program_id, came_by=came_by, now=call.now)
     _ask_how_risky(signed_in, call, program_id=program.program_id)
-    visitor = members.visitor_key(proofs)
     return signed_in_answer(
         signed_in, call, visitor=visitor, program_id=program.program_id, wx_scene=body.wx_scene
     )
+
+
+def _proofs(login: wechat.Login, program_id: str) -> list[str]:
+    proofs = [rules.openid_proof(program_id=program_id, openid=login.openid)]
+    return [*proofs, rules.unionid_proof(login.unionid)] if login.unionid else proofs
 
 
 def _ask_how_risky(signed_in: service.SignedIn, call: Call, *, program_id: str) -> None:

@@ -521,7 +521,7 @@ def test_a_picture_is_only_sent_to_whom_asks_for_one(accept: str | None, world: 
     assert "image/png" in assert_refused(answer, 400, "bad_request")["reason"]
 
 
-# --- cursors ------------------------------------------------------------------------------------------------
+# --- how often ----------------------------------------------------------------------------------------------
 
 
 def test_whoever_calls_too_often_is_told_when_to_come_again(world: World) -> None:
@@ -531,6 +531,24 @@ def test_whoever_calls_too_often_is_told_when_to_come_again(world: World) -> Non
     assert refused and refused[0].code == "too_many_calls"
     assert refused[0].headers["Retry-After"] == "60"
     assert {answer.code for answer in answers} == {"invite_code_unknown", "too_many_calls"}
+
+
+@pytest.mark.parametrize(
+    ("route", "caller"), [("POST /v1/sessions", "stranger"), ("POST /v1/links/{code}/visits", "member")]
+)
+def test_a_person_at_a_public_door_has_a_limit_as_well_once_they_are_known(
+    route: str, caller: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now)
+
+    answers = [world.call(route, caller) for _ in range(61)]
+
+    assert [answer.code for answer in answers[1:]] == [None] * 59 + ["too_many_calls"]
+    assert answers[-1].headers["Retry-After"] == "60"
+
+
+# --- cursors ------------------------------------------------------------------------------------------------
 
 
 def test_a_list_goes_on_from_its_cursor(world: World) -> None:
