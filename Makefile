@@ -37,6 +37,12 @@ PROCESSES ?= $(if $(DYNAMODB_ENDPOINT),1,3)
 test: check
 	$(PY) -m pytest -n $(PROCESSES) --dist loadgroup
 
+.PHONY: audit
+
+# Whether anything that is deployed has a published weakness; AUDIT_REQUIRED=1 fails where nobody can be asked.
+audit: $(VENV)/.ready
+	$(PY) -m infra.audit
+
 STAGE ?= dev
 REGION ?= $(or $(AWS_REGION),$(AWS_DEFAULT_REGION))
 
