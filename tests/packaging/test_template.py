@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core import deliveries, telemetry
+from chalicelib.core import deliveries
 from chalicelib.core.errors import AppError
 from infra import alarms, gateway, tables
 from infra import package as packaging
@@ -162,16 +162,6 @@ def _watched(alarm: dict[str, Any]) -> tuple[str, str]:
     values = [one["Value"] for one in alarm["Dimensions"] if one["Name"] != "Stage"]
     names = [value if isinstance(value, str) else next(iter(value.values())) for value in values]
     return alarm["MetricName"], "/".join(name if isinstance(name, str) else name[0] for name in names)
-
-
-@pytest.mark.parametrize("metric", [alarms.STUCK, alarms.DRIFTS])
-def test_an_alarm_of_ours_watches_the_metric_that_the_code_emits(metric: tuple[str, str]) -> None:
-    rooms = Path(telemetry.__file__).parents[1]
-    code = "".join(path.read_text(encoding="utf-8") for path in rooms.glob("*/*.py"))
-
-    assert f'count("{metric[1]}")' in code
-    assert telemetry.metrics.namespace == metric[0]
-    assert telemetry.SERVICE == "liebian"
 
 
 def test_pictures_leave_as_bytes(package: Package) -> None:
