@@ -32,7 +32,7 @@ def dashboard(resources: dict[str, Any]) -> dict[str, Any]:
         for at, widget in enumerate(shown)
     ]
     return {
-        "Dashboard": {
+        "StageDashboard": {
             "Type": "AWS::CloudWatch::Dashboard",
             "Condition": "HasDashboard",
             "Properties": {

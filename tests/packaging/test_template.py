@@ -23,10 +23,11 @@ def test_both_partitions_are_served_by_one_template(packages: dict[str, Package]
     assert "arn:aws:" not in global_text + china_text
     assert "EDGE" not in global_text + china_text
     assert not re.search(r"x-?ray|Tracing|AWS::Lambda::Url", global_text + china_text, re.IGNORECASE)
-    assert (
-        global_text.replace('"dev"', '"prod"').replace("/dev", "/prod").replace("=dev:", "=prod:")
-        == china_text
-    )
+    # The dashboard is JSON within JSON: there the quote behind the name is escaped.
+    written = ('"dev"', '"dev\\', "/dev", "=dev:")
+    for one in written:
+        global_text = global_text.replace(one, one.replace("dev", "prod"))
+    assert global_text == china_text
 
 
 def test_the_api_is_regional_and_answers_under_one_stage(package: Package) -> None:

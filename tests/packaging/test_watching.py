@@ -288,7 +288,7 @@ def test_the_dashboard_shows_every_alarm_and_costs_no_more_than_one_that_costs_n
     assert set(states["properties"]["alarms"]) == {f"${{{name}.Arn}}" for name in package.of_type(ALARM)}
     assert {chart["properties"]["region"] for chart in charts} == {"${AWS::Region}"}
     assert len(shown(package)) <= 50
-    assert package.resources["Dashboard"]["Condition"] == "HasDashboard"
+    assert package.resources["StageDashboard"]["Condition"] == "HasDashboard"
     places = {(widget["x"], widget["y"]) for widget in (states, *charts)}
     assert len(places) == 1 + len(charts) and max(x for x, _ in places) + 8 <= 24
 
