@@ -47,6 +47,7 @@ from chalicelib.notifications import routes as notifications_routes
 from chalicelib.operators import admin as operators_admin
 from chalicelib.operators import leaving as operators_leaving
 from chalicelib.operators import service as operators
+from chalicelib.operators import stuck
 from chalicelib.orders import admin as orders_admin
 from chalicelib.orders import bills, shipping
 from chalicelib.orders import leaving as orders_leaving
@@ -241,6 +242,7 @@ def run_room_jobs(event: CloudWatchEvent) -> None:
     reconciling.plan(now=clock.now())
     bills.plan(now=clock.now())
     due.run_each(jobs=ROOM_JOBS, worker=_worker(event), now=clock.now(), seconds=JOB_SECONDS)
+    stuck.watch_money(now=clock.now())
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))

@@ -19,6 +19,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from infra import gateway
 from infra.alarms import FUNCTION, alarms
+from infra.dashboard import dashboard
 
 ROOT = Path(__file__).resolve().parent.parent
 EGRESS = ROOT / "infra" / "egress.json"
@@ -84,6 +85,7 @@ def finish(template: dict[str, Any], *, egress: bool = False) -> dict[str, Any]:
     api["GatewayResponses"] = gateway.responses()
     api["DefinitionBody"]["paths"] = _any_path(api["DefinitionBody"]["paths"])
     resources |= alarms(resources)
+    resources |= dashboard(resources)
     return template
 
 

@@ -16,11 +16,11 @@ from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
 
-from chalicelib.core import config, due, ids, table, webhooks
+from chalicelib.core import config, due, ids, table, telemetry, webhooks
 from chalicelib.core.clock import MINUTE
 from chalicelib.core.errors import NotFound
 from chalicelib.core.table import IntAttribute, Row, Write
-from chalicelib.core.telemetry import logger
+from chalicelib.core.telemetry import about, logger
 
 JOB = "deliver"
 TIMEOUT_S = 5.0
@@ -90,11 +90,12 @@ def handle_stream(event: dict[str, Any], *, now: int) -> None:
 
 
 def _try(entry: due.Entry, *, now: int) -> None:
-    try:
-        send(entry, now)
-    except Exception as failure:
-        logger.warning("delivery failed", delivery=entry.pk, failure=type(failure).__name__)
-        due.postpone(entry, failure, now=now)
+    with about(job=JOB, key=f"{entry.pk} {entry.sk}", room=telemetry.room_of(send)):
+        try:
+            send(entry, now)
+        except Exception as failure:
+            logger.warning("delivery failed", failure=type(failure).__name__)
+            due.postpone(entry, failure, now=now)
 
 
 @due.handles(JOB)
@@ -114,7 +115,7 @@ def send(entry: due.Entry, now: int) -> None:
             table.update(Delivery, (row.pk, row.sk), *done, when=Delivery.state == "due", refuse=NotFound)
         )
     except NotFound:
-        logger.info("delivery was confirmed by another", delivery=row.pk)
+        logger.info("delivery was confirmed by another")
 
 
 def post(body: str, *, delivery_id: str, now: int) -> None:

@@ -19,15 +19,17 @@ from typing import Any
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.update import Action
 
-from chalicelib.core import config, table
-from chalicelib.core.clock import HOUR
+from chalicelib.core import config, table, telemetry
+from chalicelib.core.clock import HOUR, MINUTE
 from chalicelib.core.errors import NotFound
 from chalicelib.core.table import IntAttribute, Row
-from chalicelib.core.telemetry import count, logger
+from chalicelib.core.telemetry import about, count, logger, measure
 
 FIRST_PAUSE_S = 30
 FAILURES = 10
 LEASE_S = 120
+LATE_S = 3 * MINUTE
+"""From when on what is due counts as late: jobs come every minute, and the lease of whoever died has ended."""
 PAGE = 100
 SHARE_S = 1.0
 """What each of several jobs has of their time, however long the others take."""
@@ -68,6 +70,7 @@ Together = Callable[[Sequence[Entry], int], None]
 
 _handlers: dict[str, Handler] = {}
 _together: dict[str, tuple[Together, int]] = {}
+_late_after_s: dict[str, int] = {}
 
 
 @dataclass
@@ -79,11 +82,15 @@ class Ran:
     seen: set[tuple[str, str, int]] = field(default_factory=set)
 
 
-def handles(job: str) -> Callable[[Handler], Handler]:
-    """Declare the function that does what is due under ``job``; it takes an entry and ``now``."""
+def handles(job: str, *, late_after_s: int = LATE_S) -> Callable[[Handler], Handler]:
+    """Declare the function that does what is due under ``job``; it takes an entry and ``now``.
+
+    ``late_after_s``: for how long something may be due before it is told, of work that takes its time.
+    """
 
     def declare(handler: Handler) -> Handler:
         _handlers[job] = handler
+        _late_after_s[job] = late_after_s
         return handler
 
     return declare
@@ -139,8 +146,10 @@ def run(*, job: str, worker: str, now: int, seconds: float) -> Ran:
     another run holds is passed over.
     """
     # Looking first: a job that finds nothing, as most do, writes nothing.
-    full = [shard for shard in _in_turn(job, worker) if _any_due(shard, now=now)]
+    oldest = {shard: at for shard in _in_turn(job, worker) if (at := _oldest(shard, now=now)) is not None}
+    full = list(oldest)
     rounds = -(-len(full) // WORKERS)
+    _tell_late(job, min(oldest.values(), default=now), now=now)
 
     def work(shard: str) -> Ran:
         ran = Ran()
@@ -215,23 +224,38 @@ def _portions(job: str, shard: str, *, now: int) -> Iterator[list[Entry]]:
 
 
 def _attempt(job: str, entries: Sequence[Entry], ran: Ran, *, now: int) -> None:
-    try:
-        _together[job][0](entries, now) if job in _together else _handlers[job](entries[0], now)
-        ran.handled += len(entries)
-    except Exception as failure:
-        if len(entries) > 1:
-            logger.warning("due work failed together", job=job, key=entries[0].due_ref, entries=len(entries))
-            for entry in entries:
-                _attempt(job, [entry], ran, now=now)
-            return
-        ran.failed += 1
-        logger.exception("due work failed", job=job, key=f"{entries[0].pk} {entries[0].sk}")
-        postpone(entries[0], failure, now=now)
+    key = f"{entries[0].pk} {entries[0].sk}" if len(entries) == 1 else entries[0].due_ref
+    with about(job=job, key=key, room=_room(job)):
+        try:
+            _together[job][0](entries, now) if job in _together else _handlers[job](entries[0], now)
+            ran.handled += len(entries)
+        except Exception as failure:
+            if len(entries) > 1:
+                logger.warning("due work failed together", entries=len(entries))
+                for entry in entries:
+                    _attempt(job, [entry], ran, now=now)
+                return
+            ran.failed += 1
+            logger.exception("due work failed")
+            postpone(entries[0], failure, now=now)
 
 
-def _any_due(shard: str, *, now: int) -> bool:
+def _room(job: str) -> str:
+    return telemetry.room_of(_together[job][0] if job in _together else _handlers[job])
+
+
+def _oldest(shard: str, *, now: int) -> int | None:
+    """Since when the first of a shard is due, if anything is."""
     condition = (Row.due_shard == shard) & (Row.due_at <= now)
-    return bool(table.index("due", condition, limit=1)[0])
+    entries, _ = table.index("due", condition, limit=1)
+    return _entry(entries[0]).due_at if entries else None
+
+
+def _tell_late(job: str, oldest: int, *, now: int) -> None:
+    """Tell how long the oldest waits, from what the run has read anyway; nothing while all is done in time."""
+    if now - oldest >= _late_after_s.get(job, LATE_S):
+        logger.warning("due work is late", job=job, room=_room(job), seconds=now - oldest)
+        measure(telemetry.OLDEST_DUE, now - oldest, unit="Seconds", job=job)
 
 
 def _due(shard: str, *, now: int, page: int = PAGE) -> Iterator[Entry]:
@@ -268,7 +292,7 @@ def postpone(entry: Entry, failure: Exception, *, now: int) -> None:
     shard, pause = entry.due_shard, min(HOUR, FIRST_PAUSE_S * 2 ** (attempts - 1))
     if attempts >= FAILURES:
         shard, pause = stuck_shard(job), 0
-        count("StuckRows")
+        count(telemetry.STUCK_ROWS)
     actions = (
         Row.due_shard.set(shard),
         Row.due_at.set(now + pause),
@@ -281,7 +305,7 @@ def postpone(entry: Entry, failure: Exception, *, now: int) -> None:
             table.update(Row, (entry.pk, entry.sk), *actions, when=unmoved, refuse=lambda _: _Moved())
         )
     except _Moved:
-        logger.info("due work was done by another", key=f"{entry.pk} {entry.sk}")
+        logger.info("due work was done by another")
 
 
 def jobs() -> list[str]:

@@ -20,10 +20,10 @@ from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from chalicelib.core import due, table
+from chalicelib.core import due, table, telemetry
 from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.table import IntAttribute, Row, Write
-from chalicelib.core.telemetry import logger
+from chalicelib.core.telemetry import about, count, logger
 
 JOB = "react"
 OWED_AFTER_S = 600
@@ -233,6 +233,8 @@ def _keep(fact: Fact, *, now: int) -> None:
         table.apply(table.create(letter))
     except table.Taken:
         logger.info("the letter is there already", fact=fact.name, key=fact.pk)
+        return
+    count(telemetry.DEAD_LETTERS)
 
 
 @due.handles(JOB)
@@ -290,11 +292,13 @@ def dispatch(fact: Fact, *, now: int) -> None:
     """
     failures = []
     for subscribed in _reactions.get(fact.name, ()):
-        try:
-            _react(subscribed, fact, now=now)
-        except Exception as failure:
-            logger.exception("reaction failed", fact=fact.name, key=fact.pk, reaction=subscribed.name)
-            failures.append(failure)
+        room = telemetry.room_of(subscribed.errand or subscribed.effect)
+        with about(fact=fact.name, key=f"{fact.pk} {fact.sk}", reaction=subscribed.name, room=room):
+            try:
+                _react(subscribed, fact, now=now)
+            except Exception as failure:
+                logger.exception("reaction failed")
+                failures.append(failure)
     if failures:
         raise failures[0]
     if fact.owed:
@@ -314,7 +318,7 @@ def _react(subscribed: _Reaction, fact: Fact, *, now: int) -> None:
         except _Stale:
             continue
         except _Ran:
-            logger.info("reaction had happened", fact=fact.name, key=fact.pk, reaction=subscribed.name)
+            logger.info("reaction had happened")
         return
     raise _Stale(f"{fact.pk} {fact.sk} kept changing")
 

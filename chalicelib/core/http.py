@@ -12,6 +12,7 @@ cannot be serialised outside it would crash the invocation. Times, languages and
 
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -21,7 +22,7 @@ from urllib.parse import urlencode
 import msgspec
 from chalice.app import Blueprint, Chalice, CORSConfig, Request, Response
 
-from chalicelib.core import clock, config, doors, limits, sheets
+from chalicelib.core import clock, config, doors, limits, sheets, telemetry
 from chalicelib.core.dispatch import Paths
 from chalicelib.core.errors import (
     AppError,
@@ -33,7 +34,7 @@ from chalicelib.core.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from chalicelib.core.telemetry import count, logger
+from chalicelib.core.telemetry import about, count, logger, measure
 
 BODY_LIMIT_BYTES = 64 * 1024
 CORS = CORSConfig(
@@ -128,6 +129,11 @@ class Route:
     refuses: Sequence[type[AppError]]
     a_minute: int | None = None
     """How often one member may call it, see `limits`; whom nobody knows a public door cannot count."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log."""
+        return f"{self.method} {self.path}"
 
     @cached_property
     def hints(self) -> dict[str, Any]:
@@ -235,17 +241,31 @@ def _as_csv(view: Callable[..., Any], path: str) -> Callable[..., Document]:
 
 
 def _answer(route: Route, request: Request, path_params: Mapping[str, str]) -> Response:
-    lang, request_id = _lang(request.headers), _request_id(request)
-    try:
-        arguments = _arguments(route, request, path_params, lang=lang, request_id=request_id)
-        return _success(route, route.view(**arguments), request_id)
-    except AppError as refused:
-        logger.info("refused", route=f"{route.method} {route.path}", code=refused.code, request_id=request_id)
-        return _refused(route, refused, lang=lang, request_id=request_id)
-    except Exception:
-        logger.exception("request failed", route=f"{route.method} {route.path}", request_id=request_id)
-        count("RequestsFailed")
-        return _refused(route, InternalError(), lang=lang, request_id=request_id)
+    began, lang, request_id = time.perf_counter(), _lang(request.headers), _request_id(request)
+    with about(route=route.name, request_id=request_id):
+        try:
+            arguments = _arguments(route, request, path_params, lang=lang, request_id=request_id)
+            answer = _success(route, route.view(**arguments), request_id)
+        except AppError as error:
+            answer = _refused(route, error, lang=lang, request_id=request_id)
+            _told_refused(error, status=answer.status_code, began=began)
+        except Exception:
+            answer = _refused(route, InternalError(), lang=lang, request_id=request_id)
+            logger.exception("request failed", extra=_ended(answer.status_code, began))
+            count("RequestsFailed")
+        else:
+            logger.info("answered", extra=_ended(answer.status_code, began))
+    return answer
+
+
+def _ended(status: int, began: float) -> dict[str, int]:
+    return {"status": status, "ms": round((time.perf_counter() - began) * 1000)}
+
+
+def _told_refused(error: AppError, *, status: int, began: float, **of: Any) -> None:
+    """The last line of a request that was refused, and its metric, which does not hang on what is logged."""
+    logger.info("refused", extra={"code": error.code, **_ended(status, began), **of})
+    measure(telemetry.REFUSALS, 1, code=error.code)
 
 
 def _arguments(
@@ -269,14 +289,25 @@ def _arguments(
     )
     if not all(_ID.fullmatch(value) for value in path_params.values()):
         raise NotFound
+    telemetry.note(**_ids(call.caller, path_params))
     if route.a_minute is not None and call.caller.session is not None:
-        limits.admit(call.member_id, f"{route.method} {route.path}", a_minute=route.a_minute, now=now)
+        limits.admit(call.member_id, route.name, a_minute=route.a_minute, now=now)
     arguments: dict[str, Any] = {"call": call, **path_params}
     if (kind := route.hints.get("body")) is not None:
         arguments["body"] = body if kind is bytes else decode(body or b"{}", kind)
     if "query" in route.hints:
         arguments["query"] = _query(query, route.hints["query"])
     return arguments
+
+
+def _ids(caller: doors.Caller, path_params: Mapping[str, str]) -> dict[str, str]:
+    """What the lines of a request carry of it: who called, and the ids in its path; a code is as good as a key."""
+    ids = {name: value for name, value in path_params.items() if name.endswith("_id")}
+    if caller.session is not None:
+        ids["member_id"] = caller.session.member_id
+    if caller.operator is not None:
+        ids["operator"] = caller.operator.key_id
+    return ids
 
 
 def _content_types(view: Callable[..., Any]) -> list[str]:
@@ -389,12 +420,13 @@ _CHALICE_SAYS: dict[str, type[AppError]] = {
 
 def normalise(event: Request, get_response: Callable[[Request], Response]) -> Response:
     """Middleware: the envelope also for what Chalice itself refuses before a view is reached."""
+    began = time.perf_counter()
     response = get_response(event)
     if not isinstance(response.body, dict) or "Code" not in response.body:
         return response
     error = _CHALICE_SAYS.get(response.body["Code"], InternalError)
     details = {"reason": response.body["Message"]} if error is BadRequest else {}
-    answer = outside(error(**details), headers=event.headers, request_id=_request_id(event))
+    answer = _told_outside(error(**details), event, began=began)
     answer.headers = {**response.headers, **answer.headers}
     return answer
 
@@ -421,7 +453,9 @@ class App(Chalice):
             return super().__call__(event, context)
         found = self._paths.find(f"/{(event['pathParameters'] or {}).get('proxy', '')}")
         if found is None:
-            return _unknown(Request(event)).to_dict()
+            # No middleware sees it, so that the logger still knows the invocation before.
+            of_before = {"function_request_id": None, "cold_start": None}
+            return _told_outside(NotFound(), Request(event), began=time.perf_counter(), **of_before).to_dict()
         path, parameters = found
         if asked["httpMethod"] == "OPTIONS":
             return _preflight(self.routes[path]).to_dict()
@@ -429,8 +463,12 @@ class App(Chalice):
         return super().__call__({**event, **named}, context)
 
 
-def _unknown(request: Request) -> Response:
-    return outside(NotFound(), headers=request.headers, request_id=_request_id(request))
+def _told_outside(error: AppError, request: Request, *, began: float, **of: Any) -> Response:
+    """What no view has answered, with its line; its path is anybody's, so that nothing of it is told."""
+    request_id = _request_id(request)
+    with about(route=request.method, request_id=request_id):
+        _told_refused(error, status=error.status, began=began, **of)
+    return outside(error, headers=request.headers, request_id=request_id)
 
 
 def _preflight(methods: Iterable[str]) -> Response:

@@ -17,14 +17,18 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from chalicelib.core import deliveries, due, facts, table
+from chalicelib.core import deliveries, due, facts, table, telemetry
+from chalicelib.core.clock import MINUTE
 from chalicelib.core.deliveries import Delivery
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Conflict, Invalid, NotFound
 from chalicelib.core.facts import Letter
 from chalicelib.core.table import Raw, Row, Write
+from chalicelib.core.telemetry import logger, measure
 from chalicelib.operators import service
 
+WATCHED_EVERY_S = 10 * MINUTE
+MONEY_COUNTED = 100
 _ABOUT = ("member_id", "order_id", "group_id", "campaign_id", "amount_fen")
 
 
@@ -106,7 +110,7 @@ class Trouble:
     """What a stuck row of a job means: the words for people, and what a person can do about it.
 
     ``settle``: ways in which it is settled by hand. ``cancel``: what ends it, for rows that strand no money.
-    ``urgency``: where it stands in the list; money stands first.
+    ``urgency``: where it stands in the list; money stands first. ``money``: whether a row of another job is money.
     """
 
     job: str
@@ -118,6 +122,11 @@ class Trouble:
     settle: Mapping[str, Decide] = field(default_factory=dict)
     cancel: Decide | None = None
     may_cancel: Callable[[Any], bool] = lambda _: True
+    money: Callable[[Any], bool] | None = None
+
+    def is_money(self, row: Row) -> bool:
+        """Whether somebody's money waits with this row."""
+        return self.urgency == 0 if self.money is None else self.money(row)
 
     def actions(self, row: Row) -> list[str]:
         """What can be done about this row."""
@@ -159,10 +168,31 @@ def jobs() -> list[str]:
 def listed(*, limit: int, after: Raw | None = None) -> tuple[list[Stuck], Raw | None]:
     """What waits for a person, job by job, the oldest first."""
     page = due.stuck(*jobs(), limit=limit, after=after)
+    return _stories(page.rows), page.next_key
+
+
+def watch_money(*, now: int) -> None:
+    """Tell every ten minutes how much money waits for a person: an alarm that lasts until none does.
+
+    Most of it never failed ten times, and was handed over at once. Rows beyond the first hundred are not counted.
+    """
+    if now % WATCHED_EVERY_S >= MINUTE:
+        return
+    of_money = [job for job in jobs() if _of(job).urgency == 0 or _of(job).money is not None]
+    rows = due.stuck(*of_money, limit=MONEY_COUNTED).rows
+    found = _stories([row for row in rows if _of(_job_of(row)).is_money(row)])
+    if found:
+        fen = sum(one.story.amount_fen or 0 for one in found)
+        logger.warning("money is stuck", jobs=sorted({one.trouble.job for one in found}), fen=fen)
+        measure(telemetry.STUCK_MONEY, len(found))
+        measure(telemetry.STUCK_FEN, fen)
+
+
+def _stories(rows: Sequence[Row]) -> list[Stuck]:
     found: list[Stuck] = []
-    for job, rows in itertools.groupby(page.rows, key=_job_of):
-        found += _told(_of(job), list(rows))
-    return found, page.next_key
+    for job, same in itertools.groupby(rows, key=_job_of):
+        found += _told(_of(job), list(same))
+    return found
 
 
 def _job_of(row: Row) -> str:
@@ -299,6 +329,15 @@ def _of_facts(rows: Sequence[Row]) -> list[Story]:
     return [_by_name(about or row, fact=row.due_ref, row=key[0]) for row, key, about in told]
 
 
+def _asks(row: Delivery) -> bool:
+    """Whether the mall is asked for something, such as money for somebody."""
+    return row.type.endswith(".requested")
+
+
+def _owes(row: Row) -> bool:
+    return facts.moves_money(row.due_ref or "")
+
+
 def _ended(state: str) -> Decide:
     def end(row: Delivery, hand: ByHand) -> None:
         table.transact([emptied(row, hand, Delivery.state.set(state)), hand.audit])
@@ -306,7 +345,7 @@ def _ended(state: str) -> Decide:
     return end
 
 
-# A message that asks the mall for something, such as money for somebody, stays owed until it is done.
+# A message that asks the mall for something stays owed until it is done.
 trouble(
     Trouble(
         job=deliveries.JOB,
@@ -315,7 +354,8 @@ trouble(
         tell=lambda rows: [_of_message(row) for row in rows],
         settle={"told": _ended("done")},
         cancel=_ended("cancelled"),
-        may_cancel=lambda row: not row.type.endswith(".requested"),
+        may_cancel=lambda row: not _asks(row),
+        money=_asks,
     )
 )
 trouble(
@@ -325,6 +365,7 @@ trouble(
         zh="变更后续处理多次失败",
         tell=_of_facts,
         cancel=empty,
-        may_cancel=lambda row: not facts.moves_money(row.due_ref or ""),
+        may_cancel=lambda row: not _owes(row),
+        money=_owes,
     )
 )

@@ -29,7 +29,7 @@ from typing import Any
 from pynamodb.expressions.update import Action
 
 from chalicelib.commissions import books as commissions
-from chalicelib.core import clock, config, due, ledger, table
+from chalicelib.core import clock, config, due, ledger, table, telemetry
 from chalicelib.core.books import Counter, Differs, Sum, Tally, TooLarge, Unsure, read
 from chalicelib.core.cache import Cache
 from chalicelib.core.clock import DAY, HOUR
@@ -154,7 +154,7 @@ class _Slice:
         return noted or drift.first_seen_at < self.begun_at
 
 
-@due.handles(JOB)
+@due.handles(JOB, late_after_s=DAY)
 def go_on(entry: due.Entry, now: int) -> None:
     """The next slice of a pass: pages are read, their partitions proved; or, all being read, the judgement."""
     row = table.get(Pass, (entry.pk, entry.sk))
@@ -409,7 +409,7 @@ def _tell(
         )
     except _Told:
         return
-    count("Drifts")
+    count(telemetry.DRIFTS)
     logger.error(
         "a number does not add up", book=book, subject=subject, says=differs.says, is_=differs.adds_up
     )

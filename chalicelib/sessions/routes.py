@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from chalicelib.core import doors, limits
+from chalicelib.core import doors, limits, telemetry
 from chalicelib.core.errors import Invalid, NotFound
 from chalicelib.core.http import Api, Call, Reply
 from chalicelib.members import rules
@@ -140,6 +140,7 @@ def signed_in_answer(
 ) -> Reply[SignedIn]:
     """The session; 201 for a new member, 200 for one who is known."""
     member = signed_in.member
+    telemetry.note(member_id=member.member_id)
     token, expires_at = members.token_for(member, program_id=program_id, visitor=visitor, now=call.now)
     session = doors.Session(member_id=member.member_id, program_id=program_id, visitor=visitor)
     known = replace(call, caller=doors.Caller(session=session))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core import deliveries, telemetry
+from chalicelib.core import deliveries
 from chalicelib.core.errors import AppError
 from infra import alarms, gateway, tables
 from infra import package as packaging
@@ -23,10 +23,11 @@ def test_both_partitions_are_served_by_one_template(packages: dict[str, Package]
     assert "arn:aws:" not in global_text + china_text
     assert "EDGE" not in global_text + china_text
     assert not re.search(r"x-?ray|Tracing|AWS::Lambda::Url", global_text + china_text, re.IGNORECASE)
-    assert (
-        global_text.replace('"dev"', '"prod"').replace("/dev", "/prod").replace("=dev:", "=prod:")
-        == china_text
-    )
+    # The dashboard is JSON within JSON: there the quote behind the name is escaped.
+    written = ('"dev"', '"dev\\', "/dev", "=dev:")
+    for one in written:
+        global_text = global_text.replace(one, one.replace("dev", "prod"))
+    assert global_text == china_text
 
 
 def test_the_api_is_regional_and_answers_under_one_stage(package: Package) -> None:
@@ -162,16 +163,6 @@ def _watched(alarm: dict[str, Any]) -> tuple[str, str]:
     values = [one["Value"] for one in alarm["Dimensions"] if one["Name"] != "Stage"]
     names = [value if isinstance(value, str) else next(iter(value.values())) for value in values]
     return alarm["MetricName"], "/".join(name if isinstance(name, str) else name[0] for name in names)
-
-
-@pytest.mark.parametrize("metric", [alarms.STUCK, alarms.DRIFTS])
-def test_an_alarm_of_ours_watches_the_metric_that_the_code_emits(metric: tuple[str, str]) -> None:
-    rooms = Path(telemetry.__file__).parents[1]
-    code = "".join(path.read_text(encoding="utf-8") for path in rooms.glob("*/*.py"))
-
-    assert f'count("{metric[1]}")' in code
-    assert telemetry.metrics.namespace == metric[0]
-    assert telemetry.SERVICE == "liebian"
 
 
 def test_pictures_leave_as_bytes(package: Package) -> None:
