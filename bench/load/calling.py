@@ -18,8 +18,8 @@ from bench.load.figures import NO_ANSWER, NOT_REACHED, RIGHT, Answer
 from bench.load.setting import Place
 
 GIVES_UP_S = 10.0
-CONNECTIONS = 256
-"""At once at most, as a deployment has so many functions at once at most; who finds none free waits for one."""
+CONNECTIONS = 128
+"""At once at most, as many as the stack's own client keeps to the store; who finds none free waits for one."""
 _BEGINS_IN_S = 0.2
 _END = b"\r\n\r\n"
 

@@ -45,12 +45,15 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """So many seconds of calls at a rate; ``behind_s``: how long the stack's own work then took to catch up."""
+    """So many seconds of calls at a rate.
+
+    ``behind_s``: how long the stack's own work took to catch up then; None if its end was not waited for.
+    """
 
     rate: float
     seconds: float
     answers: Sequence[Answer]
-    behind_s: float = 0.0
+    behind_s: float | None = 0.0
 
     @property
     def offered(self) -> float:

@@ -33,6 +33,7 @@ class Told:
         holds = {
             "the memory grows": rss[-1] <= GROWS * rss[len(rss) // 3],
             "threads are left": self.threads_after <= self.threads_before,
+            "work is left": self.soak.behind_s is not None,
             "something is stuck": not any(look.owed.stuck or look.owed.letters for look in self.looks),
         }
         return [name for name, it_holds in holds.items() if not it_holds]
@@ -92,17 +93,16 @@ def _line(stretch: Stretch) -> list[str]:
     errors = ", ".join(f"{count} × {name}" for name, count in stretch.errors.most_common()) or "none"
     took = [f"{stretch.took_ms(share):.0f}" for share in (0.5, 0.95, 0.99)]
     rates = [f"{stretch.offered:.1f}", f"{stretch.served:.1f}"]
-    return [*rates, *took, f"{stretch.late_ms(0.99):.0f}", f"{stretch.behind_s:.0f}", errors]
+    behind = "not yet" if stretch.behind_s is None else f"{stretch.behind_s:.0f}"
+    return [*rates, *took, f"{stretch.late_ms(0.99):.0f}", behind, errors]
 
 
 def _steps(told: Told) -> list[str]:
-    bent = [step.rate for step in told.steps if step.bends]
+    last = told.steps[-1]
     held = max((step.rate for step in told.steps if not step.bends), default=0.0)
-    where = f"at {bent[0]:.0f} calls a second" if bent else "nowhere up to the last step"
-    rule = f"p99 is over {P99_MS:.0f} ms or less than {SERVED:.0%} of what is offered is served"
-    text = (
-        f"Steps of {told.steps[0].seconds:.0f} s. It bends where {rule}: here {where}; {held:.0f} were held."
-    )
+    where = f"at {last.rate:.0f} calls a second" if last.bends else "nowhere up to the last step"
+    rule = f"p99 is over {P99_MS:.0f} ms or less than {SERVED:.0%} of what is offered is served, twice"
+    text = f"Steps of {last.seconds:.0f} s. It bends where {rule}: here {where}; {held:.0f} were held."
     return [_filled(text), _table(_NAMES, [_line(step) for step in told.steps])]
 
 

@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.demo.telling import operator
+from tests.races.arena import insisting
 
-CATCHES_UP_WITHIN_S = 300.0
 _LOOKS_EVERY_S = 0.5
+RESTS_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +20,9 @@ class Used:
 
 @dataclass(frozen=True, kw_only=True)
 class Owed:
-    """What is not done: facts whose reactions the stream has not brought yet, those among them that failed and are
-    letters, how long the oldest work is due, and what waits for a person."""
+    """What is not done: facts that the stream has not brought yet, letters of reactions that failed, how long the
+    oldest work is due, and rows that wait for a person.
+    """
 
     facts: int
     letters: int
@@ -45,8 +46,8 @@ def used(process_id: int) -> Used:
     return Used(rss_mb=int(told["VmRSS"].split()[0]) / 1024, threads=int(told["Threads"]))
 
 
-def owed(url: str, *, now: int) -> Owed:
-    """By the due index, past the stack, and by the operators' list."""
+def owed(*, now: int) -> Owed:
+    """By the due index, past the stack."""
     from chalicelib.core import due, facts
 
     waiting = [kind for kind, _ in _entries(facts.JOB, until=now + facts.OWED_AFTER_S + 60)]
@@ -55,7 +56,7 @@ def owed(url: str, *, now: int) -> Owed:
         facts=len(waiting) - waiting.count("dead_letter"),
         letters=waiting.count("dead_letter"),
         oldest_due_s=now - min(late, default=now),
-        stuck=len(operator(url).call("GET", "/v1/admin/stuck")["items"]),
+        stuck=len(due.stuck(*due.jobs(), limit=100).rows),
     )
 
 
@@ -72,20 +73,26 @@ def _entries(job: str, *, until: int) -> list[tuple[str, int]]:
     return [(entry["kind"], entry["due_at"]) for some in found for entry in some]
 
 
-def caught_up(url: str) -> float:
-    """Wait until nothing is owed and nothing is due; how long that took, and at most `CATCHES_UP_WITHIN_S`."""
+def look(process_id: int, *, at_s: float) -> Look:
+    """What the stack uses and owes now; asked again where the store has no time for it."""
+    there = insisting(lambda: owed(now=int(time.time())))()
+    return Look(at_s=at_s, used=used(process_id), owed=there)
+
+
+def caught_up(*, within_s: float) -> float | None:
+    """Wait until nothing is owed and nothing is due; how long that took, and None if it took longer."""
     begun = time.monotonic()
-    while time.monotonic() < begun + CATCHES_UP_WITHIN_S:
-        there = owed(url, now=int(time.time()))
+    while time.monotonic() < begun + within_s:
+        there = insisting(lambda: owed(now=int(time.time())))()
         if not (there.facts or there.letters or there.oldest_due_s):
-            break
+            return time.monotonic() - begun
         time.sleep(_LOOKS_EVERY_S)
-    return time.monotonic() - begun
+    return None
 
 
 def rested(process_id: int, *, threads: int) -> int:
-    """The process's threads once they are no more than before, or after half a minute."""
-    give_up_at = time.monotonic() + 30
+    """The process's threads once they are no more than before, or when they had time enough."""
+    give_up_at = time.monotonic() + RESTS_WITHIN_S
     while (now := used(process_id).threads) > threads and time.monotonic() < give_up_at:
         time.sleep(_LOOKS_EVERY_S)
     return now

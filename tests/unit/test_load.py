@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -264,6 +265,8 @@ def test_what_leaks_or_is_left_is_wrong() -> None:
     assert a_run(*flat, threads_after=16).wrong == ["threads are left"]
     assert a_run(*flat, a_look(100, letters=1)).wrong == ["something is stuck"]
     assert a_run(a_look(100, stuck=1), *flat).wrong == ["something is stuck"]
+    behind = replace(a_stretch(an_answer()), behind_s=None)
+    assert replace(a_run(*flat), soak=behind).wrong == ["work is left"]
 
 
 def test_the_section_says_what_was_measured_and_what_it_does_not_say() -> None:

@@ -1,14 +1,21 @@
-"""The audit after a day under load: it finds nothing where all is right, and each violation that is planted."""
+"""A day under load: the audit finds nothing where all is right, and each violation that is planted; what the stack
+still owes, and what its process uses, is seen.
+"""
 
+import os
+import threading
 from typing import Any
 
 import pytest
 
-from bench.load import auditing, setting
+from bench.load import auditing, setting, watching
 from bench.load.day import Call, Kind
 from bench.load.figures import Answer
 from bench.load.setting import Member, Place
 from chalicelib.checkins.models import Campaign as Checkin
+from chalicelib.core import due, facts, table
+from chalicelib.core.clock import DAY
+from chalicelib.coupons import service as coupons
 from chalicelib.coupons.models import Coupon, Template
 from chalicelib.sharing import visits
 from infra.local.clients import Store
@@ -110,3 +117,49 @@ def test_an_answer_without_its_row_is_found(store: Store, played: auditing.Playe
     [(place, answers)] = played
 
     assert found(store, [(place, [*answers, an_answer("pay", "ord_nobodys")])]) == {ANSWERED}
+
+
+# --- what is owed, and used ---------------------------------------------------------------------------------
+
+
+def test_what_the_stack_owes_is_seen(store: Store) -> None:
+    open_paid_group(a_campaign(sizes={2: 8900}))
+    claim(a_template(), a_member())
+    fresh = watching.owed(now=NOW)
+    plant(store, "coupon", "due_shard", {"S": due.stuck_shard(coupons.JOB)})
+
+    assert (fresh.facts > 0, fresh.letters, fresh.oldest_due_s, fresh.stuck) == (True, 0, 0, 0)
+    later = watching.owed(now=NOW + 2 * DAY)
+    assert (later.oldest_due_s > DAY, later.stuck) == (True, 1)
+
+
+def test_a_reaction_that_failed_is_seen(store: Store) -> None:
+    fact = facts.Fact(name="coupon.claimed", pk="X", sk="META", rev=1, owed=False)
+    named: dict[str, Any] = {"fact": fact.name, "fact_pk": fact.pk, "fact_sk": fact.sk, "fact_rev": 1}
+    pk, sk = facts.Letter.key(fact)
+    letter = facts.Letter(pk, sk, **named, **due.slot(job=facts.JOB, pk=pk, at=NOW))
+    table.apply(table.create(letter))
+
+    seen = watching.owed(now=NOW)
+
+    assert (seen.facts, seen.letters) == (0, 1)
+
+
+def test_one_waits_until_nothing_is_owed_and_not_for_ever(store: Store) -> None:
+    assert watching.caught_up(within_s=60) is not None
+
+    open_paid_group(a_campaign(sizes={2: 8900}))
+
+    assert watching.caught_up(within_s=0.01) is None
+
+
+def test_a_thread_that_is_left_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "RESTS_WITHIN_S", 0.01)
+    over, before = threading.Event(), watching.used(os.getpid())
+    left = threading.Thread(target=over.wait)
+    left.start()
+
+    assert watching.rested(os.getpid(), threads=before.threads) == before.threads + 1
+    over.set()
+    left.join()
+    assert before.rss_mb > 10
