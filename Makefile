@@ -94,6 +94,6 @@ mutations: $(VENV)/.ready
 	$(PY) -m tests.mutations --kept .cache/mutations.json
 
 # A mixed day against the local stack on DynamoDB Local, raised until it bends, then ten minutes at half of that, and an
-# audit of all rows, into docs/proof.md; some twenty minutes, on a machine that does nothing else.
+# audit of all rows, into docs/proof.md; some twenty minutes, on a Linux machine that does nothing else.
 load: $(VENV)/.ready
 	$(PY) -m bench.load --seconds $(LOAD_SECONDS) --soak $(LOAD_SOAK) --seed $(LOAD_SEED)

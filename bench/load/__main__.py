@@ -77,7 +77,7 @@ def _given(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _look_at(endpoint: str) -> None:
-    """This process reads the rows by the app's own code."""
+    """This process reads the rows by the app's own code, whose settings are read when they are first asked for."""
     environment.prepare(wechat_url="http://127.0.0.1:1", endpoint=endpoint, mall_webhook_url="")
     import app
 

@@ -10,7 +10,11 @@ from typing import Any
 
 from bench.load.figures import Answer
 from bench.load.setting import STOCK, Place
+from chalicelib.checkins import campaigns
+from chalicelib.core import due
 from chalicelib.core.clock import DAY
+from chalicelib.coupons import templates
+from chalicelib.reconciling import service as reconciling
 from tests import checkins, coupons, groupbuys
 from tests.harness.rows import Plain, rows
 
@@ -48,29 +52,35 @@ def audited(client: Any, played: Played, *, now: int) -> list[Checked]:
     ]
 
 
-def visits_are_counted(traffic: Sequence[Plain], played: Played) -> Checked:
+def visits_are_counted(traffic: Iterable[Plain], played: Played) -> Checked:
     """A1: a link's count is its visits that were answered; one whose answer was lost may be in it or not."""
-    counted: Counter[str] = Counter()
-    for row in traffic:
-        if row["kind"] == "visit_hour" and (code := _COUNTED.match(row["pk"])):
-            counted[code[1]] += row["n"]
+    counted, lost = _counted(traffic), _lost(played)
     told = Counter(one.partition(" ")[0] for one in _told(played, "visit"))
-    lost = Counter(
-        place.links[one.call.what]
-        for place, answers in played
-        for one in answers
-        if one.call.kind == "visit" and not one.right
-    )
     wrong = [
         f"{code} counts {counted[code]} visits, {told[code]} were answered and {lost[code]} not"
         for place, _ in played
         for code in place.links
         if not told[code] <= counted[code] <= told[code] + lost[code]
     ]
-    return Checked(
-        rule="A1: the visits of a link are those that were answered, each visitor once an hour",
-        looked_at=told.total(),
-        violations=wrong,
+    rule = "A1: the visits of a link are those that were answered, each visitor once an hour"
+    return Checked(rule=rule, looked_at=told.total(), violations=wrong)
+
+
+def _counted(traffic: Iterable[Plain]) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for row in traffic:
+        if row["kind"] == "visit_hour" and (code := _COUNTED.match(row["pk"])):
+            counted[code[1]] += row["n"]
+    return counted
+
+
+def _lost(played: Played) -> Counter[str]:
+    """Visits without a right answer, by their link."""
+    return Counter(
+        place.links[one.call.what]
+        for place, answers in played
+        for one in answers
+        if one.call.kind == "visit" and not one.right
     )
 
 
@@ -81,8 +91,6 @@ def _told(played: Played, *kinds: str) -> set[str]:
 
 def check_ins_are_once_a_day(truth: Sequence[Plain], places: Iterable[Place], *, now: int) -> Checked:
     """K1 in every campaign, each over its own rows."""
-    from chalicelib.checkins import campaigns
-
     wrong: list[str] = []
     looked_at = 0
     for name in (one for place in places for one in place.checkins):
@@ -96,8 +104,6 @@ def check_ins_are_once_a_day(truth: Sequence[Plain], places: Iterable[Place], *,
 
 def coupons_are_within_stock(truth: list[Plain], places: Iterable[Place], *, now: int) -> Checked:
     """C1 of every template."""
-    from chalicelib.coupons import templates
-
     names = [name for place in places for name in place.templates]
     found = [
         f"{name}: {line}"
@@ -148,9 +154,6 @@ def nothing_is_stuck(truth: Sequence[Plain]) -> Checked:
 
 def books_are_proved(*, now: int) -> Checked:
     """A full pass of the reconciler, as it will be made in a month."""
-    from chalicelib.core import due
-    from chalicelib.reconciling import service as reconciling
-
     later = now + 40 * DAY
     reconciling.plan(now=later)
     while due.run(job=reconciling.JOB, worker="load", now=later + DAY, seconds=60).handled:

@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from chalicelib.core import config, due, facts, table
+from chalicelib.core.table import Row
 from tests.races.arena import insisting
 
 _LOOKS_EVERY_S = 0.5
@@ -48,8 +50,6 @@ def used(process_id: int) -> Used:
 
 def owed(*, now: int) -> Owed:
     """By the due index, past the stack."""
-    from chalicelib.core import due, facts
-
     waiting = [kind for kind, _ in _entries(facts.JOB, until=now + facts.OWED_AFTER_S + 60)]
     late = [at for job in due.jobs() for _, at in _entries(job, until=now)]
     return Owed(
@@ -62,9 +62,6 @@ def owed(*, now: int) -> Owed:
 
 def _entries(job: str, *, until: int) -> list[tuple[str, int]]:
     """Kind and time of what is due under a job, the oldest thousand of each shard."""
-    from chalicelib.core import config, table
-    from chalicelib.core.table import Row
-
     shards = [f"{job}#{k}" for k in range(config.settings().due_shards)]
     found = [
         table.index("due", (Row.due_shard == shard) & (Row.due_at <= until), limit=1000)[0]

@@ -42,22 +42,13 @@ def played(store: Store) -> auditing.Played:
     coupon: Coupon = claim(template, member_id)
     campaign = a_campaign(sizes={2: 8900})
     [order] = orders_of(open_paid_group(campaign, buying(member_id)))
-    place = Place(
-        name="d",
-        members=[Member(member_id=member_id, token="")],
-        links=[link.code],
-        checkins=[checkin.campaign_id],
-        templates=[template.template_id],
-        groupbuy=campaign.campaign_id,
-    )
-    answers = [
-        an_answer("visit", f"{link.code} {visit.visit_id}"),
-        an_answer("check-in", f"{checkin.campaign_id} {member_id}"),
-        an_answer("claim", coupon.coupon_id),
-        an_answer("open", order.order_id),
-        an_answer("pay", order.order_id),
-    ]
-    return [(place, answers)]
+    me = Member(member_id=member_id, token="")
+    ids: dict[str, Any] = {"links": [link.code], "checkins": [checkin.campaign_id]}
+    ids |= {"templates": [template.template_id], "groupbuy": campaign.campaign_id}
+    told: dict[Kind, str] = {"visit": f"{link.code} {visit.visit_id}", "claim": coupon.coupon_id}
+    told |= {"check-in": f"{checkin.campaign_id} {member_id}", "open": order.order_id, "pay": order.order_id}
+    answers = [an_answer(kind, what) for kind, what in told.items()]
+    return [(Place(name="d", members=[me], **ids), answers)]
 
 
 def found(store: Store, played: auditing.Played) -> set[str]:
