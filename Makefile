@@ -77,7 +77,11 @@ SOAK_SEED ?= $(shell date +%s)
 RACE_ROUNDS ?= 5
 RACE_CROWD ?= 64
 
-.PHONY: soak mutations races
+LOAD_SECONDS ?= 30
+LOAD_SOAK ?= 600
+LOAD_SEED ?= 1
+
+.PHONY: soak mutations races load
 
 # Every race of `make test` with twice the crowd, and five times, each time with other dice, into docs/proof-races.md.
 races: $(VENV)/.ready
@@ -94,3 +98,8 @@ soak: $(VENV)/.ready
 # Every condition of the group-buys' writes switched off in turn, into docs/proof-groupbuys.md; it takes an hour.
 mutations: $(VENV)/.ready
 	$(PY) -m tests.mutations --kept .cache/mutations.json
+
+# A mixed day against the local stack on DynamoDB Local, raised until it bends, then ten minutes at half of that, and an
+# audit of all rows, into docs/proof.md; some twenty minutes, on a Linux machine that does nothing else.
+load: $(VENV)/.ready
+	$(PY) -m bench.load --seconds $(LOAD_SECONDS) --soak $(LOAD_SOAK) --seed $(LOAD_SEED)

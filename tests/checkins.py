@@ -134,7 +134,7 @@ def broken(client: Any, campaign: Campaign, table_name: str = "truth") -> list[s
 
 def broken_in(there: list[Plain], campaign: Campaign) -> list[str]:
     """The same of rows that were read already."""
-    return [*_broken_days(there, campaign), *_broken_accounts(there)]
+    return [*_broken_days(there, campaign), *broken_accounts(there)]
 
 
 def _broken_days(there: list[Plain], campaign: Campaign) -> Iterator[str]:
@@ -198,7 +198,8 @@ def _earned(campaign: Campaign, found: list[Plain]) -> int:
     )
 
 
-def _broken_accounts(there: list[Plain]) -> Iterator[str]:
+def broken_accounts(there: list[Plain]) -> Iterator[str]:
+    """L1: an account is what its entries add up to, and never below zero."""
     posted: Counter[str] = Counter()
     for row in there:
         if row["kind"] == "entry":

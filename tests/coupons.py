@@ -196,7 +196,11 @@ def run_jobs(*, now: int = AFTERWARDS) -> None:
 def broken(store: Any, template: Template, *, stock: int | None) -> list[str]:
     """What of C1 and C2 does not hold for a template that was made with ``stock``."""
     client = getattr(store, "client", store)
-    there = rows(client, config.settings().truth_table)
+    return broken_in(rows(client, config.settings().truth_table), template, stock=stock)
+
+
+def broken_in(there: list[Plain], template: Template, *, stock: int | None) -> list[str]:
+    """The same of rows that were read already."""
     mine = [row for row in there if row.get("template_id") == template.template_id]
     coupons = [row for row in mine if row["kind"] == "coupon"]
     shards = [row for row in mine if row["kind"] == "coupon_stock"]

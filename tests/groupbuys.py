@@ -318,8 +318,13 @@ class Books:
 
 def books_of(store: Any, campaign_id: str) -> Books:
     """The books as they are now."""
+    return books_in(rows(_client(store), config.settings().truth_table), campaign_id)
+
+
+def books_in(there: Sequence[Plain], campaign_id: str) -> Books:
+    """The same of rows that were read already."""
     kinds: dict[str, list[Plain]] = defaultdict(list)
-    for row in rows(_client(store), config.settings().truth_table):
+    for row in there:
         kinds[row.get("kind", "")].append(row)
     mine = {
         kind: [row for row in its if row.get("campaign_id") == campaign_id] for kind, its in kinds.items()

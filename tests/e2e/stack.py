@@ -31,8 +31,8 @@ class Running:
 
 
 @contextlib.contextmanager
-def started(*arguments: str) -> Iterator[Running]:
-    """A stack that serves, stopped as a person stops it.
+def started(*arguments: str, **settings: str) -> Iterator[Running]:
+    """A stack that serves, stopped as a person stops it; ``settings`` are variables of its environment.
 
     Raises:
         AssertionError: it did not say that it serves within a minute.
@@ -42,7 +42,12 @@ def started(*arguments: str) -> Iterator[Running]:
     }
     command = [sys.executable, "-u", "-m", "infra.local", "--port", "0", *arguments]
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=ROOT,
+        env=environment | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         alarm = threading.Timer(STARTS_WITHIN_S, process.kill)
         alarm.start()
