@@ -19,7 +19,7 @@ from typing import Any
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.update import Action
 
-from chalicelib.core import config, table
+from chalicelib.core import config, moneyout, table
 from chalicelib.core.clock import HOUR
 from chalicelib.core.errors import NotFound
 from chalicelib.core.table import IntAttribute, Row
@@ -68,6 +68,7 @@ Together = Callable[[Sequence[Entry], int], None]
 
 _handlers: dict[str, Handler] = {}
 _together: dict[str, tuple[Together, int]] = {}
+_sends_money: set[str] = set()
 
 
 @dataclass
@@ -79,11 +80,16 @@ class Ran:
     seen: set[tuple[str, str, int]] = field(default_factory=set)
 
 
-def handles(job: str) -> Callable[[Handler], Handler]:
-    """Declare the function that does what is due under ``job``; it takes an entry and ``now``."""
+def handles(job: str, *, sends_money: bool = False) -> Callable[[Handler], Handler]:
+    """Declare the function that does what is due under ``job``; it takes an entry and ``now``.
+
+    ``sends_money``: it is left undone while money out is switched off.
+    """
 
     def declare(handler: Handler) -> Handler:
         _handlers[job] = handler
+        if sends_money:
+            _sends_money.add(job)
         return handler
 
     return declare
@@ -189,7 +195,7 @@ def _work(job: str, shard: str, ran: Ran, *, now: int, stop_at: float) -> None:
     while time.monotonic() < stop_at:
         fresh = 0
         for portion in _portions(job, shard, now=now):
-            if time.monotonic() >= stop_at:
+            if time.monotonic() >= stop_at or (job in _sends_money and moneyout.is_off()):
                 return
             entries = [entry for entry in portion if (entry.pk, entry.sk, entry.due_at) not in ran.seen]
             if not entries:
