@@ -154,9 +154,13 @@ def _from_stack(outputs: dict[str, str], resources: list[dict[str, Any]]) -> Dep
         one["LogicalResourceId"]: (one["ResourceType"], one.get("PhysicalResourceId", ""))
         for one in resources
     }
+    tables = {name: found for name, (kind, found) in kinds.items() if kind == "AWS::DynamoDB::Table"}
     return Deployment(
         base_url=outputs.get("EndpointURL", ""),
-        tables={name: found for name, (kind, found) in kinds.items() if kind == "AWS::DynamoDB::Table"},
+        tables={
+            **tables,
+            "TruthTable": outputs.get("TruthTableName", tables.get("TruthTable", "TruthTable")),
+        },
         mappings=[found for kind, found in kinds.values() if kind == "AWS::Lambda::EventSourceMapping"],
         outputs=outputs,
     )

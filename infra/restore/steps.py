@@ -15,7 +15,8 @@ from chalicelib.operators import service as operators
 from chalicelib.operators import stuck
 from chalicelib.orders import bills as trade_bills
 from chalicelib.orders import service as orders
-from chalicelib.orders.models import Difference
+from chalicelib.orders import untold as order_untold
+from chalicelib.orders.models import Difference, Order
 from chalicelib.reconciling import service as reconciling
 from chalicelib.wechat import bills as files
 from chalicelib.wechat import transfers as wechat
@@ -80,8 +81,24 @@ def _transfers() -> bool:
 
 
 def bills(step: Step) -> bool:
-    """Every day's bills are taken in, each as soon as it is there."""
-    return all(_taken_in(day, step) for day in days(restored()))
+    """What can still be paid is asked about at once; then every day's bills are taken in, each when it is there."""
+    needed = days(restored())
+    if needed:
+        print(f"{_asked_about(step)} unpaid orders were asked about")
+    return all(_taken_in(day, step) for day in needed)
+
+
+def _asked_about(step: Step) -> int:
+    """How many orders were unpaid at the time of the table; those that WeChat has the money of are paid now."""
+    asked, after = 0, None
+    while True:
+        items, after = table.scan(when=(Row.kind == Order) & (Row.state == "pending"), after=after)
+        for item in items:
+            order = table.decode(item)
+            asked += order.gateway == "wechat"
+            order_untold.payment(order.order_id, now=step.now)
+        if after is None:
+            return asked
 
 
 def _taken_in(day: str, step: Step) -> bool:

@@ -1,6 +1,5 @@
 """A table of yesterday: money went on after it, at WeChat Pay, the bank and the mall; nothing is paid twice."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 
 from chalicelib.core import cache, deliveries, table
 from chalicelib.core.errors import AppError
+from chalicelib.core.moneyout import MoneyOutOff
+from chalicelib.orders import service as orders
 from chalicelib.withdrawals import service as withdrawals
 from chalicelib.withdrawals.applying import NotEnoughMoney
 from infra.local.clients import Store
@@ -29,19 +30,12 @@ AFTER = BILLS_AT + 600
 def story(store: Store, direct: Direct, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
     bank = Bank()
     monkeypatch.setattr(deliveries, "post", bank.post)
+    monkeypatch.setattr(Direct, "scan", lambda self, **given: self.real.scan(**given), raising=False)
     with at_the_desk(monkeypatch) as desk:
         yield Story(desk, store, bank=bank)
     for regions in dynamodb_backends.values():
         for backend in regions.values():
             backend.tables.pop(RESTORED, None)
-
-
-@contextlib.contextmanager
-def at_first_hand(story: Story, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The store by its own client, which alone makes tables and reads whole ones."""
-    with monkeypatch.context() as here:
-        here.setattr(table, "_client", story.store.client)
-        yield
 
 
 def step(now: int) -> Step:
@@ -78,10 +72,11 @@ def restored(story: Story, kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 
     # The embedded store's recovery knows no time: it gives what is there now.
     monkeypatch.setattr(DynamoDBBackend, "restore_table_to_point_in_time", as_then)
-    with at_first_hand(story, monkeypatch):
-        with pytest.raises(NotYet, match="switch money out off first"):
-            tables.restore(name=RESTORED, at=T, step=step(OFF_AT))
-        steps.off("a table of yesterday", step(OFF_AT))
+    with pytest.raises(NotYet, match="switch money out off first"):
+        tables.restore(name=RESTORED, at=T, step=step(OFF_AT))
+    steps.off("a table of yesterday", step(OFF_AT))
+    with monkeypatch.context() as here:
+        here.setattr(table, "_client", story.store.client)  # it alone makes tables
         assert tables.restore(name=RESTORED, at=T, step=step(OFF_AT))
     cache.clear_all()
 
@@ -119,12 +114,14 @@ def test_with_them_nothing_is_and_both_books_agree(
     restored(story, kept, monkeypatch)
     with pytest.raises(NotYet, match="2026-01-01, 2026-01-02 are not taken in"):
         steps.on(step(OFF_AT + 60), although="")
+    with pytest.raises(MoneyOutOff):
+        story.applies("alice", 300_00, key="meanwhile", now=OFF_AT + 60)
     assert not steps.bills(step(OFF_AT + 60)), "the bill of a day comes the next morning"
+    assert {orders.show(one.order_id).state for one in story.begun.values()} == {"paid"}
     assert steps.bills(step(BILLS_AT)) and steps.bills(step(BILLS_AT)), "said again, nothing changes"
     assert payouts.take_in(by_hand(story, tmp_path), step(BILLS_AT))
 
-    with at_first_hand(story, monkeypatch):
-        assert steps.reconcile(step(BILLS_AT))
+    assert steps.reconcile(step(BILLS_AT))
     assert story.differs() == []
     told = capsys.readouterr().out
     assert set(story.stranded()) == {word.strip(":") for word in told.split() if word.startswith("ord_")}
