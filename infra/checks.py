@@ -220,6 +220,16 @@ def _safety(wanted: dict[str, Any], found: Table) -> list[str]:
     return wrong
 
 
+def money_out(row: dict[str, Any]) -> Finding:
+    """Whether what is owed is paid, by the row that switches it."""
+    if row.get("state") != "off":
+        return Finding(ok=True, what="Refunds and withdrawals are paid as they fall due")
+    what = f"Money out is off since {int(row['at'])}, by {row['by']}: {row['why']}"
+    return Finding(
+        ok=False, what=what, do="Nothing is paid until `python -m infra.restore on`; docs/restore.md"
+    )
+
+
 def mappings(*, wanted: int, found: list[dict[str, Any]]) -> list[Finding]:
     """Whether the stream reaches its handlers, and what fails goes to the failure queue."""
     findings = [_mapping(one) for one in found]

@@ -27,7 +27,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from chalicelib.core import config
+from chalicelib.core import config, moneyout
 from infra import checks, going_live
 from infra.checks import Answer, Finding, Handshake, Table
 
@@ -77,6 +77,7 @@ def examine(
             clients("dynamodb"),
             ask=ask_wechat,
         ),
+        "whether money goes out": lambda: [_money_out(there.tables["TruthTable"], clients("dynamodb"))],
     }
     return [finding for what, look in looks.items() for finding in _look(what, look)]
 
@@ -153,9 +154,13 @@ def _from_stack(outputs: dict[str, str], resources: list[dict[str, Any]]) -> Dep
         one["LogicalResourceId"]: (one["ResourceType"], one.get("PhysicalResourceId", ""))
         for one in resources
     }
+    tables = {name: found for name, (kind, found) in kinds.items() if kind == "AWS::DynamoDB::Table"}
     return Deployment(
         base_url=outputs.get("EndpointURL", ""),
-        tables={name: found for name, (kind, found) in kinds.items() if kind == "AWS::DynamoDB::Table"},
+        tables={
+            **tables,
+            "TruthTable": outputs.get("TruthTableName", tables.get("TruthTable", "TruthTable")),
+        },
         mappings=[found for kind, found in kinds.values() if kind == "AWS::Lambda::EventSourceMapping"],
         outputs=outputs,
     )
@@ -227,6 +232,12 @@ def _describe(name: str, client: Any) -> Table:
     ttl = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     return Table(name=name, described=described, ttl=ttl, backups=backups)
+
+
+def _money_out(name: str, client: Any) -> Finding:
+    pk, sk = moneyout.KEY
+    found = client.get_item(TableName=name, Key={"pk": {"S": pk}, "sk": {"S": sk}}).get("Item", {})
+    return checks.money_out({part: next(iter(value.values())) for part, value in found.items()})
 
 
 def _mappings(ids: list[str], client: Any) -> list[Finding]:

@@ -20,6 +20,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 from infra import gateway
 from infra.alarms import FUNCTION, alarms
 from infra.dashboard import dashboard
+from infra.restore import template as restored
 
 ROOT = Path(__file__).resolve().parent.parent
 EGRESS = ROOT / "infra" / "egress.json"
@@ -86,7 +87,7 @@ def finish(template: dict[str, Any], *, egress: bool = False) -> dict[str, Any]:
     api["DefinitionBody"]["paths"] = _any_path(api["DefinitionBody"]["paths"])
     resources |= alarms(resources)
     resources |= dashboard(resources)
-    return template
+    return restored.finish(template)
 
 
 def merged(template: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:

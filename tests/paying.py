@@ -27,6 +27,7 @@ from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.wechat import pay
 from chalicelib.wechat.schemas import SealedNotice
+from chalicelib.withdrawals import wechat as transferred
 from infra.local.wechat import Simulator, login, notices, refunds
 from infra.local.wechat.notices import Told
 from infra.local.wechat.pay import Trade, Trades, transaction
@@ -34,7 +35,7 @@ from tests.factories import NOW, OWNER, PROGRAM, a_call, a_program, a_word
 from tests.groupbuys import PHONE, a_campaign, broken, opened, take
 from tests.harness.merchant import APPID, merchant_of_wechat_pay, phone_pays
 
-VIEWS = {"payments": wechat.payment, "refunds": wechat.refund}
+VIEWS = {"payments": wechat.payment, "refunds": wechat.refund, "transfers": transferred.transfer}
 
 
 @dataclass

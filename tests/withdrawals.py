@@ -194,7 +194,7 @@ def _wrong_months(months: list[dict[str, Any]], made: list[dict[str, Any]]) -> l
 def _wrong_withdrawal(row: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
     pk, entry = f"ACCOUNT#{row['member_id']}#money", f"ENTRY#withdrawal#{row['withdrawal_id']}"
     own = {one["sk"]: one for one in rows if one["pk"] == pk and one["sk"].startswith(entry)}
-    held = own[entry]["state"] if entry in own else None
+    held = own[entry].get("state") if entry in own else None
     # What a person decided afterwards is in entries of its own.
     taken = -sum(one["amount"] for one in own.values())
     money = held if held == "frozen" else {row["amount_fen"]: "spent", 0: "released"}.get(taken)

@@ -19,7 +19,7 @@ from typing import Any
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.update import Action
 
-from chalicelib.core import config, table, telemetry
+from chalicelib.core import config, moneyout, table, telemetry
 from chalicelib.core.clock import HOUR, MINUTE
 from chalicelib.core.errors import NotFound
 from chalicelib.core.table import IntAttribute, Row
@@ -71,6 +71,7 @@ Together = Callable[[Sequence[Entry], int], None]
 _handlers: dict[str, Handler] = {}
 _together: dict[str, tuple[Together, int]] = {}
 _late_after_s: dict[str, int] = {}
+_sends_money: set[str] = set()
 
 
 @dataclass
@@ -82,15 +83,20 @@ class Ran:
     seen: set[tuple[str, str, int]] = field(default_factory=set)
 
 
-def handles(job: str, *, late_after_s: int = LATE_S) -> Callable[[Handler], Handler]:
+def handles(
+    job: str, *, late_after_s: int = LATE_S, sends_money: bool = False
+) -> Callable[[Handler], Handler]:
     """Declare the function that does what is due under ``job``; it takes an entry and ``now``.
 
     ``late_after_s``: for how long something may be due before it is told, of work that takes its time.
+    ``sends_money``: it is left undone while money out is switched off.
     """
 
     def declare(handler: Handler) -> Handler:
         _handlers[job] = handler
         _late_after_s[job] = late_after_s
+        if sends_money:
+            _sends_money.add(job)
         return handler
 
     return declare
@@ -198,7 +204,7 @@ def _work(job: str, shard: str, ran: Ran, *, now: int, stop_at: float) -> None:
     while time.monotonic() < stop_at:
         fresh = 0
         for portion in _portions(job, shard, now=now):
-            if time.monotonic() >= stop_at:
+            if time.monotonic() >= stop_at or (job in _sends_money and moneyout.is_off()):
                 return
             entries = [entry for entry in portion if (entry.pk, entry.sk, entry.due_at) not in ran.seen]
             if not entries:

@@ -3,7 +3,7 @@
 A posting is two writes of some room's transaction: the entry under its cause, so that a cause posts once, and the
 account, with ``balance >= amount`` on a debit. What several rooms post to one account in one transaction is one
 entry with lines. The sum of an account's entries is its balance, always; below zero it is a stated debt, made by
-nothing but a reversal of what was spent already, and netted by what comes next.
+nothing but a reversal of what was spent already, or by what is known to have left, and netted by what comes next.
 
     entity   pk                        sk              written by                     read by
     Account  ACCOUNT#<owner>#<book>    META            every posting, month closing   balance, month closing
@@ -216,6 +216,17 @@ def _taken(
         when=Account.balance >= amount,
         refuse=short or (lambda row: NotEnough(balance=_balance(row), book=book)),
     )
+
+
+def charged(*, owner: str, book: str, amount: int, cause: str, reason: str, now: int) -> list[Write]:
+    """Two writes that take what has left already, whatever the balance is, once for ``cause``: the rest is a debt.
+
+    Raises (when sent):
+        Posted: the cause was posted before.
+    """
+    entry = _entry(Entry, owner, book, amount=-amount, cause=cause, reason=reason, now=now)
+    taken = table.upsert(Account, Account.key(owner, book), *_moved(-amount, cause))
+    return [table.create(entry, refuse=Posted), taken]
 
 
 def _expires(owner: str, book: str, lasts_months: int | None, *, now: int) -> list[Action]:

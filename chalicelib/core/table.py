@@ -57,7 +57,11 @@ class IntAttribute(Attribute[int]):
 
 
 class Row(Model):
-    """A row of the truth table; `traffic` rows set ``TRAFFIC``. Kinds and key prefixes never change."""
+    """A row of the truth table; `traffic` rows set ``TRAFFIC``. Kinds and key prefixes never change.
+
+    ``v`` is the shape in which it was last written; a kind in its second shape says so by its own default, and
+    `reshape` how a row comes to it.
+    """
 
     TRAFFIC: ClassVar[bool] = False
     FACTS: ClassVar[dict[tuple[str | None, str], str]] = {}
@@ -84,6 +88,7 @@ class Row(Model):
 
 
 R = TypeVar("R", bound=Row)
+Upgrade = Callable[[Raw], Raw]
 Refusal = Callable[[Any], Exception] | type[AppError]
 
 
@@ -126,10 +131,12 @@ def update(
 ) -> Write:
     """Change a row that exists, if ``when`` holds."""
     exists = kind.pk.exists()
+    # Of which kind it is, a write of what all rows have does not know, nor in which shape it leaves the rest.
+    shaped = () if kind is Row else (kind.v.set(shape(kind)),)
     return Write(
         operation="Update",
         row=kind(*key),
-        actions=(*actions, kind.rev.add(1)),
+        actions=(*actions, *shaped, kind.rev.add(1)),
         when=exists if when is None else exists & when,
         refuse=refuse,
     )
@@ -396,6 +403,83 @@ def kind_named(name: str) -> type[Row] | None:
         return None
 
 
+# --- shapes -------------------------------------------------------------------------------------------------
+
+_reshaped: dict[str, Upgrade] = {}
+
+
+def shape(kind: type[Row]) -> int:
+    """The shape in which rows of this kind are written."""
+    return cast(int, kind.get_attributes()["v"].default_for_new)
+
+
+def reshape(kind: type[Row], upgrade: Upgrade) -> None:
+    """Say what makes a row of the shape before this kind's own one of it: a pure function of DynamoDB's own form.
+
+    Code of the shape before must be able to read what comes of it, so that it adds or, once nobody reads it, takes
+    away; and it must do no harm to what has come to it before.
+    """
+    _reshaped[kind.kind.get_discriminator(kind) or ""] = upgrade
+
+
+def is_of_before(item: Raw) -> bool:
+    """Whether a row was last written in the shape before its kind's own."""
+    name = item.get("kind", {}).get("S", "")
+    if name not in _reshaped:
+        return False
+    behind = shape(cast(type[Row], kind_named(name))) - int(item["v"]["N"])
+    if behind > 1:
+        raise ValueError(f"{item['pk']['S']} is {behind} shapes behind; see docs/deploying.md")
+    return behind == 1
+
+
+def in_shape(item: Raw) -> Raw:
+    """A row as its kind has it now, whichever of two shapes it was written in."""
+    if not is_of_before(item):
+        return item
+    v = {"v": {"N": str(int(item["v"]["N"]) + 1)}}
+    return {**_reshaped[item["kind"]["S"]](item), **v}
+
+
+def rewrite(item: Raw) -> bool:
+    """Write a row in its kind's own shape, in place of what was read; false: somebody has written it since.
+
+    Its revision stays, by which nobody takes this for a fact, and nobody who read it before is refused.
+    """
+    given = {
+        "TableName": table_name(cast(type[Row], kind_named(item["kind"]["S"]))),
+        "Item": in_shape(item),
+        "ConditionExpression": "rev = :rev AND v = :v",
+        "ExpressionAttributeValues": {":rev": item["rev"], ":v": item["v"]},
+    }
+    try:
+        _patiently(lambda: client().put_item(**given), _judge_rewriting)
+    except _Written:
+        return False
+    return True
+
+
+class _Written(Exception):
+    """The row is not as it was read."""
+
+
+def _judge_rewriting(error: ClientError) -> None:
+    if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+        raise _Written from error
+    _judge_read(error)
+
+
+def _rewritten(item: Raw | None) -> bool:
+    """Whether a row refused for its shape alone, perhaps, and is in its kind's own now: the write is sent again."""
+    if not item or not is_of_before(item):
+        return False
+    rewrite(item)
+    return True
+
+
+# --- calls --------------------------------------------------------------------------------------------------
+
+
 def table_name(kind: type[Row]) -> str:
     """The table that holds this kind."""
     settings = config.settings()
@@ -449,7 +533,7 @@ def _plain(value: Raw) -> Any:
 
 
 def _decode(item: Raw) -> Any:
-    return Row.from_raw_data(dict(item))
+    return Row.from_raw_data(dict(in_shape(item)))
 
 
 def _parameters(write: Write) -> Raw:
@@ -462,10 +546,20 @@ def _parameters(write: Write) -> Raw:
         given["Key"] = _key((write.row.pk, write.row.sk))
     if write.operation == "Update":
         given["UpdateExpression"] = Update(*write.actions).serialize(names, values)
-    if write.when is not None:
-        given["ConditionExpression"] = write.when.serialize(names, values)
+    when = _in_its_shape(write)
+    if when is not None:
+        given["ConditionExpression"] = when.serialize(names, values)
     given["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
     return _with_placeholders(given, names, values)
+
+
+def _in_its_shape(write: Write) -> Condition | None:
+    """What a write asks; also that the row is in the shape it is written for, where its kind has had another."""
+    kind = type(write.row)
+    if write.operation == "Put" or shape(kind) == 1:
+        return write.when
+    current: Condition = kind.v.does_not_exist() | (kind.v >= shape(kind))
+    return current if write.when is None else write.when & current
 
 
 def _with_placeholders(given: Raw, names: dict[str, str], values: dict[str, Any]) -> Raw:
@@ -547,6 +641,8 @@ def _judge_read(error: ClientError) -> None:
 
 def _judge_one(write: Write, error: ClientError) -> None:
     if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+        if _rewritten(error.response.get("Item")):
+            return
         raise _refusal(write, error.response.get("Item")) from error
     _judge_read(error)
 
@@ -558,6 +654,8 @@ def _judge_all(writes: Sequence[Write], error: ClientError) -> None:
     natural_first = [pair for pair in reasons if pair[0].natural and _failed(pair[1])]
     for write, reason in natural_first or reasons:
         if _failed(reason):
+            if _rewritten(reason.get("Item")):
+                return None
             raise _refusal(write, reason.get("Item")) from error
         if reason["Code"] in _AGAIN:
             return None

@@ -22,7 +22,7 @@ from chalicelib.core.table import Page, Raw, Write
 from chalicelib.core.telemetry import count, logger
 from chalicelib.operators import stuck
 from chalicelib.operators.stuck import Story, Trouble
-from chalicelib.orders import service, wechatpay
+from chalicelib.orders import service, untold, wechatpay
 from chalicelib.orders.models import Bill, Difference, Payment, Refund
 from chalicelib.wechat import bills
 from chalicelib.wechat.bills import BillLine
@@ -70,6 +70,20 @@ def _plan(day: str) -> None:
         table.apply(table.create(row))
     except table.Taken:
         logger.info("the bill is planned already", day=day)
+
+
+def compare_now(day: str, *, now: int) -> Bill:
+    """The bill of a day, compared at once, whatever it was before.
+
+    Raises:
+        PayRefused, PayUnknown, BillUnreadable: there is no such bill yet.
+    """
+    _plan(day)
+    pk, sk = Bill.key(day)
+    compare(due.Entry(pk=pk, sk=sk, kind="bill", due_shard="", due_at=now, due_ref=day), now)
+    bill = table.get(Bill, (pk, sk))
+    assert bill is not None
+    return bill
 
 
 @due.handles(JOB)
@@ -170,11 +184,12 @@ def _missing_refunds(day: str, lines: Iterable[BillLine], *, now: int) -> Iterat
 
 
 def _take_untold(found: Iterable[Differs], *, now: int) -> None:
-    """A payment that nobody told of is looked up, and goes where every payment goes."""
-    for one in found:
-        order = service.find(one.order_id) if one.what == "payment_unknown" else None
-        if order is not None:
-            service.check_payment(order, now=now)
+    """A payment that nobody told of goes where every payment goes, then what was given back of it."""
+    for one in sorted(found, key=lambda one: one.what):
+        if one.what == "payment_unknown":
+            untold.payment(one.order_id, now=now)
+        elif one.what in ("refund_open", "refund_unknown") and one.theirs is not None:
+            untold.refund(one.order_id, one.number, amount_fen=one.theirs, now=now)
 
 
 # --- what is listed -----------------------------------------------------------------------------------------
@@ -220,6 +235,11 @@ def _noted(day: str, one: Differs, *, now: int) -> Write:
 def listed(*, limit: int, after: Raw | None) -> Page:
     """The bills, newest first."""
     return table.query(Bill, Bill.key("")[0], limit=limit, newest_first=True, after=after)
+
+
+def open_differences(day: str) -> list[Difference]:
+    """What differs on a day as it was last compared."""
+    return [row for row in table.query_all(Difference, Difference.key(day, "", "")[0]) if row.gone_at is None]
 
 
 def differences(day: str, *, limit: int, after: Raw | None) -> Page:

@@ -599,7 +599,7 @@ def cancel(order: Order, *, now: int) -> Order:
 # --- refunds ------------------------------------------------------------------------------------------------
 
 
-@due.handles(REFUND_JOB)
+@due.handles(REFUND_JOB, sends_money=True)
 def send_refund(entry: due.Entry, now: int) -> None:
     """Ask the gateway to give money back, under the number that never changes, until it is confirmed.
 

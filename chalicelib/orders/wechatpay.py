@@ -102,6 +102,16 @@ def paid_of(found: Mapping[str, Any]) -> Paid:
     return Paid(payment_id=found["transaction_id"], amount_fen=found["amount"]["total"])
 
 
+def came(order: Order, *, now: int) -> Paid | None:
+    """The payment that WeChat has for an order, whatever went back of it since.
+
+    Raises:
+        PaymentUnavailable: it does not say.
+    """
+    found = _query(order.order_id, now=now)
+    return paid_of(found) if found.get("trade_state") in ("SUCCESS", "REFUND") else None
+
+
 def has_taken(order: Order, *, now: int) -> bool:
     """Whether WeChat has the payment that the order took, whatever went back of it since.
 

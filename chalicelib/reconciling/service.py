@@ -116,6 +116,16 @@ def _plan(name: str, *, full: bool, now: int) -> None:
         logger.info("the pass is planned already", reconciling=name)
 
 
+def begin(*, now: int) -> str:
+    """A pass in full that is due at once, besides those of the nights; its name."""
+    name = f"{clock.local_day(now, zone=config.settings().zone)}#{now}{MONTH}"
+    pk, sk = Pass.key(name)
+    slot = due.slot(job=JOB, pk=pk, at=now)
+    row = Pass(pk, sk, state="looking_again", full=True, since=now - DAY - HOUR, **_NOTHING_YET, **slot)
+    table.apply(table.create(row))
+    return name
+
+
 class _Moved(Exception):
     """Another has worked this slice."""
 

@@ -46,7 +46,7 @@ WAITS = frozenset({"WAIT_USER_CONFIRM", "TRANSFERING"})
 
 @dataclass(frozen=True, kw_only=True)
 class Bill:
-    """A transfer as WeChat tells of it; ``amount_fen`` and ``mchid`` where it says them."""
+    """A transfer as WeChat tells of it; ``amount_fen``, ``mchid`` and to whom it is where it says them."""
 
     number: str
     reference: str
@@ -56,6 +56,8 @@ class Bill:
     mchid: str | None = None
     reason: str | None = None
     package: str | None = None
+    appid: str | None = None
+    openid: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +150,8 @@ def _bill(said: Mapping[str, Any]) -> Bill:
             mchid=said.get("mch_id") or said.get("mchid"),
             reason=said.get("fail_reason") or None,
             package=said.get("package_info") or None,
+            appid=said.get("appid") or None,
+            openid=said.get("openid") or None,
         )
     except (KeyError, TypeError, ValueError) as unreadable:
         raise pay.PayUnknown("an answer that is no transfer") from unreadable

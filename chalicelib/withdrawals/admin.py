@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.core import config, cursors, doors, sheets
+from chalicelib.core import config, cursors, doors, moneyout, sheets
 from chalicelib.core.errors import Busy, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Document, Items
 from chalicelib.withdrawals import payees, service, statements, terms
@@ -134,9 +134,15 @@ def failed(call: Call, withdrawal_id: str, body: Rejected) -> WithdrawalNow:
     return _as_it_is(row, now=call.now)
 
 
-@api.post("/v1/admin/withdrawals/{withdrawal_id}/payee", door=_FINANCE, refuses=[NotFound])
+@api.post(
+    "/v1/admin/withdrawals/{withdrawal_id}/payee",
+    door=_FINANCE,
+    refuses=[NotFound, moneyout.MoneyOutOff],
+)
 def show_payee(call: Call, withdrawal_id: str) -> FullPayee:
     """Whom to pay, unmasked; each look is in the audit trail."""
+    if moneyout.is_off():
+        raise moneyout.MoneyOutOff
     row = service.show(withdrawal_id)
     service.looked_at(row, by=call.operator, now=call.now)
     payee = payees.of(row, now=call.now)

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.core import due, ids, ledger, table
+from chalicelib.core import due, ids, ledger, moneyout, table
 from chalicelib.core.errors import AppError, Busy, Conflict, IdempotencyMismatch, Invalid
+from chalicelib.core.moneyout import MoneyOut
 from chalicelib.core.table import Write
 from chalicelib.withdrawals import payees, sealing, service, tax, transfers
 from chalicelib.withdrawals.models import Payee, Purse, Taxed, Withdrawal
@@ -79,6 +80,7 @@ class Ground:
     payee: Payee | None
     there: Withdrawal | None
     taxed: Taxed | None = None
+    off: bool = False
 
     @property
     def n(self) -> int:
@@ -105,16 +107,18 @@ def ground(member_id: str, *, withdrawal_id: str | None = None) -> Ground:
         (Purse, Purse.key(member_id)),
         (ledger.Account, ledger.Account.key(member_id, MONEY)),
         (Payee, Payee.key(member_id)),
+        (MoneyOut, moneyout.KEY),
     ]
     if withdrawal_id is not None:
         keys.append((Withdrawal, Withdrawal.key(withdrawal_id)))
-    purse, account, payee, *there = table.get_many(keys)
+    purse, account, payee, switch, *there = table.get_many(keys)
     return Ground(
         purse=purse,
         balance_fen=(account.balance or 0) if account else 0,
         frozen_fen=(account.frozen or 0) if account else 0,
         payee=payee,
         there=there[0] if there else None,
+        off=switch is not None and switch.state == "off",
     )
 
 
@@ -150,7 +154,7 @@ def apply(asked: Withdraw, who: Applying) -> tuple[Withdrawal, bool]:
 
     Raises:
         Invalid: something about it, or a key is needed. IdempotencyMismatch: the key came with another body.
-        WithdrawalsClosed, PayeeNeeded, WithdrawalOpen, WithdrawalDayLimit, NotEnoughMoney. Busy.
+        MoneyOutOff, WithdrawalsClosed, PayeeNeeded, WithdrawalOpen, WithdrawalDayLimit, NotEnoughMoney. Busy.
     """
     terms = in_force(now=who.now)
     if who.idempotency_key is None and terms.told.open_at_once > 1:
@@ -209,6 +213,9 @@ def _split(asked: AskWithdrawal, terms: Version, here: Ground) -> Split:
 def _judge(asked: AskWithdrawal, split: Split, terms: Version, here: Ground, *, now: int) -> Method:
     """What refuses this, in the order in which a person can do something about it."""
     told, method = terms.told, terms.method(asked.method)
+    # After a restore the next one might get the number of one that is lost, and was paid.
+    if here.off:
+        raise moneyout.MoneyOutOff
     if not terms.offered:
         raise WithdrawalsClosed
     if method is None:

@@ -72,6 +72,7 @@ class Withdrawal(Row, discriminator="withdrawal"):
         ("applied", "approved"): "withdrawal.approved",
         ("transferring", "awaiting_confirmation"): "withdrawal.awaiting",
         **{(state, end): f"withdrawal.{end}" for end, states in ENDS.items() for state in states},
+        ("applied", "paid"): "withdrawal.paid",
         ("approved", "paid"): "withdrawal.paid",
         ("approved", "failed"): "withdrawal.failed",
         ("paid", "failed"): "withdrawal.failed",

@@ -2,7 +2,7 @@
 
 import secrets
 
-from chalicelib.core import asking, config, cursors, doors
+from chalicelib.core import asking, config, cursors, doors, moneyout
 from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Items, Listing, Reply
 from chalicelib.withdrawals import applying, payees, sealing, sending, service, statements, tax, transfers
@@ -72,6 +72,7 @@ def quote(call: Call, body: AskWithdrawal) -> WithdrawalQuote:
     refuses=[
         Invalid,
         IdempotencyMismatch,
+        moneyout.MoneyOutOff,
         applying.WithdrawalsClosed,
         payees.PayeeNeeded,
         applying.WithdrawalOpen,

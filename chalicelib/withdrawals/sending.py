@@ -43,8 +43,8 @@ class InDebt(Exception):
     """More was taken back of the member's money, since they applied, than is left."""
 
 
-@due.handles(TRANSFER_JOB)
-@due.handles(JOB)
+@due.handles(TRANSFER_JOB, sends_money=True)
+@due.handles(JOB, sends_money=True)
 def pay_out(entry: due.Entry, now: int) -> None:
     """Send what is approved, ask about what is under way, close what nobody confirmed.
 

@@ -203,6 +203,15 @@ def test_every_secret_of_a_program_is_looked_at() -> None:
     assert "/p/wechat/b is a plain String" in bad.what
 
 
+def test_money_that_is_held_back_is_told() -> None:
+    off = {"state": "off", "at": "1800000000", "by": "Olivia", "why": "a restore"}
+
+    assert checks.money_out({}).ok and checks.money_out({**off, "state": "on"}).ok
+    told = checks.money_out(off)
+    assert not told.ok
+    assert "by Olivia: a restore" in told.what
+
+
 def test_the_report_counts_what_needs_attention() -> None:
     well, wrong = Finding(ok=True, what="fine"), Finding(ok=False, what="broken", do="mend it")
 
@@ -271,6 +280,7 @@ def _plan_programs(stubs: Stubs) -> None:
     told = {"program_id": "demo", "appid": "wx1", "secret_name": "demo"}
     items = [{name: {"S": value} for name, value in told.items()}, {"n": {"N": "1"}}]
     stubs.plans["dynamodb"].add_response("query", {"Items": items})
+    stubs.plans["dynamodb"].add_response("get_item", {})
 
 
 @pytest.fixture

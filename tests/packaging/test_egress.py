@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from infra import package as packaging
+from infra.restore import template as restored
 from tests.packaging.conftest import Package
 from tests.packaging.test_template import _lint
 
@@ -70,7 +71,11 @@ def test_cloudformation_would_take_it(egress: dict[str, Any], tmp_path: Path) ->
     resources = {name: one for name, one in egress["Resources"].items() if name in kept}
     outputs = {"TransfersAddress": egress["Outputs"]["TransfersAddress"]}
     role = resources["TransfersRole"]["Properties"]
-    alone = {**egress, "Resources": resources, "Outputs": outputs, "Parameters": {}, "Conditions": {}}
+    chosen = {
+        "Parameters": {"RestoredTable": egress["Parameters"]["RestoredTable"]},
+        "Conditions": {restored.CONDITION: egress["Conditions"][restored.CONDITION]},
+    }
+    alone = {**egress, "Resources": resources, "Outputs": outputs, **chosen}
     path = tmp_path / "egress.json"
     path.write_text(json.dumps(alone), encoding="utf-8")
 

@@ -14,6 +14,7 @@ from chalicelib.core.errors import AppError
 from infra import alarms, gateway, tables
 from infra import package as packaging
 from infra.policy import PREFIXES
+from infra.restore import template as restored
 from tests.packaging.conftest import Package
 
 
@@ -69,7 +70,7 @@ def test_every_stream_handler_survives_a_record_that_always_fails(package: Packa
 
     assert set(sources) == {"React", "Deliver"}  # a stream shard bears two readers
     for name, source in sources.items():
-        assert source["Stream"] == {"Fn::GetAtt": ["TruthTable", "StreamArn"]}, name
+        assert source["Stream"] == restored.STREAM, name
         assert source["StartingPosition"] == "TRIM_HORIZON", name
         assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"], name
         assert source["BisectBatchOnFunctionError"] is True, name
@@ -96,11 +97,23 @@ def _filters(package: Package, name: str) -> list[Any]:
 def test_every_function_knows_its_tables_its_stage_and_where_secrets_are(package: Package) -> None:
     for name, function in package.functions.items():
         variables = function["Environment"]["Variables"]
-        assert variables["TRUTH_TABLE"] == {"Ref": "TruthTable"}, name
+        assert variables["TRUTH_TABLE"] == restored.NAME, name
         assert variables["TRAFFIC_TABLE"] == {"Ref": "TrafficTable"}, name
         assert variables["STAGE"] == package.stage, name
         assert variables["SECRETS"] == f"ssm:/liebian/{package.stage}", name
         assert not [key for key in variables if key.startswith("SECRET_")], name
+
+
+def test_a_restored_table_stands_in_wherever_the_stacks_own_does(package: Package) -> None:
+    template = json.loads(package.text)
+    others = {name: one for name, one in template["Resources"].items() if name != restored.OWN}
+    told = json.dumps([others, template["Outputs"]])
+
+    assert template["Parameters"]["RestoredTable"]["Default"] == ""
+    chosen = told.count('{"Ref": "TruthTable"}') + told.count('"Fn::GetAtt": ["TruthTable"')
+    assert chosen == told.count(f'"Fn::If": ["{restored.CONDITION}"') > len(package.functions)
+    assert "TruthTable.Arn" not in told
+    assert template["Resources"][restored.OWN]["DeletionPolicy"] == "Retain"
 
 
 def test_the_bucket_is_there_when_asked_for_and_nobodys_but_ours(package: Package) -> None:
@@ -160,7 +173,8 @@ def test_every_function_stream_table_and_queue_has_its_alarm(package: Package) -
 
 
 def _watched(alarm: dict[str, Any]) -> tuple[str, str]:
-    values = [one["Value"] for one in alarm["Dimensions"] if one["Name"] != "Stage"]
+    named = [one["Value"] for one in alarm["Dimensions"] if one["Name"] != "Stage"]
+    values = [{"Ref": restored.OWN} if value == restored.NAME else value for value in named]
     names = [value if isinstance(value, str) else next(iter(value.values())) for value in values]
     return alarm["MetricName"], "/".join(name if isinstance(name, str) else name[0] for name in names)
 

@@ -18,6 +18,7 @@ from infra.local.wechat.frame import Answer, Platform, Request
 from infra.local.wechat.merchant import BEIJING, MCHID, Refused, pay_endpoint
 from infra.local.wechat.pay import Trade, Trades
 from infra.local.wechat.refunds import Refund, Refunds
+from infra.local.wechat.transfers import Transfers
 
 MADE_AT_HOUR = 10
 LIVES_S = 300
@@ -41,6 +42,18 @@ class Files:
     by_token: dict[str, tuple[bytes, float]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """One movement of an account; ``ours`` is the merchant's number of it."""
+
+    at: float
+    number: str
+    name: str
+    way: str
+    fen: int
+    ours: str
+
+
 @pay_endpoint("GET", "/v3/bill/tradebill")
 def trade_bill(platform: Platform, request: Request) -> Mapping[str, Any]:
     """Where the day's trades are."""
@@ -57,20 +70,18 @@ def trade_bill(platform: Platform, request: Request) -> Mapping[str, Any]:
 
 @pay_endpoint("GET", "/v3/bill/fundflowbill")
 def fund_flow_bill(platform: Platform, request: Request) -> Mapping[str, Any]:
-    """Where the day's movements of the account are."""
+    """Where the day's movements of an account are: of the basic one trades, of the one for operation transfers."""
     day = _day(platform, request)
+    account = request.query.get("account_type", "BASIC")
     with platform.lock:
-        paid, refunded = _of(platform, day)
-        if not paid and not refunded:
+        flows = _transferred(platform, day) if account == "OPERATION" else _traded(platform, day)
+        if not flows:
             raise Refused("NO_STATEMENT_EXIST", "账单文件不存在")
-        rows = [_flow(one.paid_at, one.transaction_id, "交易", "收入", one.total, one.number) for one in paid]
-        rows += [
-            _flow(one.made_at, one.refund_id, "退款", "支出", one.fen, one.asked["out_refund_no"])
-            for one in refunded
-        ]
-        came, went = sum(one.total for one in paid), sum(one.fen for one in refunded)
-        sums = [len(rows), len(paid), _yuan(came), len(refunded), _yuan(went)]
-        return _file(platform, [FLOW_COLUMNS, *map(_line, rows), FLOW_SUMS, _line(sums)])
+        came = [one.fen for one in flows if one.way == "收入"]
+        went = [one.fen for one in flows if one.way == "支出"]
+        sums = [len(flows), len(came), _yuan(sum(came)), len(went), _yuan(sum(went))]
+        rows = [_line(_flow(one)) for one in flows]
+        return _file(platform, [FLOW_COLUMNS, *rows, FLOW_SUMS, _line(sums)])
 
 
 @pay_endpoint("GET", "/v3/billdownload/file")
@@ -146,8 +157,46 @@ def _end(trade: Trade, total: str, refunded: str) -> list[Any]:
     ]
 
 
-def _flow(at: float, number: str, name: str, way: str, fen: int, ours: str) -> list[Any]:
-    return [_time(at), number, secrets.token_hex(8), name, name, way, _yuan(fen), "0.00", "system", "", ours]
+def _traded(platform: Platform, day: str) -> list[Flow]:
+    paid, refunded = _of(platform, day)
+    came = [
+        Flow(
+            at=one.paid_at, number=one.transaction_id, name="交易", way="收入", fen=one.total, ours=one.number
+        )
+        for one in paid
+    ]
+    went = [
+        Flow(
+            at=one.made_at,
+            number=one.refund_id,
+            name="退款",
+            way="支出",
+            fen=one.fen,
+            ours=one.asked["out_refund_no"],
+        )
+        for one in refunded
+    ]
+    return [*came, *went]
+
+
+def _transferred(platform: Platform, day: str) -> list[Flow]:
+    return [
+        Flow(
+            at=one.changed_at,
+            number=one.reference,
+            name="商家转账",
+            way="支出",
+            fen=one.fen,
+            ours=one.number,
+        )
+        for one in platform.of(Transfers).by_number.values()
+        if one.state == "SUCCESS" and _time(one.changed_at).startswith(day)
+    ]
+
+
+def _flow(one: Flow) -> list[Any]:
+    about = [one.name, one.name, one.way, _yuan(one.fen), "0.00", "system", "", one.ours]
+    return [_time(one.at), one.number, secrets.token_hex(8), *about]
 
 
 def _line(values: Sequence[Any]) -> str:

@@ -87,7 +87,8 @@ def test_the_documented_answers_are_read(monkeypatch: pytest.MonkeyPatch) -> Non
     same = {"number": "plfk2020042013", "reference": CREATED["transfer_bill_no"], "created_at": AT}
     assert made == Bill(**same, state="WAIT_USER_CONFIRM", package="affffddafdfafddffda==")  # type: ignore[arg-type]
     failed = {"amount_fen": 400000, "mchid": "1900001109", "reason": "PAYEE_ACCOUNT_ABNORMAL"}
-    assert shown == Bill(**same, state="FAIL", **failed)  # type: ignore[arg-type]
+    to = {"appid": SHOWN["appid"], "openid": SHOWN["openid"]}
+    assert shown == Bill(**same, state="FAIL", **failed, **to)  # type: ignore[arg-type]
 
 
 def test_the_documented_notification_is_read_and_others_are_not_taken_for_it() -> None:
