@@ -1,6 +1,7 @@
 """`make load`: raise the rate until the stack bends, soak it at half of what it held, and audit what it wrote."""
 
 import argparse
+import signal
 import sys
 import threading
 import time
@@ -51,6 +52,8 @@ class Load:
 def main(argv: Sequence[str]) -> int:
     """Print what is done, write the section; 1 when something is wrong."""
     given = _given(argv)
+    # A stack that inherits that interrupts are ignored, as what runs in the background does, could not be stopped.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with engine.running() as endpoint:
         with started("--store", "dynamodb-local", DYNAMODB_ENDPOINT=endpoint) as running:
             _look_at(endpoint)
