@@ -61,6 +61,11 @@ def _of_the_app(of: dict[str, str]) -> dict[str, Any]:
     found["StuckMoney"]["Properties"]["Period"] = 1800
     # What is planned for a time that is over, such as the bills of a merchant who is new, is late for one run.
     found["OldestDue"]["Properties"]["EvaluationPeriods"] = 2
+    return found | _of_refusals(of)
+
+
+def _of_refusals(of: dict[str, str]) -> dict[str, Any]:
+    found = {}
     for code, (at_least, told) in REFUSALS.items():
         name = "".join(part.capitalize() for part in code.split("_"))
         alarm = _ours(telemetry.REFUSALS, told, {**of, "code": code}, at_least=at_least, statistic="Sum")

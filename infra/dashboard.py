@@ -50,10 +50,17 @@ def _alarm_states(resources: dict[str, Any]) -> dict[str, Any]:
 
 
 def _charts(resources: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from _of_money_and_work(resources)
+    yield from _of_functions(resources)
+    yield _chart("Held back by DynamoDB", _tables(resources, "ReadThrottleEvents", "WriteThrottleEvents"))
+    yield _chart(
+        "Units consumed", _tables(resources, "ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits")
+    )
+
+
+def _of_money_and_work(resources: dict[str, Any]) -> Iterator[dict[str, Any]]:
     of = dimensions(resources)
-    functions = _of_type(resources, FUNCTION)
-    streams = {name: one for name, one in functions.items() if reads_stream(one)}
-    jobs_and_streams = {name: one for name, one in functions.items() if name != "APIHandler"}
+    streams = [name for name, one in _of_type(resources, FUNCTION).items() if reads_stream(one)]
     yield _chart(
         "Money and books",
         [
@@ -67,16 +74,16 @@ def _charts(resources: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield _chart("Oldest due work by job, seconds", [_searched(telemetry.OLDEST_DUE, of, "job", "Maximum")])
     yield _chart("Stream lag, milliseconds", [_lambda("IteratorAge", name, "Maximum") for name in streams])
     yield _chart("Dead letters", [_ours(telemetry.DEAD_LETTERS, of, "Sum"), *_queues(resources)])
+
+
+def _of_functions(resources: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    functions = list(_of_type(resources, FUNCTION))
     yield _chart("Calls", _api(resources, {"Count": ("Sum",), "4XXError": ("Sum",), "5XXError": ("Sum",)}))
     yield _chart("Time to answer, milliseconds", _api(resources, {"Latency": ("p50", "p95", "p99")}))
     yield _chart("Failures of functions", [_lambda("Errors", name, "Sum") for name in functions])
     yield _chart(
         "Time of jobs and of the stream, milliseconds",
-        [_lambda("Duration", name, "Maximum") for name in jobs_and_streams],
-    )
-    yield _chart("Held back by DynamoDB", _tables(resources, "ReadThrottleEvents", "WriteThrottleEvents"))
-    yield _chart(
-        "Units consumed", _tables(resources, "ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits")
+        [_lambda("Duration", name, "Maximum") for name in functions if name != "APIHandler"],
     )
 
 

@@ -250,8 +250,9 @@ def _answer(route: Route, request: Request, path_params: Mapping[str, str]) -> R
             answer = _refused(route, error, lang=lang, request_id=request_id)
             _told_refused(error, status=answer.status_code, began=began)
         except Exception:
-            answer = _refused(route, InternalError(), lang=lang, request_id=request_id)
-            logger.exception("request failed", extra=_ended(answer.status_code, began))
+            ours = InternalError()
+            answer = _refused(route, ours, lang=lang, request_id=request_id)
+            logger.exception("request failed", extra={"code": ours.code, **_ended(ours.status, began)})
             count("RequestsFailed")
         else:
             logger.info("answered", extra=_ended(answer.status_code, began))

@@ -162,6 +162,7 @@ def test_a_failure_is_in_the_log_with_the_id_that_the_caller_was_told(
     assert answer.json["error"]["request_id"] == line["request_id"]
     assert (line["message"], line["exception_name"]) == ("request failed", "ZeroDivisionError")
     assert (line["route"], line["status"], line["member_id"]) == ("GET /v1/me", 500, world.alice)
+    assert line["code"] == "internal_error"
 
 
 # --- jobs and the stream ------------------------------------------------------------------------------------
