@@ -21,7 +21,7 @@ time, and the drill of [restore.md](restore.md) is played.
 
 In {died} of the rehearsals with the steps the taking in of bills was killed, each time at another of its writes,
 and said again twice. Each time, at the end, what left for each member, and came and went back for each order, in
-WeChat Pay's, the bank's and the mall's own books was what the truth table says, every row of which was proved; a
+WeChat Pay's, the bank's and the mall's own books was what the truth table says, all sums of which were proved; a
 payment of an order that was lost ({stranded}) and a transfer to somebody who was lost were listed, and money out
 was not switched on before somebody said that they need not be waited for.
 
