@@ -7,21 +7,23 @@
     python -m infra.restore reconcile                prove the books, and say what is left
     python -m infra.restore on                       pay again, once all of this is done
 
-TRUTH_TABLE, TRAFFIC_TABLE, AWS_REGION and STAGE say where, as `make deploy` prints them, and DYNAMODB_ENDPOINT for
-a store on this machine. Each step may be said again: what it did before it does not do twice. Exit code 1 when
-something is not done yet, or is left to people.
+TRUTH_TABLE, TRAFFIC_TABLE, AWS_REGION, STAGE and SECRETS say where, as `make deploy` prints them, and
+DYNAMODB_ENDPOINT for a store on this machine; other settings are those of .chalice/config.json. Each step may be
+said again: what it did before it does not do twice. Exit code 1 when something is not done yet.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from chalicelib.core import clock
+from chalicelib.core import clock, config
 from chalicelib.core.config import ConfigError
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import AppError
+from infra import doctor
 from infra.imports import sheets
 from infra.restore import payouts, steps, tables
 from infra.restore.steps import NotYet, Step
@@ -32,6 +34,7 @@ def main(arguments: list[str]) -> int:
     import app  # noqa: F401, PLC0415 - every room is there, with its jobs and what it does about a fact
 
     given = _parser().parse_args(arguments)
+    _as_the_functions()
     step = Step(by=Operator(key_id="restore", name=given.by, role="owner"), now=clock.now())
     steps_: dict[str, Callable[[], bool]] = {
         "off": lambda: steps.off(given.why, step),
@@ -46,6 +49,16 @@ def main(arguments: list[str]) -> int:
     except (ConfigError, AppError, NotYet, sheets.Unreadable) as refused:
         print(f"Not done: {refused}", file=sys.stderr)
         return 1
+
+
+def _as_the_functions() -> None:
+    """The settings that the functions of the stage have, where the shell does not say otherwise.
+
+    Without them WeChat Pay would seem to have no part in it, and its bills not to be needed.
+    """
+    for name, value in doctor.environment(os.environ.get("STAGE", "")).items():
+        os.environ.setdefault(name, value)
+    config.reset()
 
 
 def _parser() -> argparse.ArgumentParser:

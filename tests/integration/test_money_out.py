@@ -1,5 +1,7 @@
 """The switch of money out: while it is off nothing is sent and nothing fails, and then all of it goes once."""
 
+import os
+
 import pytest
 
 from chalicelib.core import config, deliveries, due, moneyout, table
@@ -8,7 +10,9 @@ from chalicelib.orders import gateways
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import REFUND_JOB, Back
 from chalicelib.withdrawals import admin
+from infra import doctor
 from infra.local.clients import Store
+from infra.restore import __main__ as restore
 from tests.factories import NOW, OWNER, a_call, a_word, books
 from tests.groupbuys import a_campaign, open_paid_group, orders_of
 from tests.withdrawals import Bank, a_promoter, again, approve, earn, run, terms, withdraw
@@ -106,3 +110,41 @@ def now_it_is() -> moneyout.MoneyOut:
     found = moneyout.show()
     assert found is not None
     return found
+
+
+# --- from the command line ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A shell of its own, and what the functions of its stage are told."""
+    there = {**os.environ, "UNFINISHED_DAYS": "9"}
+    monkeypatch.setattr(os, "environ", there)
+    told = {"UNFINISHED_DAYS": "30", "WECHATPAY_MCHID": "1900000109"}
+    monkeypatch.setattr(doctor, "environment", lambda stage: told if stage == "test" else {})
+    return there
+
+
+def test_the_steps_have_the_settings_of_the_functions_but_for_what_the_shell_says(
+    shell: dict[str, str],
+) -> None:
+    assert restore.main(["--by", "Olivia", "off", "--why", "a table of yesterday"]) == 0
+
+    assert (now_it_is().state, now_it_is().by) == ("off", "Olivia")
+    settings = config.settings()
+    assert (settings.wechatpay_mchid, settings.unfinished_days) == ("1900000109", 9)
+
+
+def test_a_table_that_was_not_restored_is_not_brought_up(
+    shell: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    off()
+
+    assert [restore.main([step]) for step in ("bills", "reconcile", "on")] == [1, 1, 1]
+    assert capsys.readouterr().err.count("was not restored") == 3
+    assert moneyout.is_off()
+
+
+def test_a_time_without_its_zone_is_asked_for() -> None:
+    with pytest.raises(SystemExit):
+        restore.main(["table", "--at", "2026-01-31T09:30:00", "--as", "truth-2"])
