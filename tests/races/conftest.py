@@ -8,7 +8,8 @@ import pytest
 from chalicelib.core import config, table
 from infra.local import tables
 from infra.local.clients import Store
-from tests.races import report
+from tests import proof
+from tests.harness.races import REPORT
 from tests.races.arena import ROUGH, TRAFFIC, TRUTH, Arena, Stream, Weather, emptied
 
 
@@ -16,10 +17,10 @@ from tests.races.arena import ROUGH, TRAFFIC, TRUTH, Arena, Stream, Weather, emp
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What a failed case is called, for the report of `make races`."""
+    """Whether each case held, for the report of `make races`."""
     told = yield
-    if told.failed:
-        report.note(failed=told.when)
+    if told.failed or told.when == "call":
+        proof.note(REPORT, came=told.outcome)
     return told
 
 

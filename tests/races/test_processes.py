@@ -12,7 +12,6 @@ import pytest
 from chalicelib.core import config, ledger
 from tests import coupons, groupbuys, points, withdrawals
 from tests.factories import a_member, an_openid
-from tests.races import report
 from tests.races.arena import Arena
 from tests.races.worker import CASES, GATEWAYS, THREADS
 
@@ -43,7 +42,6 @@ def raced(arena: Arena, case: str, *shares: Any) -> Told:
     outcomes = [pair for one in running for pair in _line(one)]
     assert [one.wait(timeout=30) for one in running] == [0] * len(running)
     names = Counter(name for name, _ in outcomes)
-    report.note(ended=dict(names))
     return Told(names=names, values={said for _, said in outcomes if said})
 
 

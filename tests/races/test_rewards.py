@@ -121,7 +121,7 @@ def test_a_purse_gives_all_it_has_and_no_more(arena: Arena, shards: int) -> None
     assert broken(arena.client, TRUTH) == []
 
 
-def test_a_purse_without_its_condition_is_overrun(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_purse_without_its_condition_is_noticed(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
     a_rule(limits={"total": 2})
     brought = friends(a_member(), 8)
     careless(monkeypatch, without(Purse))
@@ -149,7 +149,7 @@ def test_limits_of_a_member_are_kept_and_reached(arena: Arena, limits: dict[str,
 
 
 @pytest.mark.parametrize("limit", ["per_member", "per_day"])
-def test_a_limit_without_its_condition_is_overrun(
+def test_a_limit_without_its_condition_is_noticed(
     arena: Arena, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_rule(limits={limit: 2})
