@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core import config, table
+from chalicelib.core import config, structs, table
 from infra.local import tables
 from infra.local.clients import Store
 from tests import proof
@@ -40,6 +40,7 @@ def race_tables(engine_store: Store) -> None:
 def warm_client(engine_store: Store) -> Any:
     """The app's client with its connections, which would take every round a fifth of a second to open."""
     config.override(dynamodb_endpoint=engine_store.endpoint)
+    structs.make_known()
     return table._new_client()
 
 
