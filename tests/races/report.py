@@ -65,7 +65,7 @@ must break the rule, or the case above it proves nothing; seen is in how many ro
 | sight | rounds | attempts | seen |
 |---|---|---|---|
 """
-_ROOMS = """Case by case in [proof-races.md](proof-races.md). A sight is a version without the rule, which has to break.
+_ROOMS = """Case by case in [proof-races.md](proof-races.md). A sight is a version without the rule: it breaks.
 
 | room | cases | rounds | attempts | violations | sights | seen |
 |---|---|---|---|---|---|---|

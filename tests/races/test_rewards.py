@@ -35,13 +35,19 @@ def only_rewards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def friends(sharer_id: str, count: int) -> list[Callable[[], None]]:
     """So many friends who have registered by one link, and the facts of it to be reacted to."""
+    rows = registered(sharer_id, count)
+    service.current(now=NOW)
+    return [happening("member.registered", row) for row in rows]
+
+
+def registered(sharer_id: str, count: int) -> list[Member]:
+    """So many who have registered by one link."""
     link = a_link(sharer_id=sharer_id)
     members.profile(sharer_id, now=NOW)
     rows = [_member(link.code) for _ in range(count)]
     for at in range(0, count, 50):
         table.transact([table.create(row) for row in rows[at : at + 50]])
-    service.current(now=NOW)
-    return [happening("member.registered", row) for row in rows]
+    return rows
 
 
 def _member(link: str) -> Member:
