@@ -257,11 +257,28 @@ def test_pieces_that_are_taken_while_the_pack_ends_are_taken_or_go_back(arena: A
     assert broken(arena, template, stock=10) == []
 
 
+def a_code(template: Template) -> str:
+    """The only one of a batch."""
+    row = codes.make(template.template_id, MakeCodes(batch="b", count=1, ends_at=NOW + 99), MAKING)
+    [code] = codes.letters(template.template_id, row, now=NOW)
+    return code
+
+
+def test_the_harness_sees_one_code_used_by_eight_when_the_rule_is_a_read(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, crowd = a_code(a_template()), buyers(8)
+    naively(monkeypatch)
+
+    arena.collide(*[lambda one=one: codes.use(code, one, now=NOW) for one in crowd]).expect(won=8)
+
+    assert len(arena.rows("coupon")) == 8
+
+
 @rounds(STORM)
 def test_one_code_in_many_hands_is_good_for_one(arena: Arena) -> None:
     template = a_template()
-    row = codes.make(template.template_id, MakeCodes(batch="b", count=1, ends_at=NOW + 99), MAKING)
-    [code] = codes.letters(template.template_id, row, now=NOW)
+    code = a_code(template)
 
     outcomes = arena.race(*[lambda one=one: codes.use(code, one, now=NOW) for one in buyers(CROWD)])
 

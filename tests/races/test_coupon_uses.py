@@ -136,6 +136,18 @@ def test_two_orders_that_want_two_coupons_crosswise_hold_both_or_none(arena: Are
     check(arena, one, two)
 
 
+def test_the_harness_sees_a_coupon_redeemed_and_released_when_the_rule_is_a_read(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coupon = a_coupon()
+    lock(coupon, order="M-1")
+    naively(monkeypatch)
+
+    arena.collide(lambda: using.redeem("M-1", now=NOW), lambda: using.release("M-1", now=NOW)).expect(won=2)
+
+    assert again(coupon).rev == 4
+
+
 @rounds(STORM)
 def test_redeem_and_release_at_once_come_to_one_end(arena: Arena) -> None:
     coupon = a_coupon()

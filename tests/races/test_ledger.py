@@ -109,6 +109,18 @@ def ending(hold: Hold, *, spends: bool) -> Callable[[], str]:
     return end
 
 
+def test_the_harness_sees_a_hold_spent_and_released_when_no_condition_holds(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earn(100)
+    hold = freeze(10)
+    careless(monkeypatch, lambda write: replace(write, when=None))
+
+    outcomes = arena.collide(ending(hold, spends=True), ending(hold, spends=False))
+
+    assert sorted(outcomes.winners) == ["released", "spent"]
+
+
 @rounds(STORM)
 def test_holds_are_spent_or_released_once_each(arena: Arena) -> None:
     earn(100)

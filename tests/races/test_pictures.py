@@ -72,6 +72,17 @@ def test_a_code_that_many_want_is_drawn_once(arena: Arena, drawn: list[Any]) -> 
     assert "making_by" not in row and asking(99)() == PNG and len(drawn) == 1
 
 
+def test_the_harness_sees_more_begun_than_a_day_has_when_no_condition_holds(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "A_DAY", 5)
+    careless(monkeypatch, lambda write: replace(write, when=None))
+
+    arena.collide(*[beginning(n) for n in range(8)]).expect(won=8)
+
+    assert [row["n"] for row in rows(arena.client, TRAFFIC, kind="upload_day")] == [8]
+
+
 @rounds(STORM)
 def test_nobody_begins_more_than_a_day_has(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "A_DAY", 5)

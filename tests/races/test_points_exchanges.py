@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core import cache, ledger
 from chalicelib.members.schemas import MemberRef
 from chalicelib.points import checkout, exchanges, service
-from chalicelib.points.models import Exchange
+from chalicelib.points.models import Exchange, Exchanged
 from chalicelib.points.schemas import FreezePoints
 from tests.factories import NOW, OWNER
 from tests.points import ALICE, an_exchange, check, earn
@@ -91,6 +91,20 @@ def test_fuint_71_all_points_are_spent_twenty_times(arena: Arena) -> None:
     check(arena)
     assert len(arena.rows("entry", reason="exchange")) == 1
     assert ledger.balance(owner=owner, book=service.POINTS) == 0
+
+
+def test_the_harness_sees_more_than_a_members_limit_when_no_condition_holds(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = an_exchange(stock=60, per_member=3)
+    (owner,) = buyers(1, points=1000)
+    careless(
+        monkeypatch, lambda write: replace(write, when=None) if isinstance(write.row, Exchanged) else write
+    )
+
+    arena.collide(*[buying(row, owner, key=f"k{n}") for n in range(8)]).expect(won=8)
+
+    assert [one["n"] for one in arena.rows("points_exchanged")] == [8]
 
 
 @rounds(ROUGH)

@@ -165,6 +165,18 @@ def test_an_order_is_completed_or_refunded_and_none_that_went_on_is_listed(arena
 # --- the mall's numbers -------------------------------------------------------------------------------------
 
 
+def test_the_harness_sees_one_number_name_four_orders_when_the_rule_is_a_read(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = a_campaign()
+    held = [opened(campaign).order for _ in range(4)]
+    naively(monkeypatch)
+
+    arena.collide(*[partial(orders.named, one.order_id, mall_order_id="M-1") for one in held]).expect(won=4)
+
+    assert {row.get("mall_order_id") for row in arena.rows("order")} == {"M-1"}
+
+
 @rounds(STORM)
 def test_a_number_of_the_mall_names_one_order_and_an_order_has_one(arena: Arena) -> None:
     campaign = a_campaign(stock=200)

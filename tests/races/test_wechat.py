@@ -159,6 +159,17 @@ def test_a_member_asks_for_five_numbers_a_day_and_no_more(arena: Arena, weixin: 
     assert spent == 5
 
 
+def test_the_harness_sees_a_number_be_eight_members_when_no_condition_holds(
+    arena: Arena, weixin: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [a_member() for _ in range(8)]
+    unasked(monkeypatch)
+
+    arena.collide(*[partial(members.add_phone, who, "+8613800138000") for who in people]).expect(won=8)
+
+    assert all(any("13800138000" in one for one in members.show(who).identities or ()) for who in people)
+
+
 @rounds(ROUGH, STORM)
 def test_a_number_is_one_members_however_many_bring_it(arena: Arena, weixin: Platform) -> None:
     people = [a_member() for _ in range(12)]

@@ -11,7 +11,7 @@ from chalicelib.core import cache, config, deliveries, ledger
 from chalicelib.withdrawals import payees, sending, tax
 from chalicelib.withdrawals import service as withdrawals
 from chalicelib.withdrawals import terms as withdrawal_terms
-from chalicelib.withdrawals.models import OPEN, Taxed, Withdrawal
+from chalicelib.withdrawals.models import OPEN, Purse, Taxed, Withdrawal
 from chalicelib.withdrawals.schemas import TellPayee
 from chalicelib.withdrawals.service import Ending, WithdrawalOver
 from tests.factories import NOW, OWNER
@@ -139,6 +139,18 @@ def test_one_tap_twelve_times_is_one_withdrawal(arena: Arena, bank: Bank) -> Non
     outcomes.expect(won=12)
     (row,) = check(arena)
     assert set(outcomes.winners) == {row["withdrawal_id"]}
+
+
+def test_the_harness_sees_more_open_than_may_be_when_the_purse_is_a_read(
+    arena: Arena, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms()
+    earn(90 * FEN)
+    careless(monkeypatch, lambda write: replace(write, when=None) if isinstance(write.row, Purse) else write)
+
+    arena.collide(*[taking(n) for n in range(8)]).expect(won=8)
+
+    assert len(arena.rows("withdrawal")) == 8
 
 
 @rounds(ROUGH)
