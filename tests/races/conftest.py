@@ -1,5 +1,6 @@
 """The ground that every race stands on."""
 
+import os
 from collections.abc import Generator
 from typing import Any
 
@@ -11,6 +12,16 @@ from infra.local.clients import Store
 from tests import proof
 from tests.harness.races import REPORT
 from tests.races.arena import ROUGH, TRAFFIC, TRUTH, Arena, Stream, Weather, emptied
+from tests.races.report import SIGHT
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A sight is looked for in as many rounds as its rule is raced in."""
+    times = int(os.environ.get("RACE_ROUNDS", "1"))
+    named = [str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize")]
+    if times > 1 and SIGHT.search(metafunc.definition.name) and not any("weather" in name for name in named):
+        metafunc.fixturenames.append("again")
+        metafunc.parametrize("again", range(times))
 
 
 @pytest.hookimpl(wrapper=True)

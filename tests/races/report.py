@@ -40,7 +40,8 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
 }
 """Which files of tests/races race for what a room has."""
 NO_RACES = ("engine",)
-_SIGHT = re.compile(r"test_the_harness_sees_|_noticed$")
+SIGHT = re.compile(r"test_the_harness_sees_|_noticed$")
+"""What a test is called that must break its rule."""
 _HEAD = """# Races
 
 Made by `make races` on DynamoDB Local, which is not DynamoDB: it serves one request after the other, and refuses
@@ -99,7 +100,7 @@ class Case:
     @property
     def sight(self) -> bool:
         """It is of a version that must break the rule."""
-        return _SIGHT.search(self.test) is not None
+        return SIGHT.search(self.test) is not None
 
     @property
     def rounds(self) -> int:
@@ -190,7 +191,13 @@ def _attack(attack: Attack, played: Mapping[str, Case]) -> str:
 def _outcomes(attack: Attack, played: Mapping[str, Case]) -> Iterator[str]:
     for test in attack.tests:
         case = played.get(test)
-        yield "not played" if case is None else f"broken {case.broken} times" if case.broken else "held"
+        yield (
+            "not played"
+            if case is None
+            else f"broken in {case.broken} of {case.rounds} rounds"
+            if case.broken
+            else "held"
+        )
 
 
 def main(folder: Path) -> None:

@@ -19,13 +19,13 @@ from tests import checkins, commissions, coupons, groupbuys, points, withdrawals
 from tests.factories import NOW, a_link, a_member, a_word, an_openid
 from tests.harness.races import REPORT, Outcome, Outcomes
 from tests.races import test_points_exchanges, test_promoters, test_rewards, test_stuck
-from tests.races.arena import TRUTH, Arena
+from tests.races.arena import FAIR, TRUTH, Arena, rounds
 from tests.races.test_programs import AT_MOST, check_audits, check_count
 from tests.races.worker import CASES, GATEWAYS, THREADS
 from tests.rewards import a_rule
 from tests.rewards import broken as rewards_broken
 
-pytestmark = [pytest.mark.engine, pytest.mark.alone("coupons", "groupbuys", "orders", "points")]
+pytestmark = [pytest.mark.engine, pytest.mark.alone("coupons", "groupbuys", "orders", "points"), rounds(FAIR)]
 PROCESSES = 3
 ALL = PROCESSES * THREADS
 

@@ -98,4 +98,4 @@ def test_an_attack_is_told_with_its_outcome() -> None:
 
     assert outcome([]) == "not played |"
     assert outcome(raced(f"{FOLDER}/{test}[storm-3]", won=4)) == "held |"
-    assert outcome([{"test": f"{FOLDER}/{test}", "came": "failed"}]) == "broken 1 times |"
+    assert outcome([{"test": f"{FOLDER}/{test}", "came": "failed"}]) == "broken in 1 of 1 rounds |"
