@@ -19,7 +19,7 @@ from typing import Any
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.update import Action
 
-from chalicelib.core import config, moneyout, table, telemetry
+from chalicelib.core import config, moneyout, structs, table, telemetry
 from chalicelib.core.clock import HOUR, MINUTE
 from chalicelib.core.errors import NotFound
 from chalicelib.core.table import IntAttribute, Row
@@ -189,6 +189,7 @@ def _at_once(work: Callable[[str], Ran], shards: Sequence[str]) -> list[Ran]:
         return [work(shard) for shard in shards]
     from concurrent.futures import ThreadPoolExecutor
 
+    structs.make_known()
     with ThreadPoolExecutor(min(WORKERS, len(shards))) as workers:
         return list(workers.map(work, shards))
 

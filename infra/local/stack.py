@@ -106,7 +106,10 @@ def running(
 
 
 def _work(there: Store, app: Any, stop: threading.Event) -> None:
-    """The readers of the stream, and the jobs."""
+    """The readers of the stream, and the jobs; before them what all threads know."""
+    from chalicelib.core import structs
+
+    structs.make_known()
     _start(lambda: _pump(there, app).run(stop), name="stream")
     _start(lambda: _schedule(app, stop), name="jobs")
 

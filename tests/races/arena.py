@@ -26,7 +26,6 @@ from tests.harness.hostile import Hostile
 from tests.harness.races import Outcomes, race
 from tests.harness.rows import Change, Plain, decoded, rows
 from tests.harness.wire import WRITES, Call, Params, wrapped
-from tests.races import report
 
 TRUTH, TRAFFIC = "races-truth", "races-traffic"
 ON_TRAFFIC = ("visit_hour", "wechat_budget", "member_calls")
@@ -149,16 +148,12 @@ class Arena:
             layers.enter_context(self.hostile())
             if meet:
                 layers.enter_context(meeting(self.client, min(threads, len(calls))))
-            outcomes = race(*map(insisting, calls), threads=threads)
-        report.note(ended=dict(outcomes.distribution))
-        return outcomes
+            return race(*map(insisting, calls), threads=threads)
 
     def collide(self, *calls: Callable[[], Any]) -> Outcomes:
         """All calls at once on a kind store, nobody writing before all have read: for careless versions."""
         with meeting(self.client, len(calls)):
-            outcomes = race(*calls, threads=len(calls))
-        report.note(ended=dict(outcomes.distribution))
-        return outcomes
+            return race(*calls, threads=len(calls))
 
     def hostile(self, **more: Any) -> Hostile:
         """The weather as a layer: every transaction owns its rows for 4 ms at least."""

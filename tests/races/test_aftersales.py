@@ -95,9 +95,10 @@ def test_nothing_settles_while_one_of_many_is_open_and_all_does_once_none_is(
     def settler() -> None:
         settling.settle(entries, LATER)
 
-    arena.race(*[telling(order, number, is_open=False) for number in NUMBERS[:-1]] * 2, *[settler] * 4)
+    closings = [telling(order, number, is_open=False) for number in NUMBERS[:-1]]
+    arena.race(*closings * 2, *[settler] * 4).expect(won=len(closings) * 2 + 4)
     assert (balance(promoter_id), earned(order)) == (0, [("L1", "due", 990)])
 
     telling(order, NUMBERS[-1], is_open=False)()
-    arena.race(*[lambda: settled(now=LATER + 2 * settling.LOOKED_AT_AGAIN_S)] * 3)
+    arena.race(*[lambda: settled(now=LATER + 2 * settling.LOOKED_AT_AGAIN_S)] * 3).expect(won=3)
     assert (balance(promoter_id), earned(order)) == (990, [("L1", "settled", 990)])

@@ -164,6 +164,7 @@ def test_of_a_ring_that_closes_at_once_one_is_refused(arena: Arena, shop: Shop) 
 
     outcomes = arena.race(*[bind for ring in around for bind in ring], meet=True)
 
+    outcomes.expect(won=len(outcomes) - len(around), would_circle=len(around))
     left = iter(outcomes)
     for ring in around:
         names = [next(left).name for _ in ring]
@@ -176,8 +177,8 @@ def test_rings_longer_than_the_walk_do_not_close_either(arena: Arena, shop: Shop
 
     outcomes = arena.race(*[bind for ring in around for bind in ring])
 
-    assert set(outcomes.distribution) <= {"won", "would_circle", "chain_too_long"}
-    assert outcomes.distribution["won"] <= sum(len(ring) - 1 for ring in around)
+    may_win = sum(len(ring) - 1 for ring in around)
+    outcomes.expect_won_or("would_circle", "chain_too_long", most=may_win)
     check_no_circle(arena)
 
 
@@ -191,7 +192,7 @@ def test_moves_by_operators_among_binds_never_close_a_circle(arena: Arena, shop:
 
     outcomes = arena.race(*calls)
 
-    assert set(outcomes.distribution) <= {"won", "would_circle", "chain_too_long"}, outcomes.distribution
+    outcomes.expect_won_or("would_circle", "chain_too_long")
     check_no_circle(arena)
     check_all_is_told(arena)
 
@@ -224,6 +225,7 @@ def test_of_a_ring_that_closes_by_taking_at_once_one_is_refused(arena: Arena, sh
     takes = [shop.bind(one, to=ring[(at + 1) % len(ring)]) for ring in around for at, one in enumerate(ring)]
     outcomes = arena.race(*takes, meet=True)
 
+    outcomes.expect(won=len(outcomes) - len(around), would_circle=len(around))
     left = iter(outcomes)
     for ring in around:
         names = [next(left).name for _ in ring]
@@ -256,7 +258,7 @@ def test_takes_and_moves_among_few_lose_no_binding_and_close_no_circle(arena: Ar
 
     outcomes = arena.race(*calls)
 
-    assert set(outcomes.distribution) <= {"won", "would_circle", "chain_too_long"}, outcomes.distribution
+    outcomes.expect_won_or("would_circle", "chain_too_long")
     check_no_circle(arena)
     check_all_is_told(arena)
 

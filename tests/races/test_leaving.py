@@ -159,7 +159,7 @@ def test_two_jobs_and_sign_ins_while_a_member_is_erased(arena: Arena) -> None:
         threads=16,
     )
 
-    assert set(outcomes.distribution) <= {"won", "member_leaving"}
+    outcomes.expect_won_or("member_leaving")
     for member_id in there.values():
         leaving.go_on(entry_of(member_id), at + leaving.AGAIN_S)
     assert {check(arena)[one] for one in there.values()} == {"erased"}

@@ -90,6 +90,20 @@ def test_one_message_is_sent_once_however_many_send_it(arena: Arena, phone: Phon
     assert len(phone.shown) == 1 and left(alice) == 4
 
 
+def test_the_harness_sees_one_message_sent_eight_times_when_no_condition_holds(
+    arena: Arena, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = a_person()
+    for _ in range(8):
+        tapped(alice)
+    entry = entry_of(alice, tell(alice))
+    careless(monkeypatch, lambda write: replace(write, when=None))
+
+    arena.collide(*[a_run(entry)] * 8).expect(won=8)
+
+    assert len(phone.shown) == 8
+
+
 @rounds(STORM)
 def test_a_tap_counts_once_however_often_it_is_sent(arena: Arena, phone: Phone) -> None:
     alice = a_person()

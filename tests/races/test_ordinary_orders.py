@@ -1,5 +1,6 @@
 """The mall's ordinary orders: events of one order all at once make one order, one payment and one refund."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,19 @@ def test_many_events_of_one_order_make_one_order_one_payment_and_one_refund(aren
     assert [len(arena.rows(kind)) for kind in ("order", "order_lines", "payment", "refund")] == [1, 1, 1, 1]
     assert (order.state, order.refundable_fen, net(order)) == ("paid", 8000, {"1": 5100, "2": 2900})
     assert broken(order) == []
+
+
+def test_the_harness_sees_more_given_back_than_was_paid_when_nothing_is_asked(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = paid(TEA, CUP)
+    naively(monkeypatch)
+
+    whole = [{"line_id": "1", "amount_fen": 6000}]
+    ask = functools.partial(telling, "order.refunded", order.mall_order_id or "", lines=whole)
+    arena.collide(*[ask(refund_id=f"R{n}") for n in range(2)])
+
+    assert [row["amount_fen"] for row in arena.rows("refund")] == [6000, 6000]
 
 
 @rounds(STORM)

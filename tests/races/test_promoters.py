@@ -146,7 +146,7 @@ def test_what_was_spent_falls_with_what_goes_back_in_any_order_and_never_below_w
     for order in (kept, parted, gone):
         _all_told(order)
 
-    assert set(outcomes.distribution) <= {"won", "refund_too_much", "order_given_back"}, outcomes.distribution
+    outcomes.expect_won_or("refund_too_much", "order_given_back")
     left = {order.order_id: _left(order) for order in (kept, parted, gone)}
     assert {row["sk"]: row["fen"] for row in arena.rows("promoter_spend")} == left
     # Told "busy", the mall may have given the part back a second time: the orders say what is left.

@@ -112,7 +112,7 @@ def test_the_harness_sees_a_slice_counted_twice_when_no_condition_holds(
 @pytest.mark.usefixtures("a_wrong_account")
 @rounds(STORM)
 def test_many_reconcilers_at_once_make_each_pass_once_and_one_drift(arena: Arena) -> None:
-    arena.race(*[reconciler] * 4)
+    arena.race(*[reconciler] * 4).expect(won=4)
     reconciler()
 
     check(arena)

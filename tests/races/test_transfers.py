@@ -94,7 +94,7 @@ def test_the_harness_sees_many_transfers_when_each_worker_takes_a_number_of_its_
 def test_sent_by_many_workers_it_is_one_transfer(arena: Arena, shop: Shop) -> None:
     row = withdraw(FEN, method="wechat")
 
-    arena.race(*[the_job(row)] * 8)
+    arena.race(*[the_job(row)] * 8).expect(won=8)
     the_job(again(row))()
 
     assert set(shop.bank.by_number) == {transfers.number_of(row.withdrawal_id)}

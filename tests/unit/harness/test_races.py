@@ -1,10 +1,12 @@
 """race() starts together, keeps the order, tells refusals from accidents; and it sees a naive race."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
-from tests.harness.races import race, read_then_write
+from tests import proof
+from tests.harness.races import REPORT, race, read_then_write
 
 from .store import Store
 
@@ -59,3 +61,30 @@ def test_a_read_that_fails_does_not_leave_the_others_waiting() -> None:
     naive = read_then_write(lambda: 1 // 0, lambda _: None, parties=2)
 
     assert race(naive, naive).winners == []
+
+
+def test_where_chance_decides_nobody_is_told_anything_else() -> None:
+    outcomes = race(lambda: 1, lambda: 2, lambda: 1 // 0)
+
+    race(lambda: 1, lambda: 2).expect_won_or("sold_out", least=1, most=2)
+    with pytest.raises(AssertionError, match="0 to 3 winners.* gave .*ZeroDivisionError"):
+        outcomes.expect_won_or("sold_out")
+    with pytest.raises(AssertionError, match="0 to 1 winners"):
+        outcomes.expect_won_or("ZeroDivisionError", most=1)
+    with pytest.raises(AssertionError, match="3 to 3 winners"):
+        outcomes.expect_won_or("ZeroDivisionError", least=3)
+
+
+def test_what_was_expected_and_what_came_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(REPORT, str(tmp_path))
+
+    race(lambda: 1).expect(won=1)
+    race(lambda: 1, lambda: 2).expect_won_or(most=2)
+
+    told = [{key: value for key, value in line.items() if key != "test"} for line in proof.noted(tmp_path)]
+    assert told == [
+        {"ended": {"won": 1}},
+        {"expected": [1, 1], "of": 1},
+        {"ended": {"won": 2}},
+        {"expected": [0, 2], "of": 2},
+    ]
