@@ -37,6 +37,8 @@ from tests.world import Answer, World, planted, settle_in, signed, stored
 MALL = "http://mall.example"
 NOTES = ("lease", "webhook_call", "member_calls", "wechat_budget", "openings_of_day")
 """Kinds of rows that say how often somebody tried."""
+COUNTS_ON = ("pk", "sk", "rev", "v", "ttl", "edition")
+"""Attributes that say which row it is, or how often it was written."""
 NAMED = ("kind", "state", "book", "type", "reason", "why", "about", "action", "fact", "due_shard", "due_ref")
 """Attributes whose words are compared; what others say is of ids and tokens, which are new each time."""
 PHONE = "POST /v1/me/phone"
@@ -160,7 +162,7 @@ def _shown(row: Plain) -> tuple[tuple[str, str], ...]:
     """What can be compared of a row; nothing, where it only says how often somebody tried."""
     if row["kind"] in NOTES:
         return ()
-    named = {name: value for name, value in row.items() if name not in ("pk", "sk", "rev", "v", "ttl")}
+    named = {name: value for name, value in row.items() if name not in COUNTS_ON}
     return tuple(sorted((name, _told(name, value)) for name, value in named.items()))
 
 

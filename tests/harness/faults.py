@@ -39,6 +39,9 @@ class Fault(StrEnum):
     CRASH = "crash"  # took effect, and the process is gone
 
 
+REPORT = "FAULT_REPORT"
+"""The folder for what cases did, where `make faults` wants to know."""
+PROCESS = "killed process"
 EVERY = os.environ.get("FAULTS") == "all"
 """`make faults` throttles, too, which callers cannot tell from a conflict."""
 _WITHOUT_EFFECT = [Fault.AFTER, Fault.CONFLICT]
@@ -73,7 +76,7 @@ class Case(Generic[S]):
             came_through = self._came_through(state, blow)
         if not blow.fell:
             raise AssertionError("the call was never made; does setup() leave caches warm?")
-        note(fault=self.fault, came_through=came_through)
+        note(fault=self.fault, call=self.call, came_through=came_through)
         if came_through:
             self.check(state)  # before the retry, which would make good a success told for nothing
         with suppress(*self.may_refuse):
@@ -161,7 +164,7 @@ def faults_of(operation: str) -> list[Fault]:
 
 def note(**told: Any) -> None:
     """Keep what became of a case, if somebody wants a report."""
-    proof.note("FAULT_REPORT", **told)
+    proof.note(REPORT, **told)
 
 
 @contextmanager
