@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import msgspec
 import pytest
 from chalice import local
 from chalice.config import Config
@@ -25,13 +26,16 @@ import app
 from chalicelib.core import clock, config, deliveries, due, facts, table
 from chalicelib.core.clock import MINUTE
 from chalicelib.core.facts import OWED_AFTER_S
+from chalicelib.withdrawals import terms as withdrawal_terms
+from chalicelib.withdrawals.schemas import EditWithdrawalTerms
 from infra.local import embedded, wechat
 from infra.local.clients import Store
 from tests.doors import DOORS
+from tests.factories import OWNER
 from tests.harness.direct import Direct
 from tests.harness.rows import Plain, decoded
 from tests.harness.streams import event
-from tests.samples import WECHAT_SECRET
+from tests.samples import TERMS, WECHAT_SECRET
 from tests.world import Answer, World, planted, settle_in, signed, stored
 
 MALL = "http://mall.example"
@@ -181,7 +185,12 @@ def looks_here(weixin: wechat.Simulator) -> None:
 
 
 def settled(stage: Stage) -> None:
-    """What was planted has been reacted to, but for a message that is stuck and would be sent."""
+    """What was planted has been reacted to, but for a message that is stuck and would be sent.
+
+    Alice may apply for one more withdrawal, as here every call has a key of its own.
+    """
+    allowed = msgspec.convert({**TERMS, "open_at_once": 9}, EditWithdrawalTerms)
+    withdrawal_terms.make(allowed, by=OWNER, now=stage.now)
     new = stage.store.records()
     stage.read = len(new)
     facts.handle_stream(event(new), now=stage.now)
