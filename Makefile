@@ -71,7 +71,14 @@ SOAK_SEED ?= $(shell date +%s)
 RACE_ROUNDS ?= 5
 RACE_CROWD ?= 64
 
-.PHONY: soak mutations races
+.PHONY: soak mutations races faults
+
+# Each storage call of every operation failed in each way, and every job killed after each of its writes, into
+# docs/proof-faults.md and docs/proof.md; `make test` plays some of them.
+faults: $(VENV)/.ready
+	rm -rf .cache/faults && mkdir -p .cache/faults
+	FAULTS=all FAULT_REPORT=$(CURDIR)/.cache/faults $(PY) -m pytest -n $(PROCESSES) --dist loadgroup tests/faults; \
+		ended=$$?; $(PY) -m tests.faults.report .cache/faults; exit $$ended
 
 # Every race of `make test` with twice the crowd, and five times, each time with other dice, into docs/proof-races.md.
 races: $(VENV)/.ready
