@@ -81,7 +81,14 @@ LOAD_SECONDS ?= 30
 LOAD_SOAK ?= 600
 LOAD_SEED ?= 1
 
-.PHONY: soak mutations races load restore-rehearsal
+.PHONY: soak mutations races faults load restore-rehearsal
+
+# Each storage call of every operation failed in each way, and every job killed after each of its writes, into
+# docs/proof-faults.md and docs/proof.md; `make test` plays some of them.
+faults: $(VENV)/.ready
+	rm -rf .cache/faults && mkdir -p .cache/faults
+	FAULTS=all FAULT_REPORT=$(CURDIR)/.cache/faults $(PY) -m pytest -n $(PROCESSES) --dist loadgroup tests/faults; \
+		ended=$$?; $(PY) -m tests.faults.report .cache/faults; exit $$ended
 
 # Every race of `make test` with twice the crowd, and five times, each time with other dice, into docs/proof-races.md.
 races: $(VENV)/.ready

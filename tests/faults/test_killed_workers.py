@@ -40,6 +40,7 @@ from tests.groupbuys import (
     react,
     take,
 )
+from tests.harness.faults import PROCESS, note
 from tests.harness.wire import WRITES, Call, Params, wrapped
 from tests.races.arena import Arena
 
@@ -89,7 +90,10 @@ def killed(job: str, *, after: int, now: int) -> bool:
         finally:
             os._exit(0)
     _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    died = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    if died:
+        note(fault=PROCESS, call=after, came_through=False)
+    return died
 
 
 def _works_until(job: str, after: int, now: int) -> None:
