@@ -24,6 +24,7 @@ _METHODS = {
     "get_item": "GetItem",
     "batch_get_item": "BatchGetItem",
     "query": "Query",
+    "scan": "Scan",
     "put_item": "PutItem",
     "update_item": "UpdateItem",
     "delete_item": "DeleteItem",
@@ -42,7 +43,7 @@ class Direct:
             "GetItem": self._get,
             "BatchGetItem": self._get_many,
             "Query": self._query,
-            "Scan": lambda params: {"Items": self.items(params["TableName"])},
+            "Scan": self._scan,
             "TransactWriteItems": self._transact,
             "DescribeTable": lambda params: self.described(params["TableName"]),
         }
@@ -63,8 +64,8 @@ class Direct:
     # --- looking ---
 
     def items(self, table: str = "truth") -> list[Item]:
-        """All rows in DynamoDB's own form."""
-        return [row.to_json()["Attributes"] for row in _table(table).all_items()]
+        """All rows in DynamoDB's own form, in no order."""
+        return [row.to_json()["Attributes"] for rows in _table(table).items.values() for row in rows.values()]
 
     def records(self, *, after: int = 0) -> list[dict[str, Any]]:
         """What the truth table's stream has told since the store was emptied, but for the first so many."""
@@ -88,6 +89,13 @@ class Direct:
             found = [self._image(table, key) for key in wanted["Keys"]]
             answer["Responses"][table] = [item for item in found if item]
         return answer
+
+    def _scan(self, params: Params) -> Params:
+        """All of the table at once; of an index, or under a condition, as the store itself has it."""
+        if {"IndexName", "FilterExpression", "Limit"} & set(params):
+            answer: Params = type(self.real)._make_api_call(self.real, "Scan", params)
+            return answer
+        return {"Items": self.items(params["TableName"])}
 
     def _query(self, params: Params) -> Params:
         table, index = params["TableName"], params.get("IndexName")

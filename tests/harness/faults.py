@@ -12,6 +12,7 @@ error of its own raised from the fault; a bare storage error that escapes breaks
 operation raises when it fails: an answer of status 503 is no failure here.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +22,8 @@ from typing import Any, Generic, TypeVar
 
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from tests.harness.wire import READS, WRITES, Call, Params, conflicting, wrapped, written
+from tests import proof
+from tests.harness.wire import READS, WRITES, Call, Params, conflicting, throttled, wrapped, written
 
 S = TypeVar("S")
 
@@ -33,7 +35,13 @@ class Fault(StrEnum):
     BEFORE = "before"  # no effect, and nobody can tell
     AFTER = "after"  # took effect, the reply is lost
     CONFLICT = "conflict"  # refused by a transaction in flight
+    THROTTLE = "throttle"  # refused for want of throughput
     CRASH = "crash"  # took effect, and the process is gone
+
+
+EVERY = os.environ.get("FAULTS") == "all"
+"""`make faults` throttles, too, which callers cannot tell from a conflict."""
+_WITHOUT_EFFECT = [Fault.AFTER, Fault.CONFLICT]
 
 
 class Killed(BaseException):
@@ -61,17 +69,18 @@ class Case(Generic[S]):
     def run(self) -> None:
         """The faulted run, the retry, the check; each on this case's own state."""
         state = self.setup()
-        with _failing(self) as blow:
+        with failing(self.client, call=self.call, fault=self.fault) as blow:
             came_through = self._came_through(state, blow)
         if not blow.fell:
             raise AssertionError("the call was never made; does setup() leave caches warm?")
+        note(fault=self.fault, came_through=came_through)
         if came_through:
             self.check(state)  # before the retry, which would make good a success told for nothing
         with suppress(*self.may_refuse):
             self.operation(state)
         self.check(state)
 
-    def _came_through(self, state: S, blow: "_Blow") -> bool:
+    def _came_through(self, state: S, blow: "Blow") -> bool:
         try:
             self.operation(state)
         except self.may_refuse:
@@ -124,7 +133,7 @@ def fault_cases(
 ) -> Iterator[Case[S]]:
     """The cases of an operation, after one clean run that shows its calls and must pass ``check``."""
     state = setup()
-    with _recording(client) as made:
+    with recording(client) as made:
         operation(state)
     check(state)
     assert made, "the operation made no storage call"
@@ -144,13 +153,20 @@ def fault_cases(
 
 def faults_of(operation: str) -> list[Fault]:
     """The faults that make a difference to a call: a read has no effect to lose."""
-    if operation in READS:
-        return [Fault.UNREACHABLE, Fault.BEFORE, Fault.CRASH]
-    return [fault for fault in Fault if fault is not Fault.CONFLICT or operation != "BatchWriteItem"]
+    without = (
+        _WITHOUT_EFFECT if operation in READS else [Fault.CONFLICT] if operation == "BatchWriteItem" else []
+    )
+    return [fault for fault in Fault if fault not in without and (EVERY or fault is not Fault.THROTTLE)]
+
+
+def note(**told: Any) -> None:
+    """Keep what became of a case, if somebody wants a report."""
+    proof.note("FAULT_REPORT", **told)
 
 
 @contextmanager
-def _recording(client: Any) -> Iterator[list[str]]:
+def recording(client: Any) -> Iterator[list[str]]:
+    """The names of the calls that are made meanwhile."""
     made: list[str] = []
 
     def layer(below: Call, operation: str, params: Params) -> Params:
@@ -162,11 +178,13 @@ def _recording(client: Any) -> Iterator[list[str]]:
         yield made
 
 
-@dataclass
-class _Blow:
-    """The fault of one case: when it falls, and whether it fell."""
+@dataclass(kw_only=True)
+class Blow:
+    """The fault of one call: when it falls, and whether it fell."""
 
-    case: Case[Any]
+    client: Any
+    call: int
+    fault: Fault
     error: BaseException | None = None
     made: int = 0
 
@@ -175,38 +193,42 @@ class _Blow:
 
     @property
     def fell(self) -> bool:
+        """Whether the call was made at all."""
         return self.error is not None
 
     def layer(self, below: Call, operation: str, params: Params) -> Params:
+        """What `wrapped` puts round the client."""
         with self._lock:
             self.made += operation in READS | WRITES
-            falls = self.made == self.case.call and not self.fell
+            falls = self.made == self.call and not self.fell
             if falls:
                 self.error = self._error(operation, params)
         if not falls:
             return below(operation, params)
-        if self.case.fault in (Fault.AFTER, Fault.CRASH):
+        if self.fault in (Fault.AFTER, Fault.CRASH):
             with suppress(ClientError):
                 below(operation, params)
         assert self.error is not None
         raise self.error
 
     def _error(self, operation: str, params: Params) -> Any:
-        client, fault = self.case.client, self.case.fault
-        if fault is Fault.CRASH:
-            return Killed(self.case.id)
-        if fault is Fault.CONFLICT:
+        if self.fault is Fault.CRASH:
+            return Killed(f"call {self.call}")
+        if self.fault is Fault.THROTTLE:
+            return throttled(self.client, operation, params)
+        if self.fault is Fault.CONFLICT:
             first = [True, *[False] * (len(written(operation, params)) - 1)]
-            return conflicting(client, operation, first)
+            return conflicting(self.client, operation, first)
         # Before and after look the same: who takes a read time-out for either of them is wrong half the time.
-        kind = EndpointConnectionError if fault is Fault.UNREACHABLE else ReadTimeoutError
-        return kind(endpoint_url=client.meta.endpoint_url)
+        kind = EndpointConnectionError if self.fault is Fault.UNREACHABLE else ReadTimeoutError
+        return kind(endpoint_url=self.client.meta.endpoint_url)
 
 
 @contextmanager
-def _failing(case: Case[Any]) -> Iterator[_Blow]:
-    blow = _Blow(case)
-    with wrapped(case.client, blow.layer):
+def failing(client: Any, *, call: int, fault: Fault) -> Iterator[Blow]:
+    """The ``call``-th call that is made meanwhile goes wrong like this."""
+    blow = Blow(client=client, call=call, fault=fault)
+    with wrapped(client, blow.layer):
         yield blow
 
 

@@ -33,10 +33,9 @@ from tests.harness.wire import (
     Call,
     Key,
     Params,
-    cancelled,
     conflicting,
     key_of,
-    refusal,
+    throttled,
     wrapped,
     written,
 )
@@ -118,13 +117,12 @@ class Hostile:
     def _throttled(self, below: Call, operation: str, params: Params) -> Params:
         self._count("throttle")
         if operation.startswith("Transact"):
-            codes = ["None"] * len(params["TransactItems"])
             with self._lock:
-                codes[self.dice.randrange(len(codes))] = "ThrottlingError"
-            raise cancelled(self.client, operation, codes)
+                hit = self.dice.randrange(len(params["TransactItems"]))
+            raise throttled(self.client, operation, params, hit=hit)
         done, left = _halves(params["RequestItems"]) if operation.startswith("Batch") else ({}, {})
         if not done:
-            raise refusal(self.client, operation, "ProvisionedThroughputExceededException", "Too much")
+            raise throttled(self.client, operation, params)
         unprocessed = "UnprocessedKeys" if operation in READS else "UnprocessedItems"
         return {**below(operation, {**params, "RequestItems": done}), unprocessed: left}
 

@@ -130,3 +130,13 @@ def conflicting(client: Any, operation: str, hit: list[bool]) -> ClientError:
             client, operation, "TransactionConflictException", "Transaction is ongoing for the item"
         )
     return cancelled(client, operation, ["TransactionConflict" if one else "None" for one in hit])
+
+
+def throttled(client: Any, operation: str, params: Params, *, hit: int = 0) -> ClientError:
+    """The answer to a call that is more than the table takes just now; of a transaction, its action ``hit`` is."""
+    if not operation.startswith("Transact"):
+        message = "The level of configured provisioned throughput for the table was exceeded"
+        return refusal(client, operation, "ProvisionedThroughputExceededException", message)
+    codes = ["None"] * len(params["TransactItems"])
+    codes[hit] = "ThrottlingError"
+    return cancelled(client, operation, codes)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.harness import faults
 from tests.harness.faults import Fault, Killed, each_fault, fault_cases
 
 from .store import Store
@@ -29,7 +30,12 @@ def told(call: Callable[[], object]) -> None:
         raise Unavailable from error
 
 
-def test_an_idempotent_operation_survives_every_fault_of_every_call(store: Store) -> None:
+@pytest.mark.parametrize("every", [False, True])
+def test_an_idempotent_operation_survives_every_fault_of_every_call(
+    every: bool, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "EVERY", every)
+
     def operation(pk: str) -> None:
         if not store.get(pk):
             told(lambda: store.transact({"Put": store.putting(pk)}, {"Update": store.adding(f"{pk}/n")}))
@@ -43,9 +49,9 @@ def test_an_idempotent_operation_survives_every_fault_of_every_call(store: Store
     ids = each_fault(reading, client=store.client, setup=new_id, check=check)
 
     read, write = "call 1 of 2 (GetItem)", "call 2 of 2 (TransactWriteItems)"
-    assert ids == [f"{read}: {fault}" for fault in ("unreachable", "before", "crash")] + [
-        f"{write}: {fault}" for fault in Fault
-    ]
+    at_read = [Fault.UNREACHABLE, Fault.BEFORE, Fault.THROTTLE, Fault.CRASH]
+    cases = [(read, fault) for fault in at_read] + [(write, fault) for fault in Fault]
+    assert ids == [f"{call}: {fault}" for call, fault in cases if every or fault is not Fault.THROTTLE]
 
 
 def test_a_bare_add_is_caught_counting_twice_where_its_effect_was_lost_from_sight(store: Store) -> None:
