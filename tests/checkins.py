@@ -134,10 +134,11 @@ def broken(client: Any, campaign: Campaign, table_name: str = "truth") -> list[s
 
 def broken_in(there: list[Plain], campaign: Campaign) -> list[str]:
     """The same of rows that were read already."""
-    return [*_broken_days(there, campaign), *_broken_accounts(there)]
+    return [*broken_days(there, campaign), *_broken_accounts(there)]
 
 
-def _broken_days(there: list[Plain], campaign: Campaign) -> Iterator[str]:
+def broken_days(there: list[Plain], campaign: Campaign) -> Iterator[str]:
+    """What does not hold in its days, and in what they earned."""
     months: dict[str, list[Plain]] = defaultdict(list)
     for row in there:
         if row["kind"] == "checkin_month" and row["campaign_id"] == campaign.campaign_id:

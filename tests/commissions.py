@@ -206,7 +206,7 @@ def broken(client: Any, name: str = "truth") -> list[str]:
     there: dict[str, list[Plain]] = defaultdict(list)
     for row in rows(client, name):
         there[row["kind"]].append(row)
-    wrong = [line for row in there["commission"] for line in _wrong(row)]
+    wrong = [line for row in there["commission"] for line in wrong_in(row)]
     owed: Counter[str] = Counter()
     for row in there["commission"]:
         owed[row["promoter_id"]] += row["amount_fen"] if row["state"] in SETTLED else 0
@@ -221,7 +221,7 @@ def broken(client: Any, name: str = "truth") -> list[str]:
     return wrong
 
 
-def _wrong(row: Plain) -> list[str]:
+def wrong_in(row: Plain) -> list[str]:
     """What does not fit in a commission by itself."""
     lines = msgspec.convert(msgspec.json.decode(row["lines"]), list[rules.Line])
     changes = msgspec.json.decode(row["changes"])

@@ -7,7 +7,7 @@ assert broken(client, template) == []
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -203,7 +203,7 @@ def broken(store: Any, template: Template, *, stock: int | None) -> list[str]:
     return [
         *_stock_broken(coupons, shards, stock=stock, held=_held(mine)),
         *_limit_broken(coupons, template),
-        *_use_broken(coupons, there),
+        *uses_broken(there),
     ]
 
 
@@ -228,7 +228,9 @@ def _limit_broken(coupons: list[Plain], template: Template) -> list[str]:
     return [f"{who} has claimed {n}" for who, n in claims.items() if n > template.per_member]
 
 
-def _use_broken(coupons: list[Plain], there: list[Plain]) -> list[str]:
+def uses_broken(there: Sequence[Plain]) -> list[str]:
+    """What coupons and the orders that hold them say of each other that does not fit."""
+    coupons = [row for row in there if row["kind"] == "coupon"]
     locks = {row["order_ref"]: row for row in there if row["kind"] == "coupon_lock"}
     found = []
     for row in coupons:

@@ -318,8 +318,13 @@ class Books:
 
 def books_of(store: Any, campaign_id: str) -> Books:
     """The books as they are now."""
+    return books_in(rows(_client(store), config.settings().truth_table), campaign_id)
+
+
+def books_in(there: Sequence[Plain], campaign_id: str) -> Books:
+    """The same of rows that were read already."""
     kinds: dict[str, list[Plain]] = defaultdict(list)
-    for row in rows(_client(store), config.settings().truth_table):
+    for row in there:
         kinds[row.get("kind", "")].append(row)
     mine = {
         kind: [row for row in its if row.get("campaign_id") == campaign_id] for kind, its in kinds.items()
@@ -606,7 +611,8 @@ def _what_is_due_has_something_to_do(books: Books) -> Iterator[str]:
         job = row.get("due_shard", "").rpartition("#")[0] or None
         if row.get("due_shard", "").startswith("stuck#"):
             job = row["due_shard"]
-        if job not in _jobs_of(row):
+        over = row["kind"] == "payment" and books.orders[row["order_id"]]["state"] in _OVER
+        if job not in _jobs_of(row) and not (over and job is None):
             yield f"{row['kind']} {row['pk']} {row['sk']} is {row['state']}, and due for {job}"
 
 
@@ -634,6 +640,8 @@ def _jobs_of(row: Plain) -> tuple[str | None, ...]:
 
 
 _UNFINISHED = ("unfinished", "stuck#unfinished")
+_OVER = ("completed", "refunding", "refunded")
+"""What was looked at when its order was so is not looked at again."""
 _LEFT = ("settled:completed", "cancelled")
 """What a person has decided of an order that was paid and never completed."""
 

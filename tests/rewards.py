@@ -208,15 +208,21 @@ def points(member_id: str) -> int:
 
 def broken(client: Any, name: str = "truth") -> list[str]:
     """What does not hold, in words; empty when all does. Nothing may be in flight."""
+    there = rows(client, name)
+    return [*broken_in(there), *_ledger(_by_kind(there))]
+
+
+def broken_in(there: Sequence[Plain]) -> list[str]:
+    """The same of rows that were read already, wherever else points may come from."""
+    found = _by_kind(there)
+    return [*_purses(found), *_progress(found), *_listed(found)]
+
+
+def _by_kind(there: Sequence[Plain]) -> dict[str, list[Plain]]:
     found = defaultdict(list)
-    for row in rows(client, name):
+    for row in there:
         found[row["kind"]].append(row)
-    return [
-        *_purses(found),
-        *_progress(found),
-        *_listed(found),
-        *_ledger(found),
-    ]
+    return found
 
 
 def _purses(found: dict[str, list[Plain]]) -> list[str]:

@@ -91,7 +91,7 @@ def counting(owner: str, *names: str) -> Calls:
 def check_money(arena: Arena, one: str, other: str) -> None:
     """Nothing to come is the old promoter's; each commission is settled to the account of whose it is, once."""
     rows, posted, settled = arena.rows("commission"), Counter[str](), Counter[str]()
-    assert [line for row in rows for line in commissions._wrong(row)] == []
+    assert [line for row in rows for line in commissions.wrong_in(row)] == []
     assert not [row for row in rows if row["promoter_id"] == one and row["state"] in commissions_merging.OPEN]
     assert all(row["owner"] == f"{row['promoter_id']}#commissions" for row in rows)
     for row in arena.rows("entry"):
