@@ -202,13 +202,14 @@ def _schedule(app: Any, stop: threading.Event) -> None:
     while not stop.wait(JOBS_EVERY_S):
         for name in JOBS:
             try:
-                getattr(app, name)(_scheduled_event(), pump.Context(function_name=name))
+                getattr(app, name)(scheduled_event(), pump.Context(function_name=name))
             except Exception:
                 # As in a deployment: one failed run is logged, and the next comes all the same.
                 traceback.print_exc()
 
 
-def _scheduled_event() -> dict[str, Any]:
+def scheduled_event() -> dict[str, Any]:
+    """What a schedule hands to a job."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
