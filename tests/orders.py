@@ -83,17 +83,25 @@ def broken(order: Order) -> list[str]:
     taken = [one for one in payments if one.state == "taken"]
     its = [one for one in refunds if one.payment_id == order.payment_id]
     given = sum(one.amount_fen for one in refunds if one.state == "done")
+    over_fen = order.over_fen or 0  # nothing was bought for it
     wrong = {
         "a pending order is paid": order.state in ("pending", "cancelled") and bool(taken),
-        "it took not one payment": order.state not in ("pending", "cancelled") and len(taken) != 1,
-        "its lines": sum(line.paid_fen for line in lines) != orders.came_fen(order),
+        "it took not one payment": order.state not in ("pending", "cancelled")
+        and len(taken) != (0 if _came_late(order, payments) else 1),
+        "its lines": sum(line.paid_fen for line in lines) != orders.came_fen(order) - over_fen,
         "a line": any(not 0 <= line.refunded_fen <= line.paid_fen for line in lines),
-        "what is left": sum(line.refunded_fen for line in lines) != orders.back_fen(order),
+        "what is left": sum(line.refunded_fen for line in lines) != orders.back_fen(order) - over_fen,
         "its refunds": sum(one.amount_fen for one in its) != orders.back_fen(order),
         "what was given": (order.refunded_fen or 0) != given,
         "its end": (order.state in ("refunding", "refunded")) != (_whole(its) == 1),
     }
     return [what for what, is_so in wrong.items() if is_so]
+
+
+def _came_late(order: Order, payments: Sequence[Any]) -> bool:
+    """Whether it had lost its seat before anything was paid, so that it went back as it came."""
+    back = all(one.state == "returned" for one in payments)
+    return order.group_id is not None and order.state in ("refunding", "refunded") and back
 
 
 def _whole(refunds: Sequence[Any]) -> int:

@@ -86,9 +86,20 @@ def _owed_part(refunds: list[Refund], payment: Payment, given: Given) -> Refund 
     return next((row for row in owed if row.amount_fen == given.amount_fen), None)
 
 
+def _parts_in(order: Order, refunds: list[Refund], given: Given) -> list[Refund]:
+    """The parts that are owed back, or were, and are in what the mall gave, which is all that the order took."""
+    mine = (row for row in refunds if not row.whole and row.payment_id == order.payment_id)
+    parts = [row for row in mine if row.number is None or row.number.startswith(f"{given.number}#")]
+    whole_fen = (order.refundable_fen or 0) + sum(row.amount_fen for row in parts)
+    return parts if given.amount_fen == whole_fen else []
+
+
 def _taken_back(order: Order, refunds: list[Refund], given: Given, *, now: int) -> None:
     """What the order took goes back, all that is left or a part of it."""
-    if given.amount_fen not in (None, order.refundable_fen):
+    parts = _parts_in(order, refunds, given)
+    for owed in (row for row in parts if row.state != "done"):
+        _confirmed(owed, replace(given, number=f"{given.number}#{owed.refund_id}"), now=now)
+    if given.amount_fen not in (None, order.refundable_fen) and not parts:
         fen, back = given.amount_fen or 0, given.back
         if order.purpose == ordinary.PURPOSE:
             lines = ordinary.parted(order, refunds, amount_fen=fen, named=given.lines)

@@ -22,6 +22,8 @@ from chalicelib.wechat.pay import PayRefused, PayUnknown
 
 TRANSACTIONS, REFUNDS = "/v3/pay/transactions", "/v3/refund/domestic/refunds"
 DESCRIPTION_CHARACTERS = 127
+CLOCKS_DIFFER_S = 5
+"""By how much WeChat's clock may go before ours."""
 _ENDED = ("ORDERPAID", "ORDER_PAID", "ORDER_CLOSED")
 _NEVER_TO_BE_PAID = ("CLOSED", "REVOKED", "REFUND")
 _WORDS = {
@@ -44,6 +46,9 @@ class WeChatPay:
         """
         if order.prepay_program not in (None, phone.program_id):
             raise gateways.BegunElsewhere(program_id=order.prepay_program)
+        if order.held_until is not None and now + CLOCKS_DIFFER_S >= order.held_until:
+            # WeChat takes no order whose time is over, as this one's is before the job has let it go.
+            raise Ended
         appid = members.program(phone.program_id, now=now).appid
         prepay_id = _prepay(_asked(order, appid=appid, phone=phone), now=now)
         kept = table.get(Order, Order.key(order.order_id))

@@ -41,7 +41,7 @@ import pytest
 
 from chalicelib.core import cache, config, doors, due, table
 from chalicelib.core.clock import DAY, HOUR, MINUTE
-from chalicelib.core.errors import AppError, IdempotencyMismatch, Invalid, NotFound
+from chalicelib.core.errors import AppError, Busy, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.groupbuys import admin as groupbuys_admin
 from chalicelib.groupbuys import campaigns, ending, reading, routes, rules, service
 from chalicelib.groupbuys import mall as seats_mall
@@ -2110,6 +2110,25 @@ def test_what_the_mall_gave_by_itself_though_it_was_asked_is_confirmed_and_seen_
 
     assert [(one.state, one.refunded_fen) for one in ends] == [("refunded", PRICE)] * 2
     assert waits_twice() == [order.order_id]
+
+
+@pytest.mark.parametrize("known", ["owed", "asked", "confirmed"])
+def test_all_of_a_payment_that_the_mall_gave_by_itself_takes_the_part_that_is_owed_of_it_along(
+    monkeypatch: pytest.MonkeyPatch, known: str
+) -> None:
+    order = a_mall_order(a_campaign())
+    less = orders.reduced(order, by_fen=900, cause="ladder", back=BACK, refuse=Busy, now=NOW)
+    table.transact(less)
+    assert known == "owed" or asked(monkeypatch, order) == 1
+    if known == "confirmed":
+        (part,) = orders.money_of(order.order_id)[1]
+        tell("order.refunded", order.order_id, refund_id=part.refund_id)
+
+    ends = [given(order, fen=PRICE) for _ in range(2)]
+
+    assert [(one.state, one.refunded_fen) for one in ends] == [("refunded", PRICE)] * 2
+    assert asked(monkeypatch, order) == 0
+    assert waits_twice() == ([order.order_id] if known == "asked" else [])
 
 
 def test_what_the_mall_gave_by_itself_while_it_was_asked_is_seen_by_a_person(

@@ -265,6 +265,14 @@ def test_a_hold_that_ran_out_is_closed_at_wechat_and_then_let_go(desk: Desk) -> 
     assert "fail" in phone_pays(desk.simulator, given)["errMsg"]
 
 
+def test_a_seat_whose_time_is_over_cannot_be_paid_before_the_job_lets_it_go(desk: Desk) -> None:
+    order = desk.a_seat()
+    desk.begin(order)
+
+    with pytest.raises(orders.OrderOver):
+        desk.begin(order, now=LATER)
+
+
 def test_a_hold_that_was_paid_untold_is_confirmed_as_it_runs_out(desk: Desk) -> None:
     desk.platform.faults["/notices/payments"] = "withheld"
     order = desk.pays(desk.a_seat())
