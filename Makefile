@@ -52,9 +52,14 @@ deploy: $(VENV)/.ready
 		--bucket $(or $(BUCKET),$(error Name an S3 bucket of yours in that region, as in BUCKET=my-bucket)) \
 		$(if $(EGRESS),--egress) $(SETTINGS)
 
-.PHONY: docs
+.PHONY: docs examples
 
 docs: $(VENV)/.ready
+	$(PY) -m infra.docs
+
+# The sample call of every route, made again, as the examples of the contract.
+examples: $(VENV)/.ready
+	EXAMPLES=write $(PY) -m pytest tests/fuzz/test_examples.py -k asked_and_answered
 	$(PY) -m infra.docs
 
 .PHONY: bench

@@ -30,7 +30,7 @@ from chalicelib.orders.service import Paid
 from infra import docs
 from infra.local import server, wechat
 from tests.doors import CALLERS, DOORS, ROLES
-from tests.samples import APPID, SAMPLES, SHARE, WECHAT_SECRET, WITH_BODY, WITH_ID, Body
+from tests.samples import APPID, BEHIND_THE_DOOR, SAMPLES, SHARE, WECHAT_SECRET, WITH_BODY, WITH_ID, Body
 from tests.world import BILL_DAY, MALL_SECRET, Answer, World, encoded, signed
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
@@ -62,15 +62,6 @@ def expected(caller: str, door: str) -> tuple[int, str]:
     if door == "operator" and caller in ROLES:
         return 403, "forbidden"
     return 401, "unauthorized"
-
-
-BEHIND_THE_DOOR = {
-    "POST /v1/me/deletion": "deletion_obstructed",
-    "POST /v1/me/chat-groups": "wechat_session_stale",
-    "POST /v1/me/private-messages": "wechat_session_stale",
-    "POST /v1/admin/orders/{order_id}/shipment": "order_not_shippable",
-}
-"""What whoever passes is told of these: alice has an order and money, no key of WeChat's, and paid nothing so."""
 
 
 @pytest.mark.parametrize("route", DOORS)
