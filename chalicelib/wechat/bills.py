@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Literal
 
 from chalicelib.wechat import pay
@@ -64,13 +64,15 @@ def read(content: bytes) -> list[BillLine]:
         BillUnreadable: a column is missing, a sum is no sum, or there are more or fewer lines than it says.
     """
     try:
-        head, *rows = [line for line in content.decode("utf-8-sig").splitlines() if line]
+        # Only these end a line: the name of a product may hold what Unicode calls a line separator.
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+        head, *rows = [line for line in text.split("\n") if line]
         end = next(n for n, row in enumerate(rows) if not row.startswith("`"))
         lines = [_line(dict(zip(head.split(","), _values(row), strict=True))) for row in rows[:end]]
-        [counted, *_] = _values(rows[end + 1])
-    except (ValueError, KeyError, IndexError, StopIteration, InvalidOperation) as wrong:
+        counted = int(_values(rows[end + 1])[0])
+    except (ValueError, KeyError, IndexError, StopIteration, ArithmeticError) as wrong:
         raise BillUnreadable(f"{type(wrong).__name__}: {wrong}") from wrong
-    if int(counted) != len(lines):
+    if counted != len(lines):
         raise BillUnreadable(f"it has {len(lines)} lines and says {counted}")
     return lines
 
