@@ -76,7 +76,10 @@ SOAK_SEED ?= $(shell date +%s)
 RACE_ROUNDS ?= 5
 RACE_CROWD ?= 64
 
-.PHONY: soak mutations races
+FUZZ_EXAMPLES ?= 200
+FUZZ_SEED ?= $(shell date +%s)
+
+.PHONY: soak mutations races fuzz
 
 # Every race of `make test` with twice the crowd, and five times, each time with other dice, into docs/proof-races.md.
 races: $(VENV)/.ready
@@ -84,6 +87,13 @@ races: $(VENV)/.ready
 	RACE_REPORT=$(CURDIR)/.cache/races RACE_ROUNDS=$(RACE_ROUNDS) RACE_CROWD=$(RACE_CROWD) \
 		$(PY) -m pytest -n $(PROCESSES) --dist loadgroup tests/races; \
 		ended=$$?; $(PY) -m tests.races.report .cache/races; exit $$ended
+
+# Calls that nobody meant, at every operation as everybody who may, into docs/proof.md; other ones each time.
+fuzz: $(VENV)/.ready
+	rm -rf .cache/fuzz && mkdir -p .cache/fuzz
+	FUZZ_REPORT=$(CURDIR)/.cache/fuzz FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) FUZZ_SEED=$(FUZZ_SEED) \
+		$(PY) -m pytest tests/fuzz/test_calls.py; ended=$$?; \
+		$(PY) -m tests.fuzz.report .cache/fuzz "$(FUZZ_EXAMPLES) of each kind, seed $(FUZZ_SEED)"; exit $$ended
 
 # The model tests with more examples than CI has time for, other ones each time; the seed is told, to play them again.
 soak: $(VENV)/.ready

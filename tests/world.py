@@ -350,16 +350,17 @@ def planted(*, port: int, weixin: wechat.Simulator) -> World:
         bob=bob.member_id,
         carol=carol.member_id,
         code=code,
-        bearers=bearers(alice, bob, now=now),
+        bearers=bearers(alice, bob, carol, now=now),
         names=names,
     )
 
 
-def bearers(alice: members.Member, bob: members.Member, *, now: int) -> dict[str, str]:
+def bearers(alice: members.Member, bob: members.Member, carol: members.Member, *, now: int) -> dict[str, str]:
     """What those carry who carry a token or a key."""
     return {
         **{role: f"key-of-{role}" for role in (*ROLES, "off")},
         "member": members.token_for(alice, program_id="demo", visitor="a-visitor", now=now)[0],
+        "other": members.token_for(carol, program_id="demo", visitor="another", now=now)[0],
         "blocked": members.token_for(bob, program_id="demo", visitor="a-visitor", now=now)[0],
         "expired": members.token_for(alice, program_id="demo", visitor="a-visitor", now=now - 8 * clock.DAY)[
             0

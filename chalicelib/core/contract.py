@@ -144,7 +144,7 @@ def _operation(route: Route, known: dict[str, Any], components: dict[str, Any]) 
     }
     if "body" in route.hints:
         content = _content(route.hints["body"], known, example)
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": _must_say(route.hints["body"]), "content": content}
     # At a public door a session is optional: it shows names unmasked.
     operation["security"] = [{}, {"member": []}] if route.door == doors.PUBLIC else [{route.door.kind: []}]
     if route.door.kind == "operator":
@@ -162,6 +162,11 @@ def _examples() -> dict[str, Any]:
 def _shown(part: dict[str, Any], example: dict[str, Any], name: str) -> dict[str, Any]:
     """A part of the document with its example, if there is one."""
     return {**part, "example": example[name]} if name in example else part
+
+
+def _must_say(kind: Any) -> bool:
+    """Whether no body at all is a wrong one: it is read as one without fields."""
+    return kind is bytes or any(field.required for field in msgspec.structs.fields(kind))
 
 
 def _content(kind: Any, known: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def opened(*, session_key: str | None, encrypted_data: str, iv: str, appid: str)
     if len(start) != 16 or not content or len(content) % 16:
         raise Invalid(field="iv" if len(start) != 16 else "encrypted_data", reason="not what WeChat gives")
     try:
-        found = json.loads(decrypted(content, key=base64.b64decode(session_key), iv=start))
+        found: dict[str, Any] = json.loads(decrypted(content, key=base64.b64decode(session_key), iv=start))
     except ValueError as unreadable:
         raise SessionKeyStale from unreadable
     mark = found.get("watermark") if isinstance(found, dict) else None

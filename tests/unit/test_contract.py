@@ -9,6 +9,7 @@ import pytest
 
 import app
 from chalicelib.core import contract, http
+from chalicelib.core.errors import AppError
 from chalicelib.core.http import Document, Route
 
 DOCUMENT = contract.document()
@@ -108,6 +109,19 @@ def test_parameters_of_the_path_are_those_of_the_route(route: Route) -> None:
 def test_only_what_changes_something_has_a_body(route: Route) -> None:
     assert ("body" in route.hints) == ("requestBody" in told(route))
     assert route.method in ("POST", "PUT") or "body" not in route.hints
+
+
+@ROUTES
+def test_a_body_may_be_left_out_where_every_field_of_it_may(route: Route) -> None:
+    kind = route.hints.get("body")
+    if kind in (None, bytes):
+        return
+    try:
+        http.decode(b"{}", kind)
+    except AppError:
+        assert told(route)["requestBody"]["required"]
+    else:
+        assert not told(route)["requestBody"]["required"]
 
 
 @ROUTES
