@@ -58,9 +58,14 @@ deploy: $(VENV)/.ready
 		--bucket $(or $(BUCKET),$(error Name an S3 bucket of yours in that region, as in BUCKET=my-bucket)) \
 		$(if $(EGRESS),--egress) $(SETTINGS)
 
-.PHONY: docs
+.PHONY: docs examples
 
 docs: $(VENV)/.ready
+	$(PY) -m infra.docs
+
+# The sample call of every route, made again, as the examples of the contract.
+examples: $(VENV)/.ready
+	EXAMPLES=write $(PY) -m pytest tests/fuzz/test_examples.py -k asked_and_answered
 	$(PY) -m infra.docs
 
 .PHONY: bench
@@ -83,7 +88,10 @@ LOAD_SECONDS ?= 30
 LOAD_SOAK ?= 600
 LOAD_SEED ?= 1
 
-.PHONY: soak mutations races faults load restore-rehearsal
+FUZZ_EXAMPLES ?= 200
+FUZZ_SEED ?= $(shell date +%s)
+
+.PHONY: soak mutations races faults fuzz load restore-rehearsal
 
 # Each storage call of every operation failed in each way, and every job killed after each of its writes, into
 # docs/proof-faults.md and docs/proof.md; `make test` plays some of them.
@@ -98,6 +106,13 @@ races: $(VENV)/.ready
 	RACE_REPORT=$(CURDIR)/.cache/races RACE_ROUNDS=$(RACE_ROUNDS) RACE_CROWD=$(RACE_CROWD) \
 		$(PY) -m pytest -n $(PROCESSES) --dist loadgroup tests/races; \
 		ended=$$?; $(PY) -m tests.races.report .cache/races; exit $$ended
+
+# Calls that nobody meant, at every operation as everybody who may, into docs/proof.md; other ones each time.
+fuzz: $(VENV)/.ready
+	rm -rf .cache/fuzz && mkdir -p .cache/fuzz
+	FUZZ_REPORT=$(CURDIR)/.cache/fuzz FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) FUZZ_SEED=$(FUZZ_SEED) \
+		$(PY) -m pytest tests/fuzz/test_calls.py; ended=$$?; \
+		$(PY) -m tests.fuzz.report .cache/fuzz "$(FUZZ_EXAMPLES) of each kind, seed $(FUZZ_SEED)"; exit $$ended
 
 # The model tests with more examples than CI has time for, and then towns in which all rooms live for months, into
 # docs/proof.md; other ones each time. The seed is told, to play them again: that of a town is its own.

@@ -5,16 +5,13 @@ A name in braces is one of the world's names.
 
 import base64
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from chalicelib.core import clock
 from infra.local import wechat
 from tests.doors import DOORS
 from tests.uploads import PNG
 
 Body = dict[str, Any]
 APPID, WECHAT_SECRET = next(iter(wechat.DEMO_PROGRAMS.items()))
-YESTERDAY = clock.local_day(clock.now() - clock.DAY, zone=ZoneInfo("Asia/Shanghai"))
 
 PROGRAM: Body = {
     "appid": APPID,
@@ -162,7 +159,7 @@ SAMPLES: dict[str, Body] = {
     "POST /v1/admin/groupbuys/{campaign_id}/stock": {"sku_id": "tin", "units": 5},
     "POST /v1/admin/orders/{order_id}/refund": {"reason": "a complaint"},
     "POST /v1/checkins/{campaign_id}": {"text": "ran 5 km"},
-    "POST /v1/checkins/{campaign_id}/makeups": {"date": YESTERDAY},
+    "POST /v1/checkins/{campaign_id}/makeups": {"date": "{yesterday}"},
     "PUT /v1/checkins/{campaign_id}/reminder": {"at_minute": 1200},
     "POST /v1/checkins/{campaign_id}/teams": {"title": "Early birds"},
     "POST /v1/admin/checkins": CHECKIN,
@@ -257,6 +254,13 @@ PATHS = {
         if "/checkins/" in route
     },
 }
+BEHIND_THE_DOOR = {
+    "POST /v1/me/deletion": "deletion_obstructed",
+    "POST /v1/me/chat-groups": "wechat_session_stale",
+    "POST /v1/me/private-messages": "wechat_session_stale",
+    "POST /v1/admin/orders/{order_id}/shipment": "order_not_shippable",
+}
+"""What whoever passes is told of these: alice has an order and money, no key of WeChat's, and paid nothing so."""
 SHOWN = {"GET /v1/uploads/{upload_id}": {"accept": "image/*;q=0.8"}}
 QUERIES = {
     "GET /v1/subscriptions/ask": "after=checkin",

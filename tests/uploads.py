@@ -1,9 +1,9 @@
 """Pictures of members for tests: as small as a picture can be, and how one comes to stand somewhere."""
 
 import base64
-import os
 from typing import Any
 
+from chalicelib.core import ids
 from chalicelib.uploads import service as uploads
 from chalicelib.uploads.schemas import StartUpload
 from chalicelib.uploads.service import Upload
@@ -22,7 +22,7 @@ def begun(
 ) -> Upload:
     """An upload that waits for its picture."""
     given = StartUpload(kind=kind, size=len(content), content_type="image/png")
-    entropy = os.urandom(10)
+    entropy = ids.entropy(now=now)
     return uploads.start(
         given, member_id=member_id, program_id=PROGRAM, idempotency_key=key, entropy=entropy, now=now
     )

@@ -148,6 +148,12 @@ class World:
 
     def call(self, route: str, caller: str, body: Any = ..., *, path: str = "", **headers: str) -> Answer:
         """A route's sample call, or one with another body or path, by this caller."""
+        method, target, content = self.asked(route, body, path=path)
+        shown = {**self.headers(caller, content or b""), **SHOWN.get(route, {})}
+        return self.send(method, target, content, **{**shown, **headers})
+
+    def asked(self, route: str, body: Any = ..., *, path: str = "") -> tuple[str, str, bytes | None]:
+        """Method, target and content of a route's sample call, or of one with another body or path."""
         method, template = route.split()
         query = QUERIES.get(route, "")
         target = path or PATHS.get(route, template).format(**self.names) + (f"?{query}" if query else "")
@@ -159,8 +165,7 @@ class World:
                 self.names["shop_code"] = shown_now[0]
             for name, value in self.names.items():
                 content = content.replace(f"{{{name}}}".encode(), value.encode())
-        shown = {**self.headers(caller, content or b""), **SHOWN.get(route, {})}
-        return self.send(method, target, content, **{**shown, **headers})
+        return method, target, content
 
     def headers(self, caller: str, body: bytes) -> dict[str, str]:
         """How this caller shows who they are."""
@@ -547,7 +552,8 @@ def coming_back(alice: members.Member, carol: members.Member, owner: Operator, *
     chat = ChatMember(*ChatMember.key("cgr_1", alice.member_id), seen_at=now)
     table.apply(table.create(chat))
     named = {"checkin_id": challenge.campaign_id, "team_id": team.team_id, "date": "2026-01-01"}
-    return {**named, "chat_group_id": "cgr_1"}
+    yesterday = clock.local_day(now - clock.DAY, zone=config.settings().zone)
+    return {**named, "chat_group_id": "cgr_1", "yesterday": yesterday}
 
 
 def distributing(

@@ -1,6 +1,8 @@
 """The contract as OpenAPI 3.1, made from the routes and their structs, at `/v1/openapi.json`."""
 
+import json
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +13,7 @@ from chalicelib.core.errors import (
     BadRequest,
     Busy,
     Forbidden,
+    InternalError,
     Invalid,
     NotFound,
     SignatureInvalid,
@@ -18,10 +21,12 @@ from chalicelib.core.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from chalicelib.core.http import Api, Call, Document, Route
+from chalicelib.core.http import CSV, Api, Call, Document, Route
 from chalicelib.core.limits import TooManyCalls
 
 api = Api(__name__)
+EXAMPLES = Path(__file__).with_name("examples.json")
+"""Calls that were made of every route, and what was answered; `make examples` makes them again."""
 _REF = "#/components/schemas/{name}"
 _SCHEMES = {
     "member": {"type": "http", "scheme": "bearer", "description": "A session token of POST /v1/sessions."},
@@ -39,6 +44,25 @@ _SCHEMES = {
         "description": "WeChat Pay v3: also Wechatpay-Timestamp, Wechatpay-Nonce and Wechatpay-Serial.",
     },
 }
+_HEADERS: dict[str, dict[str, Any]] = {
+    "X-Request-Id": {
+        "description": "What this call is called in the logs.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "Retry-After": {
+        "description": "When to call again, in seconds.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "X-Next": {"description": "The cursor of the next page.", "schema": {"type": "string"}},
+    "Location": {
+        "description": "Where it is.",
+        "required": True,
+        "schema": {"type": "string", "format": "uri"},
+    },
+}
+_PART = {"type": "string", "pattern": rf"^{http.ID_PATTERN}$(?!\n)"}
 _FAILURE = {
     "type": "object",
     "required": ["code", "message"],
@@ -62,7 +86,7 @@ _ERROR = {
 }
 
 
-@api.get("/v1/openapi.json", door=doors.PUBLIC)
+@api.get("/v1/openapi.json", door=doors.PUBLIC, types=["application/json"])
 def show_contract(call: Call) -> Document:
     """This document."""
     return Document(encoded().decode(), "application/json; charset=utf-8")
@@ -92,7 +116,8 @@ def document() -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": {**components, "Error": _ERROR, "NotTaken": _FAILURE},
+            "headers": _HEADERS,
+            "schemas": {**components, "Error": _ERROR, "NotTaken": _FAILURE, "PathPart": _PART},
             "securitySchemes": _SCHEMES,
         },
     }
@@ -108,15 +133,18 @@ def _name(kind: Any) -> str:
 
 
 def _operation(route: Route, known: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    example = _examples().get(f"{route.method} {route.path}", {})
+    parameters = [*_path_parameters(route), *_query_parameters(route, known, components)]
     operation: dict[str, Any] = {
         "operationId": _operation_id(route),
         "summary": (route.view.__doc__ or "").strip().splitlines()[0],
         "tags": [route.view.__module__.split(".")[1]],
-        "parameters": [*_path_parameters(route), *_query_parameters(route, known, components)],
-        "responses": _responses(route, known),
+        "parameters": [_shown(one, example.get(one["in"], {}), one["name"]) for one in parameters],
+        "responses": _responses(route, known, example),
     }
     if "body" in route.hints:
-        operation["requestBody"] = {"required": True, "content": _content(route.hints["body"], known)}
+        content = _content(route.hints["body"], known, example)
+        operation["requestBody"] = {"required": _must_say(route.hints["body"]), "content": content}
     # At a public door a session is optional: it shows names unmasked.
     operation["security"] = [{}, {"member": []}] if route.door == doors.PUBLIC else [{route.door.kind: []}]
     if route.door.kind == "operator":
@@ -124,14 +152,31 @@ def _operation(route: Route, known: dict[str, Any], components: dict[str, Any]) 
     return operation
 
 
-def _content(kind: Any, known: dict[str, Any]) -> dict[str, Any]:
+@lru_cache(maxsize=1)
+def _examples() -> dict[str, Any]:
+    """Read when the document is asked for, which a function that starts has no time to wait for."""
+    examples: dict[str, Any] = json.loads(EXAMPLES.read_text(encoding="utf-8"))
+    return examples
+
+
+def _shown(part: dict[str, Any], example: dict[str, Any], name: str) -> dict[str, Any]:
+    """A part of the document with its example, if there is one."""
+    return {**part, "example": example[name]} if name in example else part
+
+
+def _must_say(kind: Any) -> bool:
+    """Whether no body at all is a wrong one: it is read as one without fields."""
+    return kind is bytes or any(field.required for field in msgspec.structs.fields(kind))
+
+
+def _content(kind: Any, known: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
     """A struct; or what WeChat sends, which is as its own documentation says."""
     if kind is bytes:
         return {
-            "application/json": {"schema": {"type": "object"}},
+            "application/json": _shown({"schema": {"type": "object"}}, example, "body"),
             "text/xml": {"schema": {"type": "string"}},
         }
-    return {"application/json": {"schema": known[_name(kind)]}}
+    return {"application/json": _shown({"schema": known[_name(kind)]}, example, "body")}
 
 
 def _operation_id(route: Route) -> str:
@@ -141,7 +186,10 @@ def _operation_id(route: Route) -> str:
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
-    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"$ref": _REF.format(name="PathPart")}}
+        for name in names
+    ]
 
 
 def _query_parameters(
@@ -157,21 +205,47 @@ def _query_parameters(
     ]
 
 
-def _responses(route: Route, known: dict[str, Any]) -> dict[str, Any]:
-    answer = {} if route.answer is Document else {"application/json": {"schema": known[_name(route.answer)]}}
-    statuses = {str(route.status): {"description": "It is so.", **({"content": answer} if answer else {})}}
+def _responses(route: Route, known: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    answer = {"description": "It is so.", "content": _answers(route, known, example)}
+    statuses = {str(route.status): answer}
     if route.status == 201:
-        statuses["200"] = {**statuses["201"], "description": "It was so already."}
+        statuses["200"] = {**answer, "description": "It was so already."}
     for status, errors in _refusals(route).items():
-        codes = ", ".join(sorted({error.code for error in errors}))
+        statuses[str(status)] = {"description": ", ".join(sorted({error.code for error in errors}))}
         named = "NotTaken" if route.door.kind == "wechat" else "Error"
         content = {"application/json": {"schema": {"$ref": _REF.format(name=named)}}}
-        statuses[str(status)] = {"description": codes, "content": content}
-    return dict(sorted(statuses.items()))
+        statuses[str(status)]["content"] = content
+    for status in route.also:
+        _also(statuses.setdefault(str(status), {"description": "It is elsewhere."}), status, route)
+    return {status: _headed(told, int(status), route) for status, told in sorted(statuses.items())}
+
+
+def _also(told: dict[str, Any], status: int, route: Route) -> None:
+    """A status that is answered with a document, too; where that is elsewhere, nothing is here."""
+    if status >= 400:
+        told["content"] = {**told.get("content", {}), **{kind: {} for kind in route.types}}
+
+
+def _answers(route: Route, known: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    if route.answer is not Document:
+        return {"application/json": _shown({"schema": known[_name(route.answer)]}, example, "answer")}
+    return {kind: _shown({}, example, "answer") for kind in route.types}
+
+
+def _headed(told: dict[str, Any], status: int, route: Route) -> dict[str, Any]:
+    """With the headers that say more than their status does."""
+    names = ["X-Request-Id"]
+    if status in (429, 503):
+        names.append("Retry-After")
+    if status == 302:
+        names.append("Location")
+    if status == 200 and CSV in route.types:
+        names.append("X-Next")
+    return {**told, "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}}
 
 
 _AT_THE_DOOR: dict[str, list[type[AppError]]] = {
-    "public": [],
+    "public": [Forbidden],  # who is signed in and blocked is refused there, too
     "member": [Unauthorized, Forbidden],
     "operator": [Unauthorized, Forbidden],
     "mall": [SignatureInvalid],
@@ -181,7 +255,7 @@ _AT_THE_DOOR: dict[str, list[type[AppError]]] = {
 
 def _refusals(route: Route) -> dict[int, list[type[AppError]]]:
     """By status, what the route refuses of itself, and what its door, body, query and the store add."""
-    errors: list[type[AppError]] = [*route.refuses, Busy]
+    errors: list[type[AppError]] = [*route.refuses, Busy, InternalError]
     errors += _AT_THE_DOOR[route.door.kind]
     if "body" in route.hints or "query" in route.hints:
         errors += [Invalid, BadRequest]

@@ -43,10 +43,12 @@ CORS = CORSConfig(
     expose_headers=["Retry-After", "X-Request-Id", "X-Next"],
     max_age=86400,
 )
+CSV = "text/csv"
 Headers = dict[str, str | list[str]]
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-_ID = re.compile(r"[A-Za-z0-9_.~-]{1,512}")
+ID_PATTERN = r"[A-Za-z0-9_.~-]{1,512}"
+_ID = re.compile(ID_PATTERN)
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _FIELD = re.compile(r"`\$\.?([^`]*)`$")
@@ -129,6 +131,10 @@ class Route:
     refuses: Sequence[type[AppError]]
     a_minute: int | None = None
     """How often one member may call it, see `limits`; whom nobody knows a public door cannot count."""
+    types: Sequence[str] = ()
+    """The media types of its answer, where that is a `Document`."""
+    also: Sequence[int] = ()
+    """Statuses beside ``status`` with which it answers a `Document` too."""
 
     @property
     def name(self) -> str:
@@ -158,14 +164,21 @@ class Api:
         self.blueprint = Blueprint(name)
 
     def get(
-        self, path: str, *, door: doors.Door, refuses: Sequence[type[AppError]] = (), csv: bool = False
+        self,
+        path: str,
+        *,
+        door: doors.Door,
+        refuses: Sequence[type[AppError]] = (),
+        csv: bool = False,
+        types: Sequence[str] = (),
+        also: Sequence[int] = (),
     ) -> Callable[[F], F]:
         """Declare a route that only reads; ``csv``: of a list, which can also be had at ``path`` + ``.csv``."""
 
         def declare(view: F) -> F:
             if csv:
-                self._route("GET", f"{path}.csv", door, 200, refuses)(_as_csv(view, path))
-            return self._route("GET", path, door, 200, refuses)(view)
+                self._route("GET", f"{path}.csv", door, 200, refuses, types=[CSV])(_as_csv(view, path))
+            return self._route("GET", path, door, 200, refuses, types=types, also=also)(view)
 
         return declare
 
@@ -177,9 +190,10 @@ class Api:
         status: int = 200,
         refuses: Sequence[type[AppError]] = (),
         a_minute: int = limits.A_MINUTE,
+        types: Sequence[str] = (),
     ) -> Callable[[F], F]:
         """Declare a route that makes or does something; ``a_minute``: how often one member may."""
-        return self._route("POST", path, door, status, refuses, a_minute)
+        return self._route("POST", path, door, status, refuses, a_minute, types=types)
 
     def put(self, path: str, *, door: doors.Door, refuses: Sequence[type[AppError]] = ()) -> Callable[[F], F]:
         """Declare a route that sets something; wx.request has no PATCH."""
@@ -199,12 +213,15 @@ class Api:
         status: int,
         refuses: Sequence[type[AppError]],
         a_minute: int | None = None,
+        *,
+        types: Sequence[str] = (),
+        also: Sequence[int] = (),
     ) -> Callable[[F], F]:
         limit = a_minute if door in (doors.MEMBER, doors.PUBLIC) else None
 
         def declare(view: F) -> F:
-            told = {"status": status, "view": view, "refuses": refuses, "a_minute": limit}
-            route = Route(method=method, path=path, door=door, **told)  # type: ignore[arg-type]
+            told = {"status": status, "view": view, "refuses": refuses, "types": types, "also": also}
+            route = Route(method=method, path=path, door=door, a_minute=limit, **told)  # type: ignore[arg-type]
             routes.append(route)
 
             @wraps(view)
@@ -230,7 +247,7 @@ def _as_csv(view: Callable[..., Any], path: str) -> Callable[..., Document]:
         shown = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"}
         cursor = getattr(page, "next", None)
         following = {"X-Next": cursor} if cursor else {}
-        return Document(text, "text/csv; charset=utf-8", tuple({**shown, **following}.items()))
+        return Document(text, f"{CSV}; charset=utf-8", tuple({**shown, **following}.items()))
 
     as_csv.__name__ = f"{view.__name__}_csv"
     as_csv.__doc__ = (

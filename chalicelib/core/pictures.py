@@ -4,6 +4,8 @@ import base64
 
 BEGINNING = 16
 """How many bytes tell it."""
+TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+"""What a picture may be."""
 
 
 def type_of(content: bytes) -> str | None:

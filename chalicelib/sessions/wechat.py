@@ -33,13 +33,18 @@ def admit(approach: Approach, now: int) -> None:
     pushes.admit(app, dict(parse_qsl(query)), now=now)
 
 
-@api.get("/v1/wechat/{program_id}/messages", door=doors.WECHAT)
+@api.get("/v1/wechat/{program_id}/messages", door=doors.WECHAT, types=["text/plain"])
 def echo(call: Call, program_id: str, query: Echo) -> Document:
     """What WeChat asks once, when the address is entered in the program's settings: its own word back."""
     return Document(query.echostr, "text/plain; charset=utf-8")
 
 
-@api.post("/v1/wechat/{program_id}/messages", door=doors.WECHAT, refuses=[BadRequest, SignatureInvalid])
+@api.post(
+    "/v1/wechat/{program_id}/messages",
+    door=doors.WECHAT,
+    refuses=[BadRequest, SignatureInvalid],
+    types=["text/plain"],
+)
 def take_push(call: Call, program_id: str, query: PushedWith, body: bytes) -> Document:
     """Something that WeChat tells, noted and answered at once; rooms work from the fact."""
     app = members.app(program_id, now=call.now)

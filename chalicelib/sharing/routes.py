@@ -126,7 +126,12 @@ def show_funnel(call: Call, code: str, query: FunnelQuery) -> Funnel:
     return Funnel(code=code, items=days, total=total, now=call.now)
 
 
-@api.get("/v1/links/{code}/qr", door=doors.PUBLIC, refuses=[*_OPENING, Invalid, Busy, *_WECHAT])
+@api.get(
+    "/v1/links/{code}/qr",
+    door=doors.PUBLIC,
+    refuses=[*_OPENING, Invalid, Busy, *_WECHAT],
+    types=["image/svg+xml", *pictures.TYPES, _UNKNOWN, "application/json"],
+)
 def show_qr(call: Call, code: str, query: QrQuery) -> Document:
     """The link as a code: a QR code or, of a program, a mini-program code; svg, png, or base64 inside JSON."""
     from chalicelib.sharing import codes
@@ -185,7 +190,12 @@ def show_poster(call: Call, code: str, query: PosterQuery) -> PosterAnswer:
     )
 
 
-@api.get("/v1/links/{code}/poster.svg", door=doors.PUBLIC, refuses=[*_OPENING, Invalid, Busy, *_WECHAT])
+@api.get(
+    "/v1/links/{code}/poster.svg",
+    door=doors.PUBLIC,
+    refuses=[*_OPENING, Invalid, Busy, *_WECHAT],
+    types=["image/svg+xml"],
+)
 def paint_poster(call: Call, code: str, query: PosterQuery) -> Document:
     """The same poster, painted; a picture of the shop's is named in it, and the member's own is inside."""
     link = service.find_open(code, now=call.now)
@@ -234,7 +244,7 @@ def make_opening(call: Call, code: str, body: MakeOpening) -> OpeningAnswer:
     return OpeningAnswer(code=code, kind=body.kind, url=made.url, expires_at=made.until, now=call.now)
 
 
-@api.get("/s/{code}", door=doors.PUBLIC, refuses=_OPENING)
+@api.get("/s/{code}", door=doors.PUBLIC, refuses=_OPENING, types=["text/html"], also=[Gone.status])
 def show_page(call: Call, code: str) -> Reply[Document]:
     """The page of a link for people outside WeChat; fetching it counts nothing, its beacon does."""
     from chalicelib.sharing import codes, page

@@ -3,7 +3,7 @@
 import base64
 import binascii
 
-from chalicelib.core import doors, ids
+from chalicelib.core import doors, ids, pictures
 from chalicelib.core.errors import Busy, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.http import Api, Call, Document, Reply
 from chalicelib.uploads import service
@@ -68,7 +68,9 @@ def finish(call: Call, upload_id: str) -> UploadAnswer:
     return _answer(service.finish(upload_id, member_id=call.member_id, now=call.now), call)
 
 
-@api.get("/v1/uploads/{upload_id}", door=doors.PUBLIC, refuses=[NotFound, Busy])
+@api.get(
+    "/v1/uploads/{upload_id}", door=doors.PUBLIC, refuses=[NotFound, Busy], types=pictures.TYPES, also=[302]
+)
 def see(call: Call, upload_id: str, query: SeeUpload) -> Reply[Document]:
     """A picture that is approved, or the way to it.
 

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Literal
 
 from chalicelib.wechat import pay
@@ -70,6 +70,8 @@ def outgoing(day: str, account: Account, *, now: int) -> list[Outgoing]:
     """
     content = _fetched("fundflowbill", {"bill_date": day, "account_type": account}, now=now)
     rows = _rows(content) if content else []
+    if any("收支类型" not in row for row in rows):
+        raise BillUnreadable("it does not say what left")
     return [_outgoing(row) for row in rows if row["收支类型"] == "支出"]
 
 
@@ -98,13 +100,15 @@ def read(content: bytes) -> list[BillLine]:
 
 def _rows(content: bytes) -> list[dict[str, str]]:
     try:
-        head, *rows = [line for line in content.decode("utf-8-sig").splitlines() if line]
+        # Only these end a line: the name of a product may hold what Unicode calls a line separator.
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+        head, *rows = [line for line in text.split("\n") if line]
         end = next(n for n, row in enumerate(rows) if not row.startswith("`"))
         lines = [dict(zip(head.split(","), _values(row), strict=True)) for row in rows[:end]]
-        [counted, *_] = _values(rows[end + 1])
+        counted = int(_values(rows[end + 1])[0])
     except (ValueError, IndexError, StopIteration) as wrong:
         raise BillUnreadable(f"{type(wrong).__name__}: {wrong}") from wrong
-    if int(counted) != len(lines):
+    if counted != len(lines):
         raise BillUnreadable(f"it has {len(lines)} lines and says {counted}")
     return lines
 
@@ -136,7 +140,7 @@ def _line(row: Mapping[str, str]) -> BillLine:
             amount_fen=_fen(next(row[name] for name in reversed(_COLUMNS[kind]) if name in row)),
             status=row["退款状态"],
         )
-    except (ValueError, KeyError, StopIteration, InvalidOperation) as wrong:
+    except (ValueError, KeyError, StopIteration, ArithmeticError) as wrong:
         raise BillUnreadable(f"{type(wrong).__name__}: {wrong}") from wrong
 
 
@@ -145,7 +149,7 @@ def _outgoing(row: Mapping[str, str]) -> Outgoing:
         at = datetime.strptime(row["记账时间"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING)
         fen = _fen(row["收支金额(元)"])
         return Outgoing(number=row["业务凭证号"], amount_fen=fen, at=int(at.timestamp()))
-    except (ValueError, KeyError, InvalidOperation) as wrong:
+    except (ValueError, KeyError, ArithmeticError) as wrong:
         raise BillUnreadable(f"{type(wrong).__name__}: {wrong}") from wrong
 
 

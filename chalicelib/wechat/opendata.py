@@ -5,7 +5,6 @@ padding, key and iv in base64; inside, JSON whose ``watermark.appid`` is the pro
 """
 
 import base64
-import binascii
 import json
 from typing import Any
 
@@ -31,15 +30,16 @@ def opened(*, session_key: str | None, encrypted_data: str, iv: str, appid: str)
         raise SessionKeyStale
     try:
         content, start = (base64.b64decode(text, validate=True) for text in (encrypted_data, iv))
-    except binascii.Error as wrong:
+    except ValueError as wrong:
         raise Invalid(field="encrypted_data", reason="not base64") from wrong
     if len(start) != 16 or not content or len(content) % 16:
         raise Invalid(field="iv" if len(start) != 16 else "encrypted_data", reason="not what WeChat gives")
     try:
-        found = json.loads(decrypted(content, key=base64.b64decode(session_key), iv=start))
+        found: dict[str, Any] = json.loads(decrypted(content, key=base64.b64decode(session_key), iv=start))
     except ValueError as unreadable:
         raise SessionKeyStale from unreadable
-    if not isinstance(found, dict) or found.get("watermark", {}).get("appid") != appid:
+    mark = found.get("watermark") if isinstance(found, dict) else None
+    if not isinstance(mark, dict) or mark.get("appid") != appid:
         raise Invalid(field="encrypted_data", reason="made for another program")
     return found
 
@@ -54,7 +54,7 @@ def decrypted(content: bytes, *, key: bytes, iv: bytes, block: int = 16) -> byte
 
     opening = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
     padded = opening.update(content) + opening.finalize()
-    pad = padded[-1]
+    pad = padded[-1] if padded else 0
     if not 1 <= pad <= block or padded[-pad:] != bytes([pad]) * pad:
         raise ValueError("the padding is wrong")
     return padded[:-pad]

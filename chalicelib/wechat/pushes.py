@@ -130,7 +130,9 @@ def _opened(encrypted: str, *, key: bytes, appid: str) -> bytes:
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
         found = _xml(body) if body.lstrip().startswith(b"<") else json.loads(body)
-    except ValueError as unreadable:
+        # Half an emoji can be written in JSON, and cannot be kept.
+        json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, LookupError, RecursionError) as unreadable:
         raise BadRequest(reason="neither JSON nor XML") from unreadable
     if not isinstance(found, dict):
         raise BadRequest(reason="not an object")

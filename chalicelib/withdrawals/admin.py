@@ -6,7 +6,7 @@ import msgspec
 
 from chalicelib.core import config, cursors, doors, moneyout, sheets
 from chalicelib.core.errors import Busy, Invalid, NotFound
-from chalicelib.core.http import Api, Call, Document, Items
+from chalicelib.core.http import CSV, Api, Call, Document, Items
 from chalicelib.withdrawals import payees, service, statements, terms
 from chalicelib.withdrawals.models import Withdrawal
 from chalicelib.withdrawals.schemas import (
@@ -172,7 +172,12 @@ def list_statements(call: Call, query: StatementQuery) -> Items[MonthStatement]:
     return Items(items=items, next=cursors.seal(page.next_key, where=where, now=call.now), now=call.now)
 
 
-@api.post("/v1/admin/withdrawals/statements/export", door=_FINANCE, refuses=[cursors.CursorInvalid])
+@api.post(
+    "/v1/admin/withdrawals/statements/export",
+    door=_FINANCE,
+    refuses=[cursors.CursorInvalid],
+    types=[CSV],
+)
 def export_statement(call: Call, body: ExportStatement) -> Document:
     """A month with names and id numbers as CSV, for the tax office; each page is in the audit trail."""
     where = _sheet(body.month)

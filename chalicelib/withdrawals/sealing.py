@@ -29,12 +29,16 @@ def opened(sealed: str, *, about: str, now: int) -> str:
         cryptography.exceptions.InvalidTag: it was about something else, or was changed.
         KeyError: its key is not among ``payee_keys`` any more.
     """
+    from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     key_id, _, text = sealed.rpartition(".")
-    raw = base64.urlsafe_b64decode(text)
     key = _keys(config.secret("payee_keys", now=now))[key_id]
-    return AESGCM(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], about.encode()).decode()
+    try:
+        raw = base64.b64decode(text, altchars=b"-_", validate=True)
+        return AESGCM(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], about.encode()).decode()
+    except ValueError as changed:
+        raise InvalidTag from changed
 
 
 def ready(*, now: int) -> bool:

@@ -12,7 +12,7 @@ from chalicelib.core import http as edge
 from chalicelib.core.doors import Operator
 from chalicelib.members import service as members
 from tests.doors import CALLERS, DOORS, ROLES
-from tests.samples import WITH_BODY
+from tests.samples import BEHIND_THE_DOOR, WITH_BODY
 from tests.world import NOWHERE, World, assert_refused
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
@@ -40,15 +40,6 @@ def expected(caller: str, door: str) -> tuple[int, str]:
     if door == "operator" and caller in ROLES:
         return 403, "forbidden"
     return 401, "unauthorized"
-
-
-BEHIND_THE_DOOR = {
-    "POST /v1/me/deletion": "deletion_obstructed",
-    "POST /v1/me/chat-groups": "wechat_session_stale",
-    "POST /v1/me/private-messages": "wechat_session_stale",
-    "POST /v1/admin/orders/{order_id}/shipment": "order_not_shippable",
-}
-"""What whoever passes is told of these: alice has an order and money, no key of WeChat's, and paid nothing so."""
 
 
 @pytest.mark.parametrize("route", DOORS)

@@ -1,9 +1,12 @@
 """Signatures as the Standard Webhooks library makes and reads them; one id serves one call."""
 
 import base64
+import uuid
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
 from chalicelib.core import clock, webhooks
@@ -16,6 +19,9 @@ NOW = 1_750_000_000
 PLAIN = "a plain secret that is no base64"
 OLD, NEW = (f"whsec_{base64.b64encode(bytes([n]) * 24).decode()}" for n in (1, 2))
 PATH, BODY = "/v1/mall/sessions", '{"external_id":"会员-7"}'
+
+# The store and the secrets are as they were for every example: no example leaves what another would look at.
+unshared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +95,35 @@ def test_a_signed_call_passes_and_the_same_again(store: Store) -> None:
     assert passes(by_the_mall())
     assert passes(by_the_mall(), now=NOW + 10)
     assert len(rows(store.client, "traffic", kind="webhook_call")) == 1
+
+
+@unshared
+@given(st.text(st.characters(codec="utf-8"), max_size=60), st.from_regex(r"[ -~]{1,40}", fullmatch=True))
+def test_whatever_the_mall_signed_passes(store: Store, body: str, webhook_id: str) -> None:
+    headers = by_the_mall(body, webhook_id=f"{uuid.uuid4()}{webhook_id}")
+
+    assert passes(headers, body=body)
+
+
+@unshared
+@given(st.data())
+def test_every_letter_of_a_signed_call_counts(store: Store, data: st.DataObject) -> None:
+    whole = {**by_the_mall(), "body": BODY}
+    part = data.draw(st.sampled_from(sorted(whole)))
+    at = data.draw(st.integers(0, len(whole[part]) - 1))
+    letter = data.draw(st.characters(codec="latin-1").filter(lambda other: other != whole[part][at]))
+    changed = whole | {part: whole[part][:at] + letter + whole[part][at + 1 :]}
+
+    assert not passes(changed, body=changed["body"])
+
+
+@unshared
+@given(
+    st.dictionaries(st.sampled_from(sorted(by_the_mall())), st.text(st.characters(codec="utf-8"))),
+    st.binary(),
+)
+def test_what_nobody_signed_does_not_pass(store: Store, headers: dict[str, str], body: bytes) -> None:
+    assert not passes({**by_the_mall(), **headers}, body=body)
 
 
 def test_a_plain_secret_is_taken_as_it_stands(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
