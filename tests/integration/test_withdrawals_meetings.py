@@ -11,11 +11,10 @@ from chalicelib.core import config, deliveries, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Busy
 from chalicelib.operators import stuck
-from chalicelib.withdrawals import applying, payees
+from chalicelib.withdrawals import applying, payees, sending
 from chalicelib.withdrawals import service as withdrawals
 from chalicelib.withdrawals.models import Withdrawal
 from chalicelib.withdrawals.schemas import TellPayee, TransferOutcome
-from chalicelib.withdrawals.sending import told_by_mall
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, books
 from tests.harness.direct import Direct
@@ -60,9 +59,10 @@ def is_known(member_id: str = ALICE, number: str = FIRST, *, now: int = NOW) -> 
     )
 
 
-def tell(row: Withdrawal, kind: str) -> None:
+def tell(row: Withdrawal, kind: str, **more: str) -> None:
     """The mall says how a transfer ended."""
-    told_by_mall(row.withdrawal_id, TransferOutcome(id="x", type=f"withdrawal.{kind}"), now=NOW)  # type: ignore[arg-type]
+    told = TransferOutcome(id="x", type=f"withdrawal.{kind}", **more)  # type: ignore[arg-type]
+    sending.told_by_mall(row.withdrawal_id, told, now=NOW)
 
 
 def rejected(row: Withdrawal) -> None:
@@ -209,17 +209,35 @@ def test_what_was_told_otherwise_is_followed_by_two_at_once(ended: str, told: st
     assert (again(row).state, stuck.listed(limit=10)[0]) == (told, [])
 
 
-def test_what_differs_is_told_while_another_follows_what_was_told_before() -> None:
+@pytest.mark.parametrize(("ended", "told"), [("paid", "failed"), ("failed", "paid"), ("expired", "paid")])
+def test_what_differs_is_told_again_while_a_person_follows_it(ended: str, told: str) -> None:
     terms()
     earn(300_00)
     row = sent(withdraw(200_00))
-    tell(row, "paid")
+    tell(row, ended)
     with pytest.raises(withdrawals.WithdrawalOver):
-        tell(row, "failed")
+        tell(row, told)
     (found,) = stuck.listed(limit=10)[0]
-    follow = {"stuck_id": found.id, "how": "followed", "reason": "looked up", "by": OWNER, "now": NOW}
 
-    with before_write(1, lambda: stuck.settle(**follow)), pytest.raises(withdrawals.WithdrawalOver):
-        tell(row, "expired")
+    def follow() -> None:
+        stuck.settle(stuck_id=found.id, how="followed", reason="looked up", by=OWNER, now=NOW)
 
-    assert (again(row).state, stuck.listed(limit=10)[0]) == ("failed", [])
+    with before_write(1, follow), pytest.raises(withdrawals.WithdrawalOver):
+        tell(row, told, reference="B-9")
+
+    assert (again(row).state, stuck.listed(limit=10)[0]) == (told, [])
+
+
+def test_what_is_paid_while_the_member_cancels_it_stays_as_it_is() -> None:
+    terms()
+    earn(300_00)
+    row = sent(withdraw(200_00, method="sandbox"))
+    assert again(row).state == "awaiting_confirmation"
+
+    def confirm() -> None:
+        sending.confirm_in_sandbox(row.withdrawal_id, now=NOW)
+
+    with before_write(1, confirm), pytest.raises(withdrawals.WithdrawalOver):
+        withdrawals.cancel(row.withdrawal_id, member_id=ALICE, now=NOW)
+
+    assert again(row).state == "paid"
