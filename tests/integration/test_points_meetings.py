@@ -10,7 +10,7 @@ from chalicelib.core import cache
 from chalicelib.core.errors import AppError
 from chalicelib.points import exchanges
 from chalicelib.points.models import Exchange
-from chalicelib.points.schemas import EditExchange
+from chalicelib.points.schemas import AddExchange, EditExchange
 from tests.factories import NOW, OWNER, a_member, a_word
 from tests.harness.meetings import before_write
 from tests.points import an_exchange, earn
@@ -33,6 +33,28 @@ def switched(row: Exchange, to: str) -> None:
 def left(row: Exchange) -> int:
     """Units that are there to be taken."""
     return sum(exchanges.stock_left(row).values())
+
+
+@pytest.mark.parametrize("write", [1, 2])
+def test_an_exchange_is_made_by_two_at_once_and_bought_from_by_then(write: int) -> None:
+    given = AddExchange(
+        title="A card",
+        points=10,
+        goods="makeup_card",
+        what={"count": 1},
+        stock=5,
+        per_member=1,
+        starts_at=NOW - 100,
+        ends_at=NOW + 100,
+    )
+
+    def made() -> Exchange:
+        return exchanges.add(given, by=OWNER, idempotency_key="made", now=NOW)
+
+    with before_write(write, lambda: taken(made())):
+        row = made()
+
+    assert left(row) == 4
 
 
 def test_units_are_taken_out_while_somebody_takes_one() -> None:
