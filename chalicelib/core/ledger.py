@@ -449,7 +449,7 @@ def _handing(owner: str, book: str, amount: int, cause: str, *, now: int) -> Ent
 
 
 class _Changed(Exception):
-    """The account was written to since it was read."""
+    """The account was written to since it was read, perhaps by who closes the same month."""
 
 
 def close(*, owner: str, book: str, lasts_months: int | None, now: int) -> None:
@@ -485,7 +485,7 @@ def _closing(account: Account, lasts_months: int | None, *, now: int) -> list[Wr
         return [_compared(account, *actions)]
     cause = f"{_expiry_of(_month(now))}#rest" if oldest is None else _expiry_of(oldest)
     entry = _entry(Entry, owner, book, amount=-expired, cause=cause, reason="expired", now=now)
-    return [table.create(entry), _compared(account, *actions, *_moved(-expired, cause))]
+    return [table.create(entry, refuse=_Changed), _compared(account, *actions, *_moved(-expired, cause))]
 
 
 def _compared(account: Account, *actions: Action) -> Write:

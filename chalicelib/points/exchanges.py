@@ -328,21 +328,25 @@ def switch(exchange_id: str, *, to: str, by: Operator, now: int) -> Exchange:
         return before
     if before.state == "closed":
         raise ExchangeOver(ends_at=before.ends_at)
-    on = to == "running"
-    if not on:
+    if to != "running":
         _unless_so(_state(exchange_id, "pausing"))
     for k in range(before.stock_shards):
-        key = ExchangeStock.key(exchange_id, k)
-        other = ExchangeStock.on != on
-        _unless_so(
-            table.update(
-                ExchangeStock, key, ExchangeStock.on.set(on), when=other, refuse=lambda _: _AsItWas()
-            )
-        )
+        _unless_so(_turned(exchange_id, k, to=to))
     after = Exchange(*Exchange.key(exchange_id), **{**_told(before), "state": to})
     _unless_so(_state(exchange_id, to), _audit(f"exchange.{to}", before, after, by=by, now=now))
     _exchanges.forget(exchange_id)
     return find(exchange_id, now=now)
+
+
+def _turned(exchange_id: str, k: int, *, to: str) -> Write:
+    """The write by which a shard is on or off as the exchange is to be; once closed, it stays so."""
+    on, when = ExchangeStock.on.set(to == "running"), ExchangeStock.closed.does_not_exist()
+    if to == "closed":
+        actions = [on, ExchangeStock.closed.set(True)]
+    else:
+        actions, when = [on], when & (ExchangeStock.on != (to == "running"))
+    key = ExchangeStock.key(exchange_id, k)
+    return table.update(ExchangeStock, key, *actions, when=when, refuse=lambda _: _AsItWas())
 
 
 class _AsItWas(Exception):

@@ -88,11 +88,15 @@ class Exchange(Row, discriminator="points_exchange"):
 
 
 class ExchangeStock(Row, discriminator="points_stock"):
-    """One shard of an exchange's units, with all that its own condition needs; ``put`` is what was ever put in."""
+    """One shard of an exchange's units, with all that its own condition needs; ``put`` is what was ever put in.
+
+    ``closed`` is there once its exchange was closed: nobody who resumed that a moment before turns it on again.
+    """
 
     left = IntAttribute()
     put = IntAttribute(null=True)
     on = BooleanAttribute()
+    closed = BooleanAttribute(null=True)
     starts_at = IntAttribute()
     ends_at = IntAttribute()
 

@@ -5,7 +5,8 @@ asked about and not one that is forgotten. An outcome that is not known changes 
 next; the tenth in vain waits for a person, who settles it by what the gateway's own books say.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -242,7 +243,8 @@ def _settled(to: str) -> stuck.Decide:
         purse, hold = table.get_many([(Purse, Purse.key(row.member_id)), (ledger.Hold, hold_key)])
         change, *others = service.ending_writes(row, purse, hold, Ending(to=to, now=hand.now))
         change = replace(change.also(hand.still), actions=(*change.actions, hand.mark))
-        _decided(row, [change, *others, hand.audit])
+        with _decided(row):
+            table.transact([change, *others, hand.audit])
 
     return settle
 
@@ -265,7 +267,9 @@ def _followed(row: Withdrawal, hand: ByHand) -> None:
     change = service.moved(row, to=to, then=then).also(hand.still)
     left = service.purse_ended(row, purse, counts=sign)
     month = service.paid_in_month(row, tax_fen=row.tax_fen, sign=sign, now=hand.now)
-    _decided(row, [change, *left, *_moved_back(row, to, paid_as, now=hand.now), month, hand.audit])
+    with _decided(row):
+        back = _moved_back(row, to, paid_as, now=hand.now)
+        table.transact([change, *left, *back, month, hand.audit])
 
 
 def _moved_back(row: Withdrawal, to: str, cause: str, *, now: int) -> list[Write]:
@@ -276,10 +280,12 @@ def _moved_back(row: Withdrawal, to: str, cause: str, *, now: int) -> list[Write
     return ledger.posted(amount=-row.amount_fen, reason="withdrawal", **given)
 
 
-def _decided(row: Withdrawal, writes: Sequence[Write]) -> None:
+@contextmanager
+def _decided(row: Withdrawal) -> Iterator[None]:
+    """Another person may decide the same at this moment, and be first with the row or with the money."""
     try:
-        table.transact(writes)
-    except Stale as stale:
+        yield
+    except (Stale, ledger.Posted) as stale:
         found = table.get(Withdrawal, (row.pk, row.sk))
         raise (Busy if found is not None and found.rev == row.rev else Moved) from stale
 

@@ -35,8 +35,8 @@ from tests.groupbuys import (
     run_jobs,
     take,
 )
+from tests.harness import meetings
 from tests.harness.rows import rows
-from tests.harness.wire import WRITES, Call, Params, wrapped
 from tests.integration.test_stuck import only, settle
 from tests.model.test_groupbuys import at_first_hand
 
@@ -60,18 +60,8 @@ def before_write(number: int, do: Callable[[], object]) -> Iterator[None]:
     """Just before the write of this number, somebody else does something; what orders owed before it was told."""
     for row in rows(table.client(), "truth", kind="order"):
         orders.caught_up(orders.show(row["order_id"]), now=NOW)
-    made: list[str] = []
-
-    def layer(below: Call, operation: str, params: Params) -> Params:
-        if operation in WRITES and len(made) < number:
-            made.append(operation)
-            if len(made) == number:
-                do()
-        return below(operation, params)
-
-    with wrapped(table.client(), layer):
+    with meetings.before_write(number, do):
         yield
-    assert len(made) == number, "there was no such write"
 
 
 def refund(order: Order) -> None:

@@ -2,18 +2,22 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from chalicelib.core import due, ledger, table
 from chalicelib.core.clock import DAY
+from chalicelib.core.errors import Busy
 from chalicelib.core.ledger import Drift, HoldOver, NotEnough, OverReversed, Posted, Standing
 from tests.factories import NOW, books
 from tests.harness.counter import counting, item_size
 from tests.harness.hostile import Hostile
+from tests.harness.meetings import before_write
 from tests.points import ALICE, YEAR, balance, close, earn, freeze, lots, release, reverse, spend
 
+BOB = "mbr_" + "B" * 26
 FEBRUARY = NOW + 31 * DAY
 MARCH = NOW + 59 * DAY
 END_OF_JANUARY = 1_801_411_200  # 1 February 2027, 00:00 in Shanghai
@@ -193,6 +197,17 @@ def test_what_was_spent_comes_back_and_what_is_frozen_cannot_be_reversed() -> No
     assert balance() == 75
 
 
+def test_what_is_reversed_by_two_at_once_is_reversed_once() -> None:
+    order = earn(100)
+
+    with before_write(1, lambda: reverse(order, 60, part="refund-1")), pytest.raises(Posted):
+        reverse(order, 60, part="refund-1")
+    with before_write(1, lambda: reverse(order, 30, part="refund-2")), pytest.raises(OverReversed) as refused:
+        reverse(order, 20, part="refund-3")
+
+    assert (refused.value.details, balance()) == ({"left": 10}, 10)
+
+
 # --- months -------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +281,57 @@ def test_reversing_what_expired_takes_only_what_was_spent_of_it() -> None:
     assert balance() == 30
     reverse(order, now=END_OF_JANUARY)
     assert balance() == -10
+
+
+def test_what_expired_is_void_once_however_many_reverse_it() -> None:
+    order, other = earn(60), earn(40)
+    spend(60)
+    close(END_OF_JANUARY)
+
+    with before_write(1, lambda: reverse(order, 30, now=END_OF_JANUARY)), pytest.raises(Busy):
+        reverse(other, 30, now=END_OF_JANUARY)
+    reverse(other, 30, now=END_OF_JANUARY)
+
+    assert balance() == -20
+
+
+def test_what_is_reversed_while_its_month_is_closed_is_taken_out_of_what_expired() -> None:
+    order = earn(100)
+    earn(50, now=FEBRUARY)
+
+    with before_write(1, lambda: close(END_OF_JANUARY)), pytest.raises(Busy):
+        reverse(order, 30, now=END_OF_JANUARY)
+    reverse(order, 30, now=END_OF_JANUARY)
+
+    assert (balance(), lots(END_OF_JANUARY)) == (50, [50])
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "left"), [(lambda: spend(70), 30), (lambda: close(END_OF_JANUARY), 100)]
+)
+def test_a_month_is_closed_as_it_is_when_that_is_written(meanwhile: Callable[[], object], left: int) -> None:
+    earn(100)
+    earn(50, now=FEBRUARY)
+
+    with before_write(1, meanwhile):
+        close(END_OF_JANUARY)
+
+    expired = ledger.find(owner=ALICE, book="points", cause="expired#2026-01")
+    assert expired is not None and (expired.amount, balance()) == (-left, 50)
+
+
+def test_what_is_posted_while_all_of_an_account_goes_over_goes_over_too() -> None:
+    earn(100)
+
+    def hand_over() -> None:
+        table.transact(ledger.handed_over(owner=ALICE, to=BOB, book="points", now=NOW))
+
+    with before_write(1, lambda: spend(30)), pytest.raises(Busy):
+        hand_over()
+    with before_write(1, hand_over), pytest.raises(Busy):
+        hand_over()
+
+    assert (balance(), ledger.balance(owner=BOB, book="points")) == (0, 70)
 
 
 def test_reversing_in_an_open_month_takes_out_of_that_month() -> None:

@@ -5,14 +5,20 @@ compares (`implied`), and that any one of several is enough (`ENOUGH`: with all 
 The others (`REASONS`) are an argument, made here.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Container, Iterable
 
 from tests.mutations.terms import Term
 
+WHOLE = ("withdrawals",)
+"""Rooms of which every term is noticed, or has a reason."""
 Several = frozenset[str]
 
 _OWN_SEAT = "the order and its seat change in one transaction, so each says what the other does"
 _ONE_REFUND = "the order's state, what is left of it and the refund's key change together"
+
+
+def _because(why: str, terms: Iterable[str]) -> dict[str, str]:
+    return dict.fromkeys(terms, why)
 
 
 def _of(where: str, *texts: str) -> set[str]:
@@ -20,76 +26,97 @@ def _of(where: str, *texts: str) -> set[str]:
 
 
 _LET_GO = {
-    *_of("ending._letting_go → orders.cancelled", "Order state = pending"),
-    *_of("ending.if_unpayable → ending._letting_go", "Seat exists", "Seat state = held", "Seat order_id = ?"),
-    *_of("ending._letting_go → holding.part_back", "Part order_id = ?"),
+    *_of("groupbuys.ending._letting_go → orders.service.cancelled", "Order state = pending"),
+    *_of(
+        "groupbuys.ending.if_unpayable → groupbuys.ending._letting_go",
+        "Seat exists",
+        "Seat state = held",
+        "Seat order_id = ?",
+    ),
+    *_of("groupbuys.ending._letting_go → groupbuys.holding.part_back", "Part order_id = ?"),
 }
 _CONFIRMED = {
-    *_of("settling._confirming → orders.taken", "Order state = pending"),
+    *_of("groupbuys.settling._confirming → orders.service.taken", "Order state = pending"),
     *_of(
-        "settling._confirmed → settling._confirming", "Seat exists", "Seat state = held", "Seat order_id = ?"
+        "groupbuys.settling._confirmed → groupbuys.settling._confirming",
+        "Seat exists",
+        "Seat state = held",
+        "Seat order_id = ?",
     ),
 }
-_REFUND_KEY = _of("orders.refunding → orders.owed_back", "Refund is new")
+_REFUND_KEY = _of("orders.service.refunding → orders.service.owed_back", "Refund is new")
 
 
 def _refunding(where: str) -> set[str]:
     told = ("exists", "no owed_rev", "state in paid or completed", "refundable_fen = ?")
-    return _of(f"{where} → orders.refunding", *(f"Order {text}" for text in told))
+    return _of(f"{where} → orders.service.refunding", *(f"Order {text}" for text in told))
 
 
 _STEPPED_OUT = _of(
-    "ending._give_back → ending._stepping_out", "Seat exists", "Seat state = confirmed", "Seat order_id = ?"
+    "groupbuys.ending._give_back → groupbuys.ending._stepping_out",
+    "Seat exists",
+    "Seat state = confirmed",
+    "Seat order_id = ?",
 )
 
 ENOUGH: dict[Several, str] = {
     frozenset(_LET_GO): _OWN_SEAT,
-    frozenset(_LET_GO | _of("ending._letting_go → ending._lapsed", "Group state = opening")): (
-        "an opening group is as unpaid as its head's order"
-    ),
+    frozenset(
+        _LET_GO | _of("groupbuys.ending._letting_go → groupbuys.ending._lapsed", "Group state = opening")
+    ): ("an opening group is as unpaid as its head's order"),
     frozenset(_CONFIRMED): _OWN_SEAT,
     frozenset(
         _CONFIRMED
-        | _of("settling._confirming → settling._opened", "Group state = opening")
-        | _of("orders.taken → orders._payment", "Payment is new")
+        | _of("groupbuys.settling._confirming → groupbuys.settling._opened", "Group state = opening")
+        | _of("orders.service.taken → orders.service._payment", "Payment is new")
     ): "a payment is new, its order pending and its seat held, all at once",
     frozenset(
-        _refunding("ending._stepping_out") | _STEPPED_OUT | _REFUND_KEY
+        _refunding("groupbuys.ending._stepping_out") | _STEPPED_OUT | _REFUND_KEY
     ): f"{_ONE_REFUND}, and the seat with them",
-    frozenset(_refunding("ending._give_back") | _REFUND_KEY): _ONE_REFUND,
+    frozenset(_refunding("groupbuys.ending._give_back") | _REFUND_KEY): _ONE_REFUND,
     frozenset(
-        _refunding("ending._refunds")
+        _refunding("groupbuys.ending._refunds")
         | _REFUND_KEY
-        | _of("ending._over → ending._closed", "Group state = open", "Group exists")
+        | _of("groupbuys.ending._over → groupbuys.ending._closed", "Group state = open", "Group exists")
     ): f"{_ONE_REFUND}, and a group that is over has no payer who is not",
     frozenset(
         _of(
-            "ending._stepping_out → ending._promoted",
+            "groupbuys.ending._stepping_out → groupbuys.ending._promoted",
             "Seat exists",
             "Seat state = confirmed",
             "Seat order_id = ?",
         )
     ): "a seat that another order has is not a confirmed one of this order",
     frozenset(
-        _of("orders.confirm_refund → orders.confirmed", "Refund exists", "Refund state in due or sent")
-        | _of("orders.confirmed → orders._refunded", "Order exists", "Order state = refunding")
+        _of(
+            "orders.service.confirm_refund → orders.service.confirmed",
+            "Refund exists",
+            "Refund state in due or sent",
+        )
+        | _of(
+            "orders.service.confirmed → orders.service._refunded", "Order exists", "Order state = refunding"
+        )
     ): "a whole refund and its order are done in one write",
     frozenset(
-        _of("orders._give_back → orders._payment", "Payment is new")
-        | _of("orders._give_back → orders.owed_back", "Refund is new")
+        _of("orders.service._give_back → orders.service._payment", "Payment is new")
+        | _of("orders.service._give_back → orders.service.owed_back", "Refund is new")
     ): "both rows have the payment's number as their key, and are written together",
     frozenset(
-        _of("settling._placed_late → orders.returned", "Order exists", "Order state = cancelled")
-        | _of("orders.returned → orders._payment", "Payment is new")
-        | _of("orders.returned → orders.owed_back", "Refund is new")
+        _of(
+            "groupbuys.settling._placed_late → orders.service.returned",
+            "Order exists",
+            "Order state = cancelled",
+        )
+        | _of("orders.service.returned → orders.service._payment", "Payment is new")
+        | _of("orders.service.returned → orders.service.owed_back", "Refund is new")
     ): "a payment that goes back is new, and so is its refund, and its order is cancelled until then",
 }
 
 _TAKEN_OVER = {
-    *_of("settling._taking_over → orders.taken", "Order exists", "Order state = cancelled"),
-    *_of("settling._taking_over → orders.cancelled", "Order state = pending"),
+    *_of("groupbuys.settling._taking_over → orders.service.taken", "Order exists", "Order state = cancelled"),
+    *_of("groupbuys.settling._taking_over → orders.service.cancelled", "Order state = pending"),
     *_of(
-        "settling._taken_over → settling._taking_over",
+        "groupbuys.settling._taken_over → groupbuys.settling._taking_over",
         "Seat exists",
         "Seat state = held",
         "Seat order_id = ?",
@@ -97,20 +124,23 @@ _TAKEN_OVER = {
 }
 ENOUGH |= {
     frozenset(_TAKEN_OVER): "the late order, the newer one and the seat change in one transaction",
-    frozenset(_TAKEN_OVER | _of("settling._taking_over → settling._opened", "Group state = opening")): (
-        "an opening group is as unpaid as its head's order"
-    ),
+    frozenset(
+        _TAKEN_OVER
+        | _of("groupbuys.settling._taking_over → groupbuys.settling._opened", "Group state = opening")
+    ): ("an opening group is as unpaid as its head's order"),
     frozenset(
         _of(
-            "orders.told_partly_refunded → orders.reduced", "Order exists", "Order state in paid or completed"
+            "orders.service.told_partly_refunded → orders.service.reduced",
+            "Order exists",
+            "Order state in paid or completed",
         )
-        | _of("orders.told_partly_refunded → orders.reduced", "Order refundable_fen >= ?")
+        | _of("orders.service.told_partly_refunded → orders.service.reduced", "Order refundable_fen >= ?")
     ): "nothing is left of an order that is over, and nothing is there before it is paid",
     frozenset(
-        _refunding("ending._refunds")
+        _refunding("groupbuys.ending._refunds")
         | _REFUND_KEY
         | _of(
-            "ending._refunding → ending._refunded",
+            "groupbuys.ending._refunding → groupbuys.ending._refunded",
             "Seat exists",
             "Seat state = confirmed",
             "Seat order_id = ?",
@@ -121,18 +151,30 @@ ENOUGH |= {
 _WHICH_EDITION = "a closed campaign has another edition than it had before, and only closing makes it so"
 ENOUGH |= {
     frozenset(
-        _of("campaigns.edition → campaigns.next_edition", "Campaign edition = ?", "Campaign state <> closed")
+        _of(
+            "groupbuys.campaigns.edition → groupbuys.campaigns.next_edition",
+            "Campaign edition = ?",
+            "Campaign state <> closed",
+        )
     ): _WHICH_EDITION,
     frozenset(
-        _of("editing._changed → campaigns.next_edition", "Campaign edition = ?", "Campaign state <> closed")
+        _of(
+            "groupbuys.editing._changed → groupbuys.campaigns.next_edition",
+            "Campaign edition = ?",
+            "Campaign state <> closed",
+        )
     ): _WHICH_EDITION,
-    frozenset(_of("byhand.look_at", "Payment due_at = ?", "Payment due_shard = ?")): (
+    frozenset(_of("orders.byhand.look_at", "Payment due_at = ?", "Payment due_shard = ?")): (
         "what was looked at, or decided, is due no more, or not there and then"
     ),
     frozenset(
         {
-            *_of("byhand.note_paid_back → orders.confirmed", "Refund exists", "Refund state in due or sent"),
-            *_of("byhand.note_paid_back", "Refund due_shard = ?"),
+            *_of(
+                "orders.byhand.note_paid_back → orders.service.confirmed",
+                "Refund exists",
+                "Refund state in due or sent",
+            ),
+            *_of("orders.byhand.note_paid_back", "Refund due_shard = ?"),
         }
     ): "a refund that is done is stuck no more",
 }
@@ -140,21 +182,67 @@ ENOUGH |= {
 ENOUGH |= {
     frozenset(
         _of(
-            "ending.give_differences_back → orders.reduced",
+            "groupbuys.ending.give_differences_back → orders.service.reduced",
             "Order exists",
             "Order state in paid or completed",
             "Order refundable_fen >= ?",
         )
     ): "nothing is left of an order that is over, and nothing is there before it is paid",
     frozenset(
-        _of("orders._give_back → orders._payment", "Payment due_shard = ?")
-        | _of("orders._give_back → orders.owed_back", "Refund is new")
+        _of("orders.service._give_back → orders.service._payment", "Payment due_shard = ?")
+        | _of("orders.service._give_back → orders.service.owed_back", "Refund is new")
     ): "what a person decides about a payment is written with its refund, which is new",
     frozenset(
-        _of("orders.returned → orders._payment", "Payment due_shard = ?")
-        | _of("orders.returned → orders.owed_back", "Refund is new")
-        | _of("settling._placed_late → orders.returned", "Order exists", "Order state = cancelled")
+        _of("orders.service.returned → orders.service._payment", "Payment due_shard = ?")
+        | _of("orders.service.returned → orders.service.owed_back", "Refund is new")
+        | _of(
+            "groupbuys.settling._placed_late → orders.service.returned",
+            "Order exists",
+            "Order state = cancelled",
+        )
     ): "what a person decides about a payment is written with its refund, which is new, and its order is cancelled",
+}
+
+# --- withdrawals --------------------------------------------------------------------------------------------
+
+_ENDED = {
+    *_of("withdrawals.service.purse_ended → withdrawals.service.purse_write", "Purse rev = ?"),
+    *_of("core.ledger.hold_spent", "Hold state = frozen"),
+    *_of("core.ledger.hold_released", "Hold state = frozen", "Entry is new"),
+}
+_MOVED = "withdrawals.service.ending_writes → withdrawals.service.moved"
+_FOLLOWED = "withdrawals.sending._followed"
+ENOUGH |= {
+    frozenset(
+        _of("withdrawals.applying.apply → withdrawals.applying._applying", "Withdrawal is new")
+        | _of(
+            "withdrawals.applying._applying → withdrawals.service.purse_write",
+            "Purse is new",
+            "Purse rev = ?",
+        )
+        | _of("core.ledger.frozen", "Hold is new")
+    ): "who applies writes the purse as it was read, and what is frozen is frozen under the withdrawal's number",
+    frozenset(
+        _ENDED
+        | _of(_MOVED, *(f"Withdrawal state = {state}" for state in ("transferring", "awaiting_confirmation")))
+        | _of("withdrawals.sending.settle", "Withdrawal due_shard = ?")
+    ): "whoever ends a withdrawal writes its state, its purse and its hold in one transaction",
+    frozenset(
+        _of(f"{_FOLLOWED} → withdrawals.service.moved", "Withdrawal state = paid")
+        | _of(_FOLLOWED, "Withdrawal due_shard = ?")
+        | _of("core.ledger.reversal", "Entry is new", "Entry left >= ?", "Hold left >= ?")
+        | _of("withdrawals.service.purse_ended → withdrawals.service.purse_write", "Purse rev = ?")
+    ): "what a person follows takes it off the list, moves its state and posts under a cause of its own",
+    frozenset(
+        _of(
+            f"{_FOLLOWED} → withdrawals.service.moved",
+            "Withdrawal state = failed",
+            "Withdrawal state = expired",
+        )
+        | _of(_FOLLOWED, "Withdrawal due_shard = ?")
+        | _of("core.ledger.posted", "Entry is new")
+        | _of("withdrawals.service.purse_ended → withdrawals.service.purse_write", "Purse rev = ?")
+    ): "what a person follows takes it off the list, moves its state and posts under a cause of its own",
 }
 
 _FRESH = "its id is fresh; the condition makes a repeat of the same write harmless after a lost reply"
@@ -176,51 +264,80 @@ _MERGED = (
     "nobody becomes another member in these meetings; races/test_merging_rooms.py has payments meet a merge"
 )
 REASONS: dict[str, str] = {
-    "settling._taking_over → orders.cancelled: Order prepay_id = ?": _BEGUN,
-    "ending._letting_go → orders.cancelled: Order prepay_id = ?": _BEGUN,
-    "orders._asked_in_vain → orders.seen_twice: Refund state = done": (
+    "groupbuys.settling._taking_over → orders.service.cancelled: Order prepay_id = ?": _BEGUN,
+    "groupbuys.ending._letting_go → orders.service.cancelled: Order prepay_id = ?": _BEGUN,
+    "orders.service._asked_in_vain → orders.service.seen_twice: Refund state = done": (
         "nothing leaves this state, so what was read is what is there"
     ),
-    "orders.confirm_given → orders.confirmed: Refund state in due or sent": (
+    "orders.service.confirm_given → orders.service.confirmed: Refund state in due or sent": (
         "the same write asks for `state = due` besides"
     ),
-    "orders._returned → orders.owed_back: Refund is new": (
+    "orders.giving._returned → orders.service.owed_back: Refund is new": (
         "the payment stops being a wrong amount in the same transaction, which happens once"
     ),
-    "byhand._given_back → orders.owed_back: Refund is new": (
+    "orders.byhand._given_back → orders.service.owed_back: Refund is new": (
         "a person gives a wrong amount back: in the same transaction it stops being stuck, which happens once"
     ),
-    "service._opening → holding.stock_taken: Stock starts_at <= ?": _OF_THE_WINDOW,
-    "service._opening → holding.stock_taken: Stock ends_at > ?": _OF_THE_WINDOW,
-    "service._join → service._joining: Group expires_at > ?": (
+    "groupbuys.service._opening → groupbuys.holding.stock_taken: Stock starts_at <= ?": _OF_THE_WINDOW,
+    "groupbuys.service._opening → groupbuys.holding.stock_taken: Stock ends_at > ?": _OF_THE_WINDOW,
+    "groupbuys.service._join → groupbuys.service._joining: Group expires_at > ?": (
         "a rule of business: a group's end never moves, so the look before the write asks the same of one clock"
     ),
-    "service._join → service._joining: Group state = open": (
+    "groupbuys.service._join → groupbuys.service._joining: Group state = open": (
         "a rule of business: who holds a seat in a group that is over has it until the hold ends, and pays late"
     ),
-    "closing._again → closing._unless_moved: Campaign due_shard = ?": _STUCK_NOW,
-    "closing._told → closing._unless_moved: Campaign due_shard = ?": _STUCK_NOW,
-    "byhand.unlist: Payment due_shard = ?": (
+    "groupbuys.closing._again → groupbuys.closing._unless_moved: Campaign due_shard = ?": _STUCK_NOW,
+    "groupbuys.closing._told → groupbuys.closing._unless_moved: Campaign due_shard = ?": _STUCK_NOW,
+    "orders.byhand.unlist: Payment due_shard = ?": (
         "an order that is over waits for nobody, wherever a person has put it meanwhile"
     ),
-    "orders.send_refund: Refund due_shard = ?": (
+    "orders.service.send_refund: Refund due_shard = ?": (
         "a refund that was handed to a person meanwhile is due at another time besides, or in that second"
     ),
-    "settling._confirming → orders.taken: Order member_id = ?": _MERGED,
-    "settling._late → orders.taken: Order member_id = ?": _MERGED,
-    "settling._taking_over → orders.taken: Order member_id = ?": _MERGED,
-    "ending._refunds: Order member_id = ?": _MERGED,
-    "ending._refunding → ending._refunds: Order member_id = ?": (
+    "groupbuys.settling._confirming → orders.service.taken: Order member_id = ?": _MERGED,
+    "groupbuys.settling._late → orders.service.taken: Order member_id = ?": _MERGED,
+    "groupbuys.settling._taking_over → orders.service.taken: Order member_id = ?": _MERGED,
+    "groupbuys.ending._refunds: Order member_id = ?": _MERGED,
+    "groupbuys.ending._refunding → groupbuys.ending._refunds: Order member_id = ?": (
         "a seat goes over in one transaction with its order, and the same write asks for this member's seat"
     ),
-    "orders.handed_over: Order rev = ?": (
+    "groupbuys.merging._moving → orders.service.handed_over: Order rev = ?": (
         "one meeting alone knows a merge, and overtakes with it; races/test_merging_rooms.py has it overtaken"
     ),
-    "facts._answer: Letter exists": "a letter that another has answered and taken away is to be away",
-    "service._open → service._opening: Group is new": _FRESH,
-    "service._open → service._opening: Seat is new": _FRESH,
+    "core.facts._answer: Letter exists": "a letter that another has answered and taken away is to be away",
+    "groupbuys.service._open → groupbuys.service._opening: Group is new": _FRESH,
+    "groupbuys.service._open → groupbuys.service._opening: Seat is new": _FRESH,
 }
-NEVER_DELETED = ("Campaign", "Group", "Part", "Stock", "Order")
+
+_ALL_OF_IT = "the same write asks besides that nothing of the row has changed"
+_TOLD = "one function notes what is told by whoever pays, and it is noticed where the mall does"
+_UNDER_WAY = "withdrawals.sending._under_way → withdrawals.service.moved"
+_DIFFERS = "withdrawals.sending.told_by_wechat → withdrawals.sending._differs"
+_WITH_ITS_ORDER = "the same transaction asks that nothing of the order has changed, and this changes with it"
+_SEAT_MOVED = "groupbuys.merging._moving → groupbuys.merging._seat_moved"
+_HEADED = "groupbuys.merging._moving → groupbuys.merging._headed"
+REASONS |= {
+    **_because(
+        _WITH_ITS_ORDER,
+        _of(_SEAT_MOVED, "Seat rev = ?")
+        | _of(_HEADED, "Group head_id = ?", "Group state = open", "Group state = opening"),
+    ),
+    **_because(
+        _ALL_OF_IT,
+        _of(_UNDER_WAY, "Withdrawal state = transferring", "Withdrawal state = awaiting_confirmation"),
+    ),
+    **_because(
+        _TOLD, _of(_DIFFERS, "Withdrawal no told", "Withdrawal told <> ?", "Withdrawal state = failed")
+    ),
+    "withdrawals.service.cancel: Withdrawal confirm_by > ?": "two who cancel at one moment write the same",
+}
+NEVER_DELETED = {
+    "groupbuys": ("Campaign", "Group", "Part", "Stock"),
+    "orders": ("Order",),
+    "points": ("Exchange", "ExchangeStock"),
+    "coupons": ("Template", "Stock", "Plan", "Codes"),
+}
+"""Of each room the kinds of rows that stay for good."""
 
 
 def implied(term: Term, known: Iterable[Term]) -> bool:
@@ -231,38 +348,37 @@ def implied(term: Term, known: Iterable[Term]) -> bool:
     return term.text == "exists" and any(" <> " not in told for told in compared)
 
 
+def _stays(term: Term) -> bool:
+    return term.text == "exists" and term.kind in NEVER_DELETED.get(term.room, ())
+
+
 def never_tried(term: Term, known: Iterable[Term]) -> bool:
     """Whether its reason needs no trial: it is implied, or about a row that is never deleted."""
-    return implied(term, known) or (term.text == "exists" and term.kind in NEVER_DELETED)
+    return implied(term, known) or _stays(term)
 
 
-def together(known: Sequence[Term]) -> list[frozenset[Term]]:
+def together(known: Iterable[Term]) -> list[frozenset[Term]]:
     """Those of which one is enough, all of them."""
-    there = {str(term) for term in known}
-    return [frozenset(map(Term.parsed, sorted(several))) for several in ENOUGH if several <= there]
+    there = set(known)
+    return [several for several in together_of_all() if several <= there]
 
 
-def stale(known: Iterable[str]) -> list[str]:
-    """Terms of which there is a reason, and which nothing asks for any more."""
-    return sorted(set(REASONS).union(*ENOUGH) - set(known))
+def together_of_all() -> list[frozenset[Term]]:
+    """All the sets of which one term is enough."""
+    return [frozenset(map(Term.parsed, several)) for several in ENOUGH]
 
 
-def one_of_several(off: Set[Term]) -> bool:
-    """Whether it is tried in other trials, with the others of which one is enough, and needs no more of its own."""
-    return len(off) == 1 and any(str(term) in several for term in off for several in ENOUGH)
+def stale(known: Iterable[Term], rooms: Container[str]) -> list[str]:
+    """Terms of these rooms of which there is a reason, and which nothing asks for any more."""
+    left = set(REASONS).union(*ENOUGH) - set(map(str, known))
+    return sorted(name for name in left if Term.parsed(name).room in rooms)
 
 
-def argued(off: Set[Term]) -> bool:
-    """Whether there is an argument for it, so that the races, which are slow, need not be run."""
-    return any(str(term) in REASONS for term in off)
-
-
-def why(term: str) -> str | None:
+def why(term: Term) -> str | None:
     """Why it may stay."""
     for several, told in ENOUGH.items():
-        if term in several:
+        if str(term) in several:
             return f"{told}: one of {len(several)} is enough (see below)"
-    parsed = Term.parsed(term)
-    if parsed.text == "exists" and parsed.kind in NEVER_DELETED:
+    if _stays(term):
         return _NEVER_DELETED
-    return REASONS.get(term)
+    return REASONS.get(str(term))

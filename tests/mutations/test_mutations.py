@@ -1,49 +1,64 @@
 """A few terms switched off, each met by a test whose course is known; `make mutations` does it with all of them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import pytest
 from pynamodb.expressions.condition import Condition
 
-from chalicelib.core import due, table
+from chalicelib.core import config, due, table
 from chalicelib.groupbuys import holding
 from chalicelib.groupbuys.models import Group, Part
 from chalicelib.orders.models import Order
 from infra.local.clients import Store
 from tests.factories import emptied
 from tests.groupbuys import AFTERWARDS, a_campaign, broken, open_paid_group
+from tests.harness.meetings import before_write, each_call_meeting_itself
 from tests.harness.rows import rows
 from tests.integration import test_groupbuys as known
 from tests.integration import test_groupbuys_meetings as meetings
+from tests.integration import test_ledger, test_points_meetings
 from tests.model.test_groupbuys import at_first_hand
-from tests.mutations import reasons, report, trial
-from tests.mutations.terms import Term, _left, leaves, recording, text, without
+from tests.mutations import reasons, report
+from tests.mutations.terms import Term, _without, leaves, recording, refusing, text, without
+from tests.withdrawals import balance, earn, terms, withdraw
 
 COURSES: dict[str, Callable[[], None]] = {
-    "service._join → service._joining: Group free >= ?": (
+    "groupbuys.service._join → groupbuys.service._joining: Group free >= ?": (
         known.test_two_who_join_at_once_for_one_seat_never_share_it
     ),
-    "settling._confirming → settling._one_less: Group missing > ?": (
+    "groupbuys.settling._confirming → groupbuys.settling._one_less: Group missing > ?": (
         known.test_two_who_pay_at_once_for_the_last_two_seats_fill_the_group
     ),
-    "ending._over → ending._closed: Group missing = ?": (
+    "groupbuys.ending._over → groupbuys.ending._closed: Group missing = ?": (
         meetings.test_a_group_is_ended_while_one_more_pays_who_does_not_fill_it
     ),
-    "ending._give_back → ending._stepping_out: Group head_id = ?": (
+    "groupbuys.ending._give_back → groupbuys.ending._stepping_out: Group head_id = ?": (
         meetings.test_an_heir_is_refunded_while_the_head_is
     ),
-    "ending._give_back → ending._stepping_out: Group state = open": (
+    "groupbuys.ending._give_back → groupbuys.ending._stepping_out: Group state = open": (
         meetings.test_a_payer_is_refunded_while_the_last_payment_fills_the_group
     ),
-    "service._opening → holding.stock_taken: Stock on = ?": (
+    "groupbuys.service._opening → groupbuys.holding.stock_taken: Stock on = ?": (
         known.test_a_pause_holds_in_processes_that_still_remember_the_campaign_as_running
     ),
-    "service._opening → holding.part_taken: Part groups < ?": (
+    "groupbuys.service._opening → groupbuys.holding.part_taken: Part groups < ?": (
         meetings.test_opening_meets_the_member_s_becoming_head_at_the_limit_of_groups
     ),
-    "service._joining → holding.part_taken: Part units <= ?": (
+    "groupbuys.service._joining → groupbuys.holding.part_taken: Part units <= ?": (
         functools.partial(meetings.test_a_buyer_meets_their_own_late_payment_at_the_limit_of_units, True)
+    ),
+    "core.ledger.reversal: Entry left >= ?": (
+        test_ledger.test_what_is_reversed_by_two_at_once_is_reversed_once
+    ),
+    "core.ledger.handed_over: Account rev = ?": (
+        test_ledger.test_what_is_posted_while_all_of_an_account_goes_over_goes_over_too
+    ),
+    "points.exchanges.switch → points.exchanges._turned: ExchangeStock no closed": (
+        test_points_meetings.test_what_is_closed_while_another_resumes_it_is_exchanged_no_more
+    ),
+    "points.exchanges.add_units: ExchangeStock left >= ?": (
+        test_points_meetings.test_units_are_taken_out_while_somebody_takes_one
     ),
 }
 
@@ -54,11 +69,18 @@ def test_who_forgets_a_term_is_told(store: Store, name: str) -> None:
         with recording() as seen:
             COURSES[name]()
         assert Term.parsed(name) in seen, "no such term any more: was a function renamed?"
+        assert _unknown(seen) == [], "run `make mutations`, which makes the table anew"
         emptied()
         with without({Term.parsed(name)}):
             failed = _failure_of(COURSES[name]) or _broken(store)
 
     assert failed
+
+
+def _unknown(seen: Set[Term]) -> list[str]:
+    known = report.PAGE.read_text()
+    theirs = [term for term in seen if f"\n## {term.room}\n" in known]
+    return [str(term) for term in theirs if f"| {term.site} | {term.kind} {term.text} |" not in known]
 
 
 def _failure_of(test: Callable[[], None]) -> str | None:
@@ -74,32 +96,21 @@ def _broken(store: Store) -> list[str]:
     return [line for row in there for line in broken(store, row["campaign_id"])]
 
 
-def test_the_table_knows_every_term_that_the_meetings_ask_for(store: Store) -> None:
-    known = trial.REPORT.read_text()
+@pytest.mark.parametrize("room", reasons.WHOLE)
+def test_who_is_whole_has_no_term_without_a_reason(room: str) -> None:
+    (section,) = (one for one in report.PAGE.read_text().split("\n## ") if one.startswith(f"{room}\n"))
 
-    with at_first_hand():
-        courses = [course for module in trial.MEETINGS for course in trial.asked_by(module)]
-        asked = {term for _, terms in courses for term in terms}
-
-    unknown = [
-        str(term) for term in sorted(asked) if f"| {term.site} | {term.kind} {term.text} |" not in known
-    ]
-    assert unknown == [], "run `make mutations`, which makes the table anew"
-
-
-def test_the_table_has_no_term_without_a_reason() -> None:
-    known = trial.REPORT.read_text()
-
-    assert report.NO_REASON not in known and report.NOBODY not in known
+    assert [word for word in (report.NO_REASON, report.NOBODY, report.UNTRIED) if word in section] == []
 
 
 def test_every_reason_is_of_a_term_in_the_table() -> None:
-    lines = [line.split(" | ") for line in trial.REPORT.read_text().splitlines() if line.startswith("| ")]
-    known = {f"{site.removeprefix('| ')}: {condition}" for site, condition, _ in lines}
-    name = next(iter(reasons.REASONS))
+    lines = [line.split(" | ") for line in report.PAGE.read_text().splitlines() if line.startswith("| ")]
+    known = {Term.parsed(f"{site.removeprefix('| ')}: {condition}") for site, condition, _ in lines}
+    rooms = {term.room for term in known}
+    name = next(name for name in reasons.REASONS if Term.parsed(name).room in rooms)
 
-    assert reasons.stale(known) == []
-    assert reasons.stale(known - {name}) == [name]
+    assert reasons.stale(known, rooms) == []
+    assert reasons.stale(known - {Term.parsed(name)}, rooms) == [name]
 
 
 # --- the tools ----------------------------------------------------------------------------------------------
@@ -109,7 +120,9 @@ def test_a_term_is_named_by_who_builds_the_write_and_for_whom(store: Store) -> N
     with recording() as seen:
         open_paid_group(a_campaign())
 
-    assert {"service._open → service._opening: Group is new"} < {str(term) for term in seen}
+    assert {"groupbuys.service._open → groupbuys.service._opening: Group is new"} < {
+        str(term) for term in seen
+    }
     assert all(Term.parsed(str(term)) == term for term in seen)
 
 
@@ -119,7 +132,7 @@ def test_what_is_asked_of_a_write_besides_is_a_term_of_who_asks_it(
     with recording() as seen:
         meetings.test_what_the_mall_gives_is_asked_of_it_meanwhile(monkeypatch)
 
-    asked = Term.parsed("orders._confirmed → orders.confirm_given: Refund state = due")
+    asked = Term.parsed("orders.giving._confirmed → orders.service.confirm_given: Refund state = due")
     assert asked in seen
     with without({asked}), at_first_hand(), pytest.raises(pytest.fail.Exception):
         emptied()
@@ -132,15 +145,36 @@ def test_core_is_named_alone_whomever_it_asks_for(store: Store) -> None:
         due.run(job=holding.EXPIRE_JOB, worker="w", now=AFTERWARDS, seconds=30)
 
     core = {str(term) for term in seen if term.kind in ("Lease", "Row")}
-    assert core >= {"due._lease: Lease holder = ?", "facts._settle: Row owed_rev = ?"}, group
-    assert {term.site for term in seen if term.kind == "Group"} == {"ending._over → ending._closed"}
+    assert core >= {"core.due._lease: Lease holder = ?", "core.facts._settle: Row owed_rev = ?"}, group
+    assert {term.site for term in seen if term.kind == "Group"} == {
+        "groupbuys.ending._over → groupbuys.ending._closed"
+    }
+
+
+def test_who_meets_themselves_is_refused_what_there_is_once(store: Store) -> None:
+    config.override(payout_gateways="sandbox manual mall")
+    with at_first_hand(), recording():
+        terms(open_at_once=2)
+        earn(900_00)
+        with refusing() as alone:
+            withdraw(200_00, key="alone")
+        with refusing() as met, each_call_meeting_itself():
+            row = withdraw(200_00, key="met")
+
+    assert (alone, row.state, balance()) == (set(), "applied", (500_00, 400_00))
+    assert "withdrawals.applying._applying → withdrawals.service.purse_write: Purse rev = ?" in map(str, met)
+
+
+def test_there_is_no_meeting_where_nothing_is_written(store: Store) -> None:
+    with pytest.raises(AssertionError, match="no such write"), before_write(1, lambda: None):
+        balance()
 
 
 def test_nothing_of_it_is_left_when_it_is_over(store: Store) -> None:
-    build, also = table.update, table.Write.also
+    made, also = table.Write.__init__, table.Write.also
     with recording():
-        assert table.update is not build and table.Write.also is not also
-    assert table.update is build and table.Write.also is also
+        assert table.Write.__init__ is not made and table.Write.also is not also
+    assert table.Write.__init__ is made and table.Write.also is also
 
 
 WHOLE = (Group.pk.exists() & (Group.free >= 1)) & ((Group.state == "open") | Group.pk.does_not_exist())
@@ -154,11 +188,11 @@ LEFT: dict[str, list[str]] = {
 
 @pytest.mark.parametrize("off", LEFT)
 def test_a_comparison_that_is_switched_off_always_holds(off: str) -> None:
-    assert [text(leaf) for leaf in leaves(_left(WHOLE, {off}))] == LEFT[off]
+    assert [text(leaf) for leaf in leaves(_without(WHOLE, {off}))] == LEFT[off]
 
 
 def test_when_all_are_switched_off_nothing_is_asked() -> None:
-    assert _left(Group.free >= 1, {"free >= ?"}) is None
+    assert _without(Group.free >= 1, {"free >= ?"}) is None
 
 
 @pytest.mark.parametrize(
@@ -173,7 +207,7 @@ def test_a_term_is_the_same_whatever_it_compares_with(condition: Condition, told
     assert text(condition) == told
 
 
-JOINING = "service._join → service._joining: Group "
+JOINING = "groupbuys.service._join → groupbuys.service._joining: Group "
 
 
 def test_that_a_row_is_there_is_implied_by_what_is_compared_beside_it() -> None:
@@ -186,9 +220,27 @@ def test_that_a_row_is_there_is_implied_by_what_is_compared_beside_it() -> None:
     assert not reasons.implied(there, [there, Term.parsed(JOINING + "state <> closed")])
 
 
-def test_what_nobody_notices_needs_a_reason_and_two_that_ask_the_same_are_noticed() -> None:
-    there, free = JOINING + "exists", JOINING + "free >= ?"
+def test_what_nobody_notices_needs_a_reason_or_fellows_with_which_it_is_noticed() -> None:
+    there, free = Term.parsed(JOINING + "exists"), Term.parsed(JOINING + "free >= ?")
+    by = "tests/model/test_a.py::test_a"
 
-    assert report.without_reason([there, free], {free: None}) == [free]
-    assert report.without_reason([there, free], {free: "the model"}) == []
-    assert report.without_reason([], {"a + b": None}) == ["a + b"]
+    assert report.without_reason({"a": ([there, free], {str(free): None})}) == [str(free)]
+    assert report.without_reason({"a": ([there, free], {str(free): by})}) == []
+    assert report.without_reason({"a": ([there, free], {report.name_of({there, free}): by})}) == []
+    enough = report.name_of(reasons.together_of_all()[0])
+    assert report.without_reason({"a": ([], {enough: None})}) == [enough]
+
+
+def test_who_noticed_is_counted_by_what_they_are() -> None:
+    there, free, ends = (Term.parsed(JOINING + text) for text in ("exists", "free >= ?", "expires_at > ?"))
+
+    told = report.in_short(
+        {"groupbuys": ([there, free, ends], {str(free): "tests/races/test_a.py::test_a[1]"})}
+    )
+
+    assert "| groupbuys | 3 | 0 | 0 | 0 | 0 | 1 | 0 | 1 | 1 | 0 | 0 |" in told
+    assert "Not tried in this run: withdrawals, " in told
+
+
+def test_a_term_is_of_the_room_whose_function_builds_the_write() -> None:
+    assert Term.parsed("groupbuys.ending._over → orders.service.refunding: Order exists").room == "orders"
