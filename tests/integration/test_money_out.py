@@ -5,6 +5,7 @@ import os
 import pytest
 
 from chalicelib.core import config, deliveries, due, moneyout, table
+from chalicelib.core.clock import HOUR
 from chalicelib.core.moneyout import MoneyOutOff
 from chalicelib.orders import gateways
 from chalicelib.orders import service as orders
@@ -46,6 +47,20 @@ def test_refunds_stay_due_and_are_no_failures_until_it_is_on() -> None:
     moneyout.switch_on(by="Olivia", at=NOW)
     assert refunds_run().handled == 1
     assert orders.show(order.order_id).state == "refunded"
+
+
+def test_what_waits_for_it_is_not_told_as_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(due, "measure", lambda name, value, **_: told.append(value))
+    [order, _] = orders_of(open_paid_group(a_campaign(sizes={3: 8900}), payers=2))
+    orders.refund(order.order_id, back=Back(reason="operator"), now=NOW - HOUR)
+    off()
+
+    refunds_run()
+    assert told == []
+    moneyout.switch_on(by="Olivia", at=NOW)
+    refunds_run()
+    assert told == [HOUR]
 
 
 def test_withdrawals_stay_due_until_it_is_on(bank: Bank) -> None:
