@@ -151,9 +151,10 @@ def _returning(town: Town, coupon_id: str) -> None:
     each = {"by": "each", "give": [points, growth]}
     streak = {"by": "streak", "turns": 3, "give": [{"kind": "coupon", "template_id": coupon_id}]}
     daily = {"title": "A cup a day", "kind": "daily", "timezone": "Asia/Shanghai", "starts_at": NOW - DAY}
-    makeups = {"points": 15, "cards": True, "per_month": 4}
+    makeups = {"points": 15, "per_month": 4}
     town.desk.asks("POST", "/v1/admin/checkins", **daily, rewards=[each, streak], makeups=makeups)
-    week = {**daily, "kind": "challenge", "target": 7, "ends_at": FOR_EVER, "team_size": 3, "notes": True}
+    week = {**daily, "kind": "challenge", "target": 7, "ends_at": FOR_EVER, "team_size": 3}
+    week["makeups"] = {"cards": True}
     town.desk.asks("POST", "/v1/admin/checkins", **week, rewards=[{"by": "each", "give": [points]}])
 
 

@@ -44,7 +44,6 @@ UNDER_WAY = {
     "points_checkout": ("frozen",),
     "hold": ("frozen",),
     "delivery": ("due",),
-    "merge": ("moving",),
 }
 """What nothing may be any more once all time is over."""
 

@@ -736,9 +736,9 @@ def time_goes_by(town: Town) -> Any:
     return True
 
 
-@step(1)
+@step(7)
 def the_clock_jumps(town: Town) -> Any:
-    town.passes(town.dice.choice((6 * HOUR, DAY, DAY, 2 * DAY, 9 * DAY)))
+    town.passes(town.dice.choice((6 * HOUR, 6 * HOUR, DAY, DAY, 2 * DAY, 9 * DAY)))
     return True
 
 

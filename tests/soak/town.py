@@ -250,8 +250,13 @@ class Town:
     def _reads(self, reader: Any, batch: list[Json]) -> None:
         for _ in range(11):
             self.skew = self.fates.choice((0, 0, 1, -2))
-            answer = reader(streams.event(batch), CONTEXT) or {"batchItemFailures": []}
-            self.hear()
+            try:
+                answer = reader(streams.event(batch), CONTEXT) or {"batchItemFailures": []}
+            except Busy:
+                assert not self.kind, "the store was kind"
+                continue
+            finally:
+                self.hear()
             failed = {one["itemIdentifier"] for one in answer["batchItemFailures"]}
             if not failed:
                 return
