@@ -16,7 +16,7 @@ from tests.world import Beginning, World
 COUNT = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 SEED = int(os.environ["FUZZ_SEED"]) if "FUZZ_SEED" in os.environ else None
 CALLERS = ("stranger", "member", "another", "owner", "finance", "mall")
-SOME = sorted(DOORS)[::16]
+SOME = sorted(DOORS)[::24]
 """Whose calls are made up in `make test`, where every operation is sent its example by everybody."""
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
