@@ -4,6 +4,7 @@ import json
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from chalicelib.core import ledger, table
 from chalicelib.core.clock import DAY
 from infra.local.postbox import Message
 from infra.local.wechat import openid
@@ -18,6 +19,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 FOR_EVER = NOW + 3000 * DAY
 FIRST, SHARERS = 9, 3
 """Who is there before the first day, and who of them share."""
+BEFORE, BROUGHT_FEN = "before", 20_000
 ALWAYS = {"starts_at": NOW - 1, "ends_at": FOR_EVER}
 TELLS = ("group_filled", "group_failed", "refund_done", "withdrawal_paid", "commission_settled")
 WORDS = {"keywords": {"thing1": "title"}}
@@ -35,6 +37,8 @@ METHODS: list[dict[str, Any]] = [
     {"method": "mall", "gateway": "mall", "account": False},
     {"method": "bank", "gateway": "manual"},
 ]
+BY_HAND = ("approved", "transferring")
+"""States of a withdrawal that an operator may pay by the bank."""
 WITHDRAWALS = {"methods": METHODS, "auto_up_to_fen": 2_000, "fee_bps": 60, "open_at_once": 3}
 TERMS = {"auto_approval": True, "hold_days": 3, "tiers": TIERS, "steps": STEPS}
 POINTS = {"lasts_months": 2, "rate_points": 100, "rate_fen": 100, "max_share_bps": 5000}
@@ -82,11 +86,18 @@ def _people(town: Town) -> None:
         town.desk.asks("POST", f"/v1/admin/members/{phone.member_id}/points", **gift)
         if n < SHARERS:
             phone.asks("POST", "/v1/promoters", terms_version=1)
+            _has(town, phone.member_id)
             target = {"kind": "product", "id": "tea"}
             links.append(phone.asks("POST", "/v1/links", target=target, channel="wechat")["code"])
         external = {"external_id": f"x-{phone.name}", "openid": openid(appid=APPID, name=phone.name)}
         tells(town, "member.linked", member={**external, "program_id": "demo"})
     town.post()
+
+
+def _has(town: Town, member_id: str) -> None:
+    """Money of theirs from before there was a town, so that they withdraw from the first day on."""
+    money: dict[str, Any] = {"book": "money", "reason": BEFORE, "cause": BEFORE}
+    table.transact(ledger.posted(owner=member_id, amount=BROUGHT_FEN, now=town.time, **money))
 
 
 def tells(town: Town, what: str, **told: Any) -> Message:

@@ -100,7 +100,7 @@ def _people_decide(town: Town) -> None:
         path = f"/v1/admin/withdrawals/{row['withdrawal_id']}"
         if row["state"] == "applied":
             town.desk.call("POST", f"{path}/approve")
-        elif row["state"] == "approved" and row["gateway"] == "manual":
+        elif row["state"] in opening.BY_HAND and row["gateway"] == "manual":
             town.desk.asks("POST", f"{path}/paid", reference="ICBC-2")
             town.by_hand[row["withdrawal_id"]] = row["net_fen"]
     for one in [*town.weixin.platform.of(refunds.Refunds).by_number.values()]:
@@ -237,12 +237,8 @@ def _withdrawals_were_paid_once(town: Town, there: Kinds) -> Iterator[str]:
 def _members_have_what_they_earned(town: Town, there: Kinds) -> Iterator[str]:
     """M2: what a member's commissions brought, less what they withdrew, is what they have."""
     owed: Counter[str] = Counter()
-    for row in there["commission"]:
-        owed[_now_of(there, row["promoter_id"])] += row.get("settled_fen") or 0
-    for row in there["promoter_month"]:
-        owed[_now_of(there, row["member_id"])] += row.get("bonus_fen") or 0
-    for row in there["withdrawal"]:
-        owed[_now_of(there, row["member_id"])] -= row["amount_fen"] if row["state"] == "paid" else 0
+    for member_id, fen in _owed(there):
+        owed[_now_of(there, member_id)] += fen
     has: Counter[str] = Counter()
     for row in there["account"]:
         if row["pk"].endswith("#money"):
@@ -250,6 +246,19 @@ def _members_have_what_they_earned(town: Town, there: Kinds) -> Iterator[str]:
     for one in sorted({*owed, *has}):
         if owed[one] != has[one]:
             yield f"{one} has {has[one]} fen, and earned {owed[one]}"
+
+
+def _owed(there: Kinds) -> Iterator[tuple[str, int]]:
+    """Whom something brought or took money, and how much."""
+    for row in there["entry"]:
+        if row["reason"] == opening.BEFORE:
+            yield row["pk"].split("#")[1], row["amount"]
+    for row in there["commission"]:
+        yield row["promoter_id"], row.get("settled_fen") or 0
+    for row in there["promoter_month"]:
+        yield row["member_id"], row.get("bonus_fen") or 0
+    for row in there["withdrawal"]:
+        yield row["member_id"], -row["amount_fen"] if row["state"] == "paid" else 0
 
 
 def _now_of(there: Kinds, member_id: str) -> str:

@@ -642,7 +642,7 @@ def an_operator_looks_at_a_withdrawal(town: Town) -> Any:
 
 @step(3)
 def an_operator_pays_by_hand(town: Town) -> Any:
-    row = town.rows.some("withdrawal", gateway="manual", state="approved")
+    row = town.rows.some("withdrawal", gateway="manual", state=opening.BY_HAND)
     if row is None:
         return None
     path = f"/v1/admin/withdrawals/{row['withdrawal_id']}/"
