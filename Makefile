@@ -41,6 +41,7 @@ test: check
 
 # Whether anything that is deployed has a published weakness; AUDIT_REQUIRED=1 fails where nobody can be asked.
 audit: $(VENV)/.ready
+	$(VENV)/bin/pip install -q --disable-pip-version-check pip-audit==2.10.1
 	$(PY) -m infra.audit
 
 STAGE ?= dev

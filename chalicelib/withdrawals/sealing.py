@@ -35,7 +35,9 @@ def opened(sealed: str, *, about: str, now: int) -> str:
     key_id, _, text = sealed.rpartition(".")
     key = _keys(config.secret("payee_keys", now=now))[key_id]
     try:
-        raw = base64.b64decode(text, altchars=b"-_", validate=True)
+        raw = base64.urlsafe_b64decode(text)
+        if base64.urlsafe_b64encode(raw).decode() != text:
+            raise ValueError("written otherwise than it was sealed")
         return AESGCM(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], about.encode()).decode()
     except ValueError as changed:
         raise InvalidTag from changed

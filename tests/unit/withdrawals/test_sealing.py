@@ -40,6 +40,14 @@ def test_every_letter_counts(data: st.DataObject) -> None:
         sealing.opened(f"{key_id}.{inside[:at]}{letter}{inside[at + 1 :]}", about="mbr_1", now=NOW)
 
 
+def test_the_other_alphabet_of_base64_is_no_way_to_write_it() -> None:
+    sealed = sealing.seal("6222", about="mbr_1", nonce=b"\xff" * 12, now=NOW)
+    assert "_" in sealed
+
+    with pytest.raises(InvalidTag):
+        sealing.opened(sealed.replace("_", "/"), about="mbr_1", now=NOW)
+
+
 @given(st.text(max_size=80))
 def test_what_was_never_sealed_does_not_open(forged: str) -> None:
     with pytest.raises((InvalidTag, KeyError)):
