@@ -6,7 +6,7 @@ PORT ?= 8000
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: run test check format demo
+.PHONY: run test check lint types walls format demo
 
 $(VENV)/.ready: requirements.txt requirements-dev.txt
 	@echo "Setting up $(VENV), once: about a minute."
@@ -21,9 +21,16 @@ demo: $(VENV)/.ready
 	$(PY) -m infra.local.demo --url http://127.0.0.1:$(PORT) $(if $(MALL),--mall $(MALL))
 
 check: $(VENV)/.ready
+	$(MAKE) --no-print-directory -j3 lint types walls
+
+lint:
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
+
+types:
 	$(VENV)/bin/mypy
+
+walls:
 	$(PY) -m pytest tests/unit/test_imports.py
 
 format: $(VENV)/.ready

@@ -32,8 +32,8 @@ ON_TRAFFIC = ("visit_hour", "wechat_budget", "member_calls")
 """Kinds of the traffic table that races ask for."""
 CROWD = int(os.environ.get("RACE_CROWD", "24"))
 """How many come at once; `make races` has 64 of them."""
-BAND = 24
-"""A smaller crowd, where each call makes a dozen of the store, and the jobs as many after it."""
+BAND = 32
+"""A crowd that stays as it is, where each call makes a dozen of the store, and the jobs as many after it."""
 INSISTS = 30
 T = TypeVar("T")
 Record = dict[str, Any]
