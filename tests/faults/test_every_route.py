@@ -62,7 +62,7 @@ def test_who_calls_again_under_no_key_is_seen_to_do_it_twice(
 
 def broken_by(stage: Stage, route: str) -> dict[str, list[str]]:
     """What is wrong after which of the route's cases."""
-    stage.restore()
+    _begins(stage, route)
     with recording(stage.store) as calls:
         told = stage.call(route)
     assert told.status < 300 or route in REFUSED, told.content
@@ -91,7 +91,7 @@ def played(route: str, calls: Sequence[str]) -> list[Case]:
 def met(stage: Stage, route: str, case: Case, clean: Answer) -> list[str]:
     """The call with its fault, again if it was not answered well, and all that follows; what answer was wrong."""
     call, _, fault = case
-    stage.restore()
+    _begins(stage, route)
     with failing(stage.store, call=call, fault=fault) as blow:
         answer = _answer(stage, route)
     assert blow.fell, "the call was never made"
@@ -109,6 +109,12 @@ def met(stage: Stage, route: str, case: Case, clean: Answer) -> list[str]:
         found.append(f"{'at once' if came_through else 'again'}: {answer.status} {answer.code}")
     stage.rest()
     return found
+
+
+def _begins(stage: Stage, route: str) -> None:
+    """All is as it was kept, and the code that a phone shows is there before the call that it is shown for."""
+    stage.restore()
+    stage.world.asked(route)
 
 
 def _again(answer: Answer | None) -> bool:
