@@ -53,6 +53,11 @@ def tell(section: str, text: str, *, page: Path = DOCS / "proof.md") -> None:
     page.write_text(_page(head, {**sections, section: text}), encoding="utf-8")
 
 
+def line(*cells: object) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(map(str, cells))} |\n"
+
+
 def _parts(page: str) -> tuple[str, dict[str, str]]:
     head, *rest = _HEADING.split(page)
     return head, dict(zip(rest[::2], rest[1::2], strict=True))

@@ -11,6 +11,7 @@ from bench.load.calling import CONNECTIONS, GIVES_UP_S
 from bench.load.figures import P99_MS, SERVED, Stretch
 from bench.load.watching import Look
 from infra.local import engine
+from tests import proof
 
 GROWS = 1.1
 """What the memory at the end of the soak may be of what it was after a third of it."""
@@ -78,7 +79,7 @@ def _filled(text: str) -> str:
 
 def _table(names: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     made = [names, ["---"] * len(names), *lines]
-    return "\n".join(f"| {' | '.join(str(one) for one in line)} |" for line in made)
+    return "".join(proof.line(*cells) for cells in made).rstrip()
 
 
 def in_short(stretch: Stretch) -> str:

@@ -49,7 +49,11 @@ def show() -> MoneyOut | None:
 
 def is_off() -> bool:
     """Whether nothing may be sent."""
-    row = show()
+    return says_off(show())
+
+
+def says_off(row: MoneyOut | None) -> bool:
+    """The same of the switch as it was read."""
     return row is not None and row.state == "off"
 
 

@@ -339,6 +339,11 @@ def reduced(
     return [less, owed_back(order, cause, amount_fen=by_fen, back=back, whole=False, now=now)]
 
 
+def refund_id_of(order_id: str, cause: str) -> str:
+    """The number of what goes back of an order for a cause, which never changes."""
+    return ids.derived("rfd", order_id, cause)
+
+
 def owed_back(
     order: Order,
     cause: str,
@@ -358,7 +363,7 @@ def owed_back(
         pk,
         sk,
         state="done" if back.done else "due",
-        refund_id=ids.derived("rfd", order.order_id, cause),
+        refund_id=refund_id_of(order.order_id, cause),
         order_id=order.order_id,
         payment_id=payment_id or order.payment_id or cause,
         amount_fen=amount_fen,

@@ -5,7 +5,6 @@ here goes where every payment goes. A refund's number is derived from its cause,
 back is known by it though its row is lost; a part of one is decided again when its cause is, under the same number.
 """
 
-from chalicelib.core import ids
 from chalicelib.orders import service, wechatpay
 from chalicelib.orders.models import Order
 from chalicelib.orders.service import Back
@@ -37,4 +36,4 @@ def refund(order_id: str, refund_id: str, *, amount_fen: int, now: int) -> None:
 
 
 def _of_whole(order: Order) -> str:
-    return ids.derived("rfd", order.order_id, order.payment_id or "")
+    return service.refund_id_of(order.order_id, order.payment_id or "")

@@ -20,8 +20,6 @@ from chalicelib.withdrawals.service import MONEY, ROUNDS, Stale
 from chalicelib.withdrawals.tax import Split
 from chalicelib.withdrawals.terms import LEAST_NET_FEN, Version, in_force
 
-RECENT = 3
-
 
 class WithdrawalsClosed(Conflict):
     """Nothing can be withdrawn: the shop offers no way."""
@@ -118,7 +116,7 @@ def ground(member_id: str, *, withdrawal_id: str | None = None) -> Ground:
         frozen_fen=(account.frozen or 0) if account else 0,
         payee=payee,
         there=there[0] if there else None,
-        off=switch is not None and switch.state == "off",
+        off=moneyout.says_off(switch),
     )
 
 
@@ -309,13 +307,12 @@ def _applying(row: Withdrawal, here: Ground) -> list[Write]:
         now=row.applied_at,
         short=lambda account: NotEnoughMoney(balance_fen=(account.balance or 0) if account else 0),
     )
-    recent = [row.withdrawal_id, *(here.purse.recent if here.purse else ())][:RECENT]
     purse = service.purse_write(
         here.purse,
         row.member_id,
         n=here.n + 1,
         open_ids=[*here.open_ids, row.withdrawal_id],
-        recent=recent,
+        recent=service.recent_with(row, here.purse),
         tally=service.day_of(here.purse).on(row.day).with_day(row.amount_fen),
     )
     return [table.create(row), purse, *taxed, *frozen]

@@ -29,6 +29,7 @@ MONEY = "money"
 JOB = "pay_out"
 TRANSFER_JOB = "transfers"
 ROUNDS = 40
+RECENT = 3
 AWAITS = "awaiting_confirmation"
 
 
@@ -200,6 +201,11 @@ def purse_write(
     row = Purse(*Purse.key(member_id), rev=rev, day=tally.day, day_fen=tally.day_fen, **told)
     unread = Purse.pk.does_not_exist() if before is None else Purse.rev == before.rev
     return Write(operation="Put", row=row, when=unread, refuse=lambda _: Stale())
+
+
+def recent_with(row: Withdrawal, purse: Purse | None) -> list[str]:
+    """The member's latest, this one first, which a list that is read a moment later may not have yet."""
+    return [row.withdrawal_id, *(purse.recent if purse else ())][:RECENT]
 
 
 def moved(row: Withdrawal, *, to: str, then: Sequence[Action]) -> Write:

@@ -22,7 +22,6 @@ from chalicelib.withdrawals.models import OPEN, Purse, Withdrawal
 from chalicelib.withdrawals.service import MONEY, ROUNDS, Ending, Stale
 
 REASON = "taken_in"
-RECENT = 3
 Became = Literal["known", "noted", "entered", "differs", "nobody"]
 """It was noted before, or is now; it is entered; the books say otherwise; whose it is is not known."""
 
@@ -134,7 +133,7 @@ def _entered(payout: Payout, member_id: str, *, by: Operator, now: int) -> Seque
         member_id,
         n=(purse.n if purse else 0) + 1,
         open_ids=list(purse.open_ids) if purse else [],
-        recent=[row.withdrawal_id, *(purse.recent if purse else ())][:RECENT],
+        recent=service.recent_with(row, purse),
         tally=service.day_of(purse),
     )
     charged = ledger.charged(

@@ -19,7 +19,7 @@ def restore(*, name: str, at: int, step: Step) -> bool:
         NotYet: money out is not switched off.
     """
     switch = moneyout.show()
-    if switch is None or switch.state != "off":
+    if switch is None or not moneyout.says_off(switch):
         raise NotYet("switch money out off first: what leaves meanwhile would be found only afterwards")
     source, client = config.settings().truth_table, table.client()
     if _described(client, name) is None:

@@ -74,7 +74,7 @@ def _operation(test: str) -> str:
 
 
 def _table(first: str, rows: Mapping[str, Sequence[Line]]) -> str:
-    head = [f"| {first} | operations | {' | '.join(_COLUMNS)} |\n", "|---" * (len(_COLUMNS) + 2) + "|\n"]
+    head = [proof.line(first, "operations", *_COLUMNS), "|---" * (len(_COLUMNS) + 2) + "|\n"]
     return "".join([*head, *(_row(name, lines) for name, lines in rows.items())])
 
 
@@ -89,7 +89,7 @@ def _row(name: str, lines: Sequence[Line]) -> str:
         sum(not line["came_through"] for line in cases),
         sum("failed" in line for line in lines),
     ]
-    return f"| {name} | {' | '.join(map(str, told))} |\n"
+    return proof.line(name, *told)
 
 
 def main(folder: Path) -> None:

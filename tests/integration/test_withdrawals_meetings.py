@@ -190,8 +190,8 @@ def test_what_is_sent_while_it_is_rejected_is_not_rejected(
 # --- what a person follows ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("ended", "told"), [("paid", "failed"), ("failed", "paid"), ("expired", "paid")])
-def test_what_was_told_otherwise_is_followed_by_two_at_once(ended: str, told: str) -> None:
+def told_otherwise(ended: str, told: str) -> tuple[Withdrawal, stuck.Stuck]:
+    """A withdrawal that ended, of which the other end was told since, and how it waits for a person."""
     terms()
     earn(300_00)
     row = sent(withdraw(200_00))
@@ -199,6 +199,12 @@ def test_what_was_told_otherwise_is_followed_by_two_at_once(ended: str, told: st
     with pytest.raises(withdrawals.WithdrawalOver):
         tell(row, told)
     (found,) = stuck.listed(limit=10)[0]
+    return row, found
+
+
+@pytest.mark.parametrize(("ended", "told"), [("paid", "failed"), ("failed", "paid"), ("expired", "paid")])
+def test_what_was_told_otherwise_is_followed_by_two_at_once(ended: str, told: str) -> None:
+    row, found = told_otherwise(ended, told)
 
     def follow(reason: str) -> None:
         stuck.settle(stuck_id=found.id, how="followed", reason=reason, by=OWNER, now=NOW)
@@ -211,13 +217,7 @@ def test_what_was_told_otherwise_is_followed_by_two_at_once(ended: str, told: st
 
 @pytest.mark.parametrize(("ended", "told"), [("paid", "failed"), ("failed", "paid"), ("expired", "paid")])
 def test_what_differs_is_told_again_while_a_person_follows_it(ended: str, told: str) -> None:
-    terms()
-    earn(300_00)
-    row = sent(withdraw(200_00))
-    tell(row, ended)
-    with pytest.raises(withdrawals.WithdrawalOver):
-        tell(row, told)
-    (found,) = stuck.listed(limit=10)[0]
+    row, found = told_otherwise(ended, told)
 
     def follow() -> None:
         stuck.settle(stuck_id=found.id, how="followed", reason="looked up", by=OWNER, now=NOW)

@@ -149,11 +149,11 @@ def _row(case: Case) -> str:
     ended = case.ended
     others = ", ".join(f"{count} {name}" for name, count in ended.most_common() if name != "won")
     told = (case.rounds, ended.total(), case.expected, ended["won"], others, case.broken)
-    return f"| {case.name} | {' | '.join(map(str, told))} |\n"
+    return proof.line(case.name, *told)
 
 
 def _sight(case: Case) -> str:
-    return f"| {case.name} | {case.rounds} | {case.ended.total()} | {case.rounds - case.broken} |\n"
+    return proof.line(case.name, case.rounds, case.ended.total(), case.rounds - case.broken)
 
 
 def rooms(found: Sequence[Case]) -> str:
@@ -173,7 +173,7 @@ def _room(room: str, found: Sequence[Case]) -> str:
         len(sights),
         f"{played - sum(one.broken for one in sights)} of {played}",
     )
-    return f"| {room} | {' | '.join(map(str, told))} |\n"
+    return proof.line(room, *told)
 
 
 def published(found: Sequence[Case]) -> str:

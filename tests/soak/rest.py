@@ -131,7 +131,6 @@ def wrong(town: Town) -> list[str]:
     for row in there:
         kinds[row.get("kind", "")].append(row)
     return [
-        *town.wrong,
         *books.wrong(there, rest_at=town.time),
         *books.drifts(now=town.time),
         *(line for rule in RULES for line in rule(town, kinds)),

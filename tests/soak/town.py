@@ -41,7 +41,7 @@ from tests.harness import streams
 from tests.harness.direct import Direct
 from tests.harness.hostile import Hostile
 from tests.harness.merchant import merchant_of_wechat_pay
-from tests.harness.rows import Change, Plain, decoded
+from tests.harness.rows import Plain, decoded
 from tests.harness.wire import WRITES, Call, Params, conflicting, wrapped, written
 from tests.world import keys, signed
 
@@ -119,11 +119,8 @@ class Town:
         """What phones were given to pay with."""
         self.by_hand: dict[str, int] = {}
         """What operators paid at their bank."""
-        self.wrong: list[str] = []
         self.phones: dict[str, Phone] = {}
         self.kind = False
-        self.witness: Any = lambda change: ()
-        """What is wrong with a change of a row, judged at its instant."""
 
     def __enter__(self) -> Self:
         self._one_clock()
@@ -223,12 +220,10 @@ class Town:
         return answer.status_code, answer.json_body
 
     def hear(self) -> None:
-        """What the stream has told by now, which its readers will hear, and which is judged at once."""
+        """What the stream has told by now, which its readers will hear."""
         for record in self.store.news():
             self.rows.heard(record)
             change = record["dynamodb"]
-            images = (decoded(change[side]) if side in change else None for side in ("OldImage", "NewImage"))
-            self.wrong += self.witness(Change(*images))
             if record["eventName"] != "REMOVE":
                 self.waiting["react"].append(record)
             if record["eventName"] == "INSERT" and change["NewImage"]["kind"] == {"S": "delivery"}:
