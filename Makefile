@@ -56,15 +56,16 @@ REGION ?= $(or $(AWS_REGION),$(AWS_DEFAULT_REGION))
 
 .PHONY: package deploy
 
-# EGRESS=1: transfers by WeChat Pay leave from an address of the stack's own, see docs/payouts.md.
+# EGRESS=1: transfers by WeChat Pay leave from an address of the stack's own, see docs/payouts.md. ARCHITECTURE=arm64:
+# the functions run on Graviton processors, see docs/deploying.md.
 package: $(VENV)/.ready
 	$(PY) -m infra.package $(STAGE) --region $(or $(REGION),$(error Say where, as in REGION=cn-northwest-1)) \
-		$(if $(EGRESS),--egress)
+		$(if $(EGRESS),--egress) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE))
 
 deploy: $(VENV)/.ready
 	$(PY) -m infra.deploy $(STAGE) --region $(or $(REGION),$(error Say where, as in REGION=cn-northwest-1)) \
 		--bucket $(or $(BUCKET),$(error Name an S3 bucket of yours in that region, as in BUCKET=my-bucket)) \
-		$(if $(EGRESS),--egress) $(SETTINGS)
+		$(if $(EGRESS),--egress) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) $(SETTINGS)
 
 .PHONY: docs examples
 

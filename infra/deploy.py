@@ -75,6 +75,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--region", required=True)
     parser.add_argument("--bucket", required=True, help="an S3 bucket of yours in the same region")
     parser.add_argument("--egress", action="store_true", help=package.EGRESS_HELP)
+    architectures = package.ARCHITECTURES
+    parser.add_argument(
+        "--architecture", choices=architectures, default=architectures[0], help=package.ARCHITECTURE_HELP
+    )
     parser.add_argument(
         "settings", nargs="*", metavar="Name=value", help="parameters, such as AlarmTopicArn=…"
     )
@@ -88,7 +92,8 @@ def main() -> None:
         sys.exit(NO_CLI)
     stage, region = given.stage, given.region
     out = package.folder(stage=stage, region=region)
-    package.build(stage=stage, region=region, out=out, egress=given.egress)
+    chosen = {"egress": given.egress, "architecture": given.architecture}
+    package.build(stage=stage, region=region, out=out, **chosen)
     upload, update, show = commands(stage=stage, region=region, bucket=given.bucket, settings=given.settings)
     _run(upload)
     _run(update)

@@ -2,22 +2,21 @@
 
 Chalice packages a clean copy of the project (from a working tree it would ship caches too); then the template
 gets, for whatever functions it has, what chalice leaves out or gets wrong, and the zip loses what Lambda does not
-need and gets fixed dates, so that the same code is the same file and deploying it again changes nothing.
+need, gets bytecode (`infra.lean`) and fixed dates, so that the same code is the same file and deploying it again
+changes nothing.
 """
 
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from infra import gateway
+from infra import gateway, lean
 from infra.alarms import FUNCTION, alarms
 from infra.dashboard import dashboard
 from infra.restore import template as restored
@@ -30,14 +29,17 @@ TABLES = {"TRUTH_TABLE": "TruthTable", "TRAFFIC_TABLE": "TrafficTable"}
 EGRESS_HELP = "give transfers a fixed address: a network with a NAT gateway, billed by the hour"
 _ANY, _INTEGRATION = "x-amazon-apigateway-any-method", "x-amazon-apigateway-integration"
 BUCKET = {"Fn::If": ["PicturesInBucket", {"Ref": "PicturesBucket"}, ""]}
-_NOT_RUNTIME = re.compile(r"(^|/)(__pycache__|tests)/|\.pyc$|^bin/|^[^/]+\.data/")
+ARCHITECTURES = ("x86_64", "arm64")
+ARCHITECTURE_HELP = "the processors that the functions run on; x86_64, if not told"
 
 
-def build(*, stage: str, region: str, out: Path, egress: bool = False) -> None:
+def build(
+    *, stage: str, region: str, out: Path, egress: bool = False, architecture: str = ARCHITECTURES[0]
+) -> None:
     """Package the working tree into ``out``; ``egress``: transfers leave from an address of the stack's own."""
     with tempfile.TemporaryDirectory() as clean:
         copy(Path(clean))
-        package(Path(clean), stage=stage, region=region, out=out, egress=egress)
+        package(Path(clean), stage=stage, region=region, out=out, egress=egress, architecture=architecture)
 
 
 def copy(clean: Path) -> None:
@@ -50,14 +52,36 @@ def copy(clean: Path) -> None:
             shutil.copy2(source, clean / name)
 
 
-def package(project: Path, *, stage: str, region: str, out: Path, egress: bool = False) -> None:
+def package(
+    project: Path,
+    *,
+    stage: str,
+    region: str,
+    out: Path,
+    egress: bool = False,
+    architecture: str = ARCHITECTURES[0],
+) -> None:
     """Package ``project`` into ``out``; a second package of one project takes the wheels of the first."""
-    raw = project / "packaged" / f"{stage}-{region}"
-    _run_chalice(project, stage=stage, region=region, out=raw)
-    template = finish(json.loads((raw / "sam.json").read_text(encoding="utf-8")), egress=egress)
+    _choose(project, architecture)
+    made = raw(project, stage=stage, region=region, architecture=architecture)
+    _run_chalice(project, stage=stage, region=region, out=made)
+    template = finish(json.loads((made / "sam.json").read_text(encoding="utf-8")), egress=egress)
     out.mkdir(parents=True, exist_ok=True)
     (out / "sam.json").write_text(json.dumps(template, indent=1) + "\n", encoding="utf-8")
-    strip(raw / "deployment.zip", out / "deployment.zip")
+    with tempfile.TemporaryDirectory() as task:
+        lean.make(made / "deployment.zip", out / "deployment.zip", work=Path(task))
+
+
+def raw(project: Path, *, stage: str, region: str, architecture: str = ARCHITECTURES[0]) -> Path:
+    """Where chalice's own package is that `package` began with."""
+    return project / "packaged" / f"{stage}-{region}-{architecture}"
+
+
+def _choose(project: Path, architecture: str) -> None:
+    """For which processors chalice fetches wheels and declares the functions."""
+    file = project / ".chalice" / "config.json"
+    chosen = {**json.loads(file.read_text(encoding="utf-8")), "lambda_architecture": architecture}
+    file.write_text(json.dumps(chosen), encoding="utf-8")
 
 
 def _run_chalice(project: Path, *, stage: str, region: str, out: Path) -> None:
@@ -128,17 +152,6 @@ def _wire(function: dict[str, Any]) -> None:
     function["Environment"]["Variables"]["PICTURES_BUCKET"] = BUCKET
 
 
-def strip(source: Path, target: Path) -> None:
-    """Copy a zip without what Lambda does not need, in a fixed order and with fixed dates."""
-    with ZipFile(source) as given, ZipFile(target, "w", ZIP_DEFLATED) as kept:
-        for name in sorted(given.namelist()):
-            if not _NOT_RUNTIME.search(name):
-                entry = ZipInfo(name)
-                entry.external_attr = 0o644 << 16
-                entry.compress_type = ZIP_DEFLATED
-                kept.writestr(entry, given.read(name))
-
-
 def folder(*, stage: str, region: str) -> Path:
     """Where the package of a stage and region is."""
     return ROOT / "build" / f"{stage}-{region}"
@@ -157,9 +170,13 @@ def main() -> None:
     parser.add_argument("stage", choices=stages())
     parser.add_argument("--region", required=True)
     parser.add_argument("--egress", action="store_true", help=EGRESS_HELP)
-    arguments = parser.parse_args()
-    out = folder(stage=arguments.stage, region=arguments.region)
-    build(stage=arguments.stage, region=arguments.region, out=out, egress=arguments.egress)
+    parser.add_argument(
+        "--architecture", choices=ARCHITECTURES, default=ARCHITECTURES[0], help=ARCHITECTURE_HELP
+    )
+    given = parser.parse_args()
+    out = folder(stage=given.stage, region=given.region)
+    chosen = {"egress": given.egress, "architecture": given.architecture}
+    build(stage=given.stage, region=given.region, out=out, **chosen)
     size = (out / "deployment.zip").stat().st_size / 1e6
     print(f"{out}: sam.json and deployment.zip ({size:.1f} MB)")
 

@@ -4,14 +4,19 @@ import base64
 import json
 import subprocess
 import sys
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import pytest
 
+from infra import lean
 from tests.packaging.conftest import Package
+from tests.packaging.test_policy import _used
+from tests.unit.test_imports import house, imports
 
+MOST_BYTES = 13_000_000
 NOT_RUNTIME = {
     "cfnlint",
     "hypothesis",
@@ -47,6 +52,20 @@ if len(sys.argv) > 3:
 """
 
 
+# Each name is a module, or something in one.
+_IMPORT = """
+import importlib, sys
+sys.path.insert(0, sys.argv[1])
+for name in sys.argv[2:]:
+    module, _, last = name.rpartition(".")
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        getattr(importlib.import_module(module), last)
+print(*sys.modules)
+"""
+
+
 def _start(unpacked: Path, function: dict[str, Any], *event: str) -> str:
     variables = {key: _plain(value) for key, value in function["Environment"]["Variables"].items()}
     variables |= {
@@ -54,7 +73,6 @@ def _start(unpacked: Path, function: dict[str, Any], *event: str) -> str:
         "AWS_LAMBDA_FUNCTION_NAME": "f",
         "LAMBDA_TASK_ROOT": str(unpacked),
     }
-    # The first to start leaves its bytecode, which the others would only make again.
     command = [sys.executable, "-I", "-S", "-c", _START, str(unpacked), function["Handler"], *event]
     done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -69,7 +87,7 @@ def _plain(value: Any) -> str:
 
 
 def test_the_zip_is_small(zipped: Path) -> None:
-    assert zipped.stat().st_size < 25_000_000
+    assert zipped.stat().st_size < MOST_BYTES
 
 
 def test_the_zip_holds_only_runtime(zipped: Path) -> None:
@@ -81,12 +99,22 @@ def test_the_zip_holds_only_runtime(zipped: Path) -> None:
         "chalice/__init__.py",
         "chalice/app.py",
     }
-    assert not [
-        name
-        for name in names
-        if name.endswith((".pyc", ".pyo")) or "__pycache__" in name or "/tests/" in name
-    ]
+    assert not [name for name in names if "/tests/" in name or ".dist-info/" in name]
     assert {"app.py", "chalicelib/core/table.py"} <= set(names)
+
+
+def test_every_module_comes_with_its_bytecode(zipped: Path) -> None:
+    names = ZipFile(zipped).namelist()
+    sources = [name for name in names if name.endswith(".py")]
+
+    assert sorted(cache_from_source(name) for name in sources) == [n for n in names if n.endswith(".pyc")]
+
+
+def test_the_services_that_are_called_are_described(unpacked: Path) -> None:
+    called = {action.partition(":")[0] for action in _used()}
+
+    assert called == set(lean.SERVICES)
+    assert {path.name for path in (unpacked / lean.DATA).iterdir() if path.is_dir()} == called
 
 
 def test_both_regions_get_the_same_bytes(packages: dict[str, Package]) -> None:
@@ -109,6 +137,18 @@ def test_every_handler_is_in_app(package: Package) -> None:
 def test_every_handler_starts_from_the_zip_alone(packages: dict[str, Package], unpacked: Path) -> None:
     for function in packages["cn-northwest-1"].functions.values():
         _start(unpacked, function)
+
+
+@only_linux
+def test_what_is_imported_later_is_in_the_zip_too(unpacked: Path) -> None:
+    named = [one.name for path, source in house().items() for one in imports(path, source)]
+    libraries = sorted({name for name in named if not name.startswith("chalicelib")})
+    command = [sys.executable, "-I", "-S", "-c", _IMPORT, str(unpacked), *libraries]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert "cryptography" in done.stdout.split()
 
 
 @only_linux
