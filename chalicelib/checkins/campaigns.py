@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -17,6 +16,7 @@ from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import AppError, Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 
 FIXED = ("type", "timezone", "day_starts_at_minute", "every", "starts_at")

@@ -4,13 +4,14 @@ Several postings to one account are one, so a price is set off against what the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from chalicelib.checkins.rules import Gifts
 from chalicelib.core import ledger, table
 from chalicelib.core.errors import AppError, Busy
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.coupons import service as coupons
 from chalicelib.points import service as points
 

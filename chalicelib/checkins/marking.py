@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -16,6 +16,7 @@ from chalicelib.checkins.standings import Standing
 from chalicelib.core import facts, table
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 
 FACT = "checkin.done"
 TOLD_AT_MOST = 2

@@ -4,12 +4,12 @@ Counting in the check-in itself would cost every check-in two units and one cont
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.checkins.marking import SHARDS, owner_of
 from chalicelib.checkins.models import Month
 from chalicelib.core import table
+from chalicelib.core.values import dataclass
 
 PAGE = 100
 PAGES_AT_MOST = 10

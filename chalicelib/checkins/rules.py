@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.errors import Invalid
+from chalicelib.core.values import dataclass
 
 DAY = timedelta(days=1)
 Gifts = Counter[tuple[str, str]]

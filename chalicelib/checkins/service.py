@@ -1,7 +1,7 @@
 """The rules of checking in and making up: what is given is computed from rows that the write finds unchanged."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from chalicelib.checkins.standings import Standing
 from chalicelib.core import facts, table
 from chalicelib.core.errors import Busy, Conflict, Invalid
 from chalicelib.core.telemetry import logger
+from chalicelib.core.values import dataclass
 
 ROUNDS = 24
 

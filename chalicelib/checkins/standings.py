@@ -1,7 +1,6 @@
 """Where members stand: what their newest months say, read in one go."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -11,6 +10,7 @@ from chalicelib.checkins.models import Campaign, Month, Part, member_key
 from chalicelib.checkins.rules import History
 from chalicelib.core import table
 from chalicelib.core.table import Row
+from chalicelib.core.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

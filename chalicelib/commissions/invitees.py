@@ -5,12 +5,12 @@ may know: of somebody else's that it earned nothing, and by which rule.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.commissions import service
 from chalicelib.commissions.models import Brought, Commission
 from chalicelib.core import table
+from chalicelib.core.values import dataclass
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.sharing import invitees as people

@@ -1,12 +1,13 @@
 """Pure rules of commissions: which rate serves a line, what the line earns, which tier and step is reached."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from chalicelib.core.money import part_fen
+from chalicelib.core.values import dataclass
 
 Level = Literal["level1", "level2", "head"]
 Basis = Literal["bps", "fen"]

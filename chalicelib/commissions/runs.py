@@ -4,13 +4,13 @@ Each is a row under its natural key, so the record of a day is exact whatever wa
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.commissions.models import RUN_ROWS, RunLine
 from chalicelib.core import clock, config, ledger, table
 from chalicelib.core.shards import shard_for
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ attribution, and the rates, the terms and the promoter's tier of the time when i
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import Key, Row, Write
+from chalicelib.core.values import dataclass
 from chalicelib.groupbuys import reading as groups
 from chalicelib.members import service as members
 from chalicelib.operators import service as operators

@@ -5,13 +5,13 @@ uses is added up in a pass over all rows, and compared with the counters that no
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
 from chalicelib.core import table
 from chalicelib.core.table import Page, Raw, Row
+from chalicelib.core.values import dataclass
 
 Numbers = Mapping[str, int]
 ROWS_AT_MOST = 5000

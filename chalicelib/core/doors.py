@@ -6,11 +6,11 @@ always passes. Rooms provide the guards that know members, operators and WeChat;
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from chalicelib.core import webhooks
 from chalicelib.core.errors import AppError, Forbidden, SignatureInvalid, Unauthorized
+from chalicelib.core.values import dataclass
 
 Role = Literal["owner", "marketing", "support", "finance", "store"]
 

@@ -12,7 +12,7 @@ growing pauses (to an hour); the tenth failure moves the row to ``stuck``, where
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from typing import Any
 
@@ -24,6 +24,7 @@ from chalicelib.core.clock import HOUR, MINUTE
 from chalicelib.core.errors import NotFound
 from chalicelib.core.table import IntAttribute, Row
 from chalicelib.core.telemetry import about, count, logger, measure
+from chalicelib.core.values import dataclass
 
 FIRST_PAUSE_S = 30
 FAILURES = 10
@@ -74,7 +75,7 @@ _late_after_s: dict[str, int] = {}
 _sends_money: set[str] = set()
 
 
-@dataclass
+@dataclass()
 class Ran:
     """What one run of a job did."""
 

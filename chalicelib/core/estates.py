@@ -6,11 +6,12 @@ knows none. What a room does here is done again after a failure, so that each st
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeVar
 
 from chalicelib.core import ledger, table
 from chalicelib.core.table import Row
+from chalicelib.core.values import dataclass
 
 F = TypeVar("F", bound=Callable[..., Any])
 TOLD_AT_MOST = 1000

@@ -13,7 +13,7 @@ other whose reaction fails becomes a dead letter, which the same job tries again
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
@@ -24,6 +24,7 @@ from chalicelib.core import due, table, telemetry
 from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.table import IntAttribute, Row, Write
 from chalicelib.core.telemetry import about, count, logger
+from chalicelib.core.values import dataclass
 
 JOB = "react"
 OWED_AFTER_S = 600

@@ -14,7 +14,6 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlencode
@@ -35,6 +34,7 @@ from chalicelib.core.errors import (
     UnsupportedMediaType,
 )
 from chalicelib.core.telemetry import about, count, logger, measure
+from chalicelib.core.values import dataclass
 
 BODY_LIMIT_BYTES = 64 * 1024
 CORS = CORSConfig(

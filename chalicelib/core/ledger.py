@@ -24,7 +24,6 @@ The index lags, so the account also remembers the causes of its last three posti
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
@@ -35,6 +34,7 @@ from chalicelib.core import clock, config, due, facts, table
 from chalicelib.core.books import Unsure
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import IntAttribute, Key, Page, Refusal, Row, Write
+from chalicelib.core.values import dataclass
 
 CLOSE_JOB = "close_month"
 RELEASE_JOB = "release_hold"

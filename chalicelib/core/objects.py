@@ -11,7 +11,6 @@ The client is botocore's, made where it is first used: most requests touch no ob
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import botocore.session
@@ -20,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.core import config
 from chalicelib.core.errors import Busy
+from chalicelib.core.values import dataclass
 
 # Who may not list a bucket is told "forbidden" of what is not there.
 _MISSING = ("NoSuchKey", "AccessDenied", "InvalidRange", "PreconditionFailed", "403", "404", "412", "416")

@@ -7,9 +7,6 @@ import json
 from functools import lru_cache
 from typing import Any, Literal
 
-import jwt
-from jwt.types import Options
-
 from chalicelib.core import config
 from chalicelib.core.errors import Unauthorized
 
@@ -18,6 +15,8 @@ Purpose = Literal["session", "visit", "upload"]
 
 def sign(claims: dict[str, Any], *, purpose: Purpose, now: int, for_s: int) -> str:
     """A token that says ``claims`` for ``for_s`` seconds, good for ``purpose`` only."""
+    import jwt
+
     key_id, key = next(iter(_keys(config.secret("session_keys", now=now)).items()))
     content = {**claims, "aud": purpose, "iat": now, "exp": now + for_s}
     return jwt.encode(content, key, algorithm="HS256", headers={"kid": key_id})
@@ -29,6 +28,9 @@ def verify(token: str, *, purpose: Purpose, now: int) -> dict[str, Any]:
     Raises:
         Unauthorized: it is not.
     """
+    import jwt
+    from jwt.types import Options
+
     keys = _keys(config.secret("session_keys", now=now))
     try:
         key = keys.get(jwt.get_unverified_header(token).get("kid", ""), "")

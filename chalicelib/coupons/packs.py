@@ -9,7 +9,6 @@ it came from.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pynamodb.expressions.update import Action
@@ -17,6 +16,7 @@ from pynamodb.expressions.update import Action
 from chalicelib.core import config, due, ids, shards, table
 from chalicelib.core.errors import Busy, Conflict, Gone, NotFound
 from chalicelib.core.table import Row, Write
+from chalicelib.core.values import dataclass
 from chalicelib.coupons import plans, rules, service, templates
 from chalicelib.coupons.models import Coupon, Pack, Piece, Plan, Sharing, Template
 from chalicelib.coupons.service import ROUNDS, Claim, NotEligible

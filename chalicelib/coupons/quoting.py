@@ -1,8 +1,8 @@
 """What a member's coupons save on a basket, why the others do not apply, and the best combination."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from chalicelib.core.values import dataclass
 from chalicelib.coupons import rules, service
 from chalicelib.coupons.models import Coupon
 

@@ -6,7 +6,7 @@ more off a line than the line has. So the order in which coupons are laid down d
 
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Invalid
 from chalicelib.core.money import part_fen, share_within_fen
+from chalicelib.core.values import dataclass
 
 STACK_AT_MOST = 5
 """Coupons that one order may use."""

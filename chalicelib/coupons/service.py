@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pynamodb.expressions.update import Action
@@ -11,6 +11,7 @@ from pynamodb.expressions.update import Action
 from chalicelib.core import clock, config, due, ids, shards, table
 from chalicelib.core.errors import AppError, Busy, Conflict, Invalid, NotFound
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.coupons import rules, templates
 from chalicelib.coupons.models import Coupon, Tally, Template, Terms
 from chalicelib.coupons.templates import (

@@ -7,7 +7,6 @@ that one write decides. Every shard is switched and edited by its own write; the
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +16,7 @@ from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.coupons import rules
 from chalicelib.coupons.models import Invite, Plan, Stock, Template, Terms
 from chalicelib.coupons.schemas import EditTemplate, MakeTemplate

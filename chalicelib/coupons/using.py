@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from pynamodb.expressions.update import Action
 
@@ -19,6 +18,7 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
+from chalicelib.core.values import dataclass
 from chalicelib.coupons import quoting, rules, service, templates
 from chalicelib.coupons.models import Coupon, Lock
 from chalicelib.coupons.service import JOB, ROUNDS

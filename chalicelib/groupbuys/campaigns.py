@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.shards import SOLD_OUT_FOR_S, evenly
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.groupbuys import rules
 from chalicelib.groupbuys.models import Campaign, Stock
 from chalicelib.groupbuys.schemas import EditCampaign

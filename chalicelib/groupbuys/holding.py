@@ -5,11 +5,12 @@ Each take has its give-back here. The due entry of a hold says all of it, so tha
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from chalicelib.core import due, table
 from chalicelib.core.errors import NotFound
 from chalicelib.core.table import Refusal, Write
+from chalicelib.core.values import dataclass
 from chalicelib.groupbuys import campaigns, rules
 from chalicelib.groupbuys.models import Campaign, Group, Part, Seat, Stock
 from chalicelib.orders.service import Order

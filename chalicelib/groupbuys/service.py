@@ -1,7 +1,6 @@
 """The rules of opening and joining a group; what was done before is answered as it was then."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -10,6 +9,7 @@ from chalicelib.core import due, ids, table
 from chalicelib.core.config import settings
 from chalicelib.core.errors import AppError, Busy, Conflict, Gone, Invalid
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.groupbuys import campaigns, holding, reading, rules
 from chalicelib.groupbuys.campaigns import CampaignNotStarted, CampaignOver, CampaignPaused
 from chalicelib.groupbuys.holding import ROUNDS, PartRefused, SeatTaken, StockShort

@@ -12,7 +12,6 @@ What the rooms have goes over in a job, since it can be much: soon, and again un
 
 import bisect
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pynamodb.expressions.update import Action
 
@@ -22,6 +21,7 @@ from chalicelib.core.config import settings
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import count, logger
+from chalicelib.core.values import dataclass
 from chalicelib.members import rules
 from chalicelib.members.models import Blocked, Identity, Member, Merge
 from chalicelib.operators import stuck

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pynamodb.expressions.update import Action
@@ -14,6 +14,7 @@ from chalicelib.core.config import settings
 from chalicelib.core.errors import AppError, Busy, Conflict, Invalid, NotFound, Unauthorized
 from chalicelib.core.table import Row, Write
 from chalicelib.core.telemetry import count, logger
+from chalicelib.core.values import dataclass
 from chalicelib.members import merging, returning, rules
 from chalicelib.members.models import Blocked, Erased, Identity, Program, ProgramCount
 from chalicelib.members.models import Member as Member  # noqa: PLC0414 - other rooms name what they are given

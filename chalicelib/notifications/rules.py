@@ -6,10 +6,11 @@ subscribe-message/subscribeMessage.send.html, "订阅消息参数值内容限制
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
+
+from chalicelib.core.values import dataclass
 
 Kind = Literal[
     "group_filled",
@@ -193,19 +194,20 @@ _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _HOUR = r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?"
 _DAY = r"(\d{4}年)?\d{1,2}月(\d{1,2}日)?|\d{4}年|\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?"
 _FITS = {
-    "thing": re.compile(r"[^\x00-\x1f\x7f]{1,20}"),
-    "number": re.compile(r"(?=.{1,32}$)\d+(\.\d+)?"),
-    "letter": re.compile(r"[A-Za-z]{1,32}"),
-    "symbol": re.compile(rf"[^A-Za-z0-9{_HAN}\x00-\x1f\x7f]{{1,5}}"),
-    "character_string": re.compile(rf"[^{_HAN}\x00-\x1f\x7f]{{1,32}}"),
-    "time": re.compile(rf"(({_DAY}) )?{_HOUR}(~(({_DAY}) )?{_HOUR})?"),
-    "date": re.compile(rf"({_DAY})( {_HOUR})?(~({_DAY})( {_HOUR})?)?"),
-    "amount": re.compile(r"[¥￥$€£]?\d{1,10}(\.\d+)?元?"),
-    "phone_number": re.compile(r"[0-9+*#() -]{1,17}"),
-    "car_number": re.compile(rf"(?=.{{1,8}}$)[{_HAN}]?[A-Z0-9]*[{_HAN}]?"),
-    "name": re.compile(rf"(?=.*[{_HAN}])[{_HAN}A-Za-z·]{{1,10}}|[A-Za-z .·'-]{{1,20}}"),
-    "phrase": re.compile(rf"[{_HAN}]{{1,5}}"),
+    "thing": r"[^\x00-\x1f\x7f]{1,20}",
+    "number": r"(?=.{1,32}$)\d+(\.\d+)?",
+    "letter": r"[A-Za-z]{1,32}",
+    "symbol": rf"[^A-Za-z0-9{_HAN}\x00-\x1f\x7f]{{1,5}}",
+    "character_string": rf"[^{_HAN}\x00-\x1f\x7f]{{1,32}}",
+    "time": rf"(({_DAY}) )?{_HOUR}(~(({_DAY}) )?{_HOUR})?",
+    "date": rf"({_DAY})( {_HOUR})?(~({_DAY})( {_HOUR})?)?",
+    "amount": r"[¥￥$€£]?\d{1,10}(\.\d+)?元?",
+    "phone_number": r"[0-9+*#() -]{1,17}",
+    "car_number": rf"(?=.{{1,8}}$)[{_HAN}]?[A-Z0-9]*[{_HAN}]?",
+    "name": rf"(?=.*[{_HAN}])[{_HAN}A-Za-z·]{{1,10}}|[A-Za-z .·'-]{{1,20}}",
+    "phrase": rf"[{_HAN}]{{1,5}}",
 }
+"""Expressions that are compiled when they are first asked, which takes a function that starts too long."""
 EMPTY = "无"
 """What stands for nothing: WeChat refuses an empty value."""
 
@@ -231,7 +233,7 @@ def why_not(kind: Kind, keyword: str, source: str) -> str | None:
 
 def fits(form: str, text: str) -> bool:
     """Whether WeChat takes this text for a keyword of this type."""
-    return bool(_FITS[form].fullmatch(text))
+    return re.fullmatch(_FITS[form], text) is not None
 
 
 def filled(form: str, field: FieldType, value: Any, *, zone: ZoneInfo) -> str:

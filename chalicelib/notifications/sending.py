@@ -10,7 +10,7 @@ such page; 40003 no such openid; 45009 the day's calls are used up.
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pynamodb.expressions.update import Action
@@ -20,6 +20,7 @@ from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.errors import Busy, NotFound
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import count, logger
+from chalicelib.core.values import dataclass
 from chalicelib.members import rules as member_rules
 from chalicelib.members import service as members
 from chalicelib.notifications import consents, preferences, rules, service, templates

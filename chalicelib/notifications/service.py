@@ -6,13 +6,13 @@ hundred entries of the index are read at most, and no row.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 from chalicelib.core import due, ids, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.table import Row
 from chalicelib.core.telemetry import logger
+from chalicelib.core.values import dataclass
 from chalicelib.notifications import templates
 from chalicelib.notifications.models import Notification
 from chalicelib.notifications.rules import Kind

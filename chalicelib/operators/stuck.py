@@ -11,7 +11,7 @@ import binascii
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -25,6 +25,7 @@ from chalicelib.core.errors import Conflict, Invalid, NotFound
 from chalicelib.core.facts import Letter
 from chalicelib.core.table import Raw, Row, Write
 from chalicelib.core.telemetry import logger, measure
+from chalicelib.core.values import dataclass
 from chalicelib.operators import service
 
 WATCHED_EVERY_S = 10 * MINUTE

@@ -11,7 +11,6 @@ number may serve other systems: orders that are not ours are counted and left.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from pynamodb.expressions.update import Action
 
@@ -20,6 +19,7 @@ from chalicelib.core.cache import Cache
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.table import Page, Raw, Write
 from chalicelib.core.telemetry import count, logger
+from chalicelib.core.values import dataclass
 from chalicelib.operators import stuck
 from chalicelib.operators.stuck import Story, Trouble
 from chalicelib.orders import service, untold, wechatpay

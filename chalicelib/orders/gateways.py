@@ -6,7 +6,6 @@
 """
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
 
@@ -14,6 +13,7 @@ from chalicelib.core import deliveries, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import AppError, Conflict
 from chalicelib.core.telemetry import logger
+from chalicelib.core.values import dataclass
 from chalicelib.operators.stuck import ByHand
 from chalicelib.orders.models import Order, Refund
 

@@ -5,11 +5,12 @@ too, and waits for a person, who sees whether the mall has given it twice. A wro
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from chalicelib.core import due, table
 from chalicelib.core.errors import Busy, Conflict, Invalid
 from chalicelib.core.telemetry import logger
+from chalicelib.core.values import dataclass
 from chalicelib.orders import ordinary, service
 from chalicelib.orders.models import Order, Payment, Refund
 from chalicelib.orders.service import Back, OrderOver

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.core.money import share_fen, share_within_fen
+from chalicelib.core.values import dataclass
 from chalicelib.orders.models import Order, Refund
 
 

@@ -6,13 +6,13 @@ Prices are the mall's: what order.paid says of the lines counts, should it diffe
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, cast
 
 from chalicelib.core import facts, table
 from chalicelib.core.errors import Busy, Invalid
 from chalicelib.core.money import share_within_fen
 from chalicelib.core.table import Row, Write
+from chalicelib.core.values import dataclass
 from chalicelib.orders import lines as order_lines
 from chalicelib.orders import service
 from chalicelib.orders.gateways import Paid

@@ -1,7 +1,7 @@
 """The rules of orders: the writes that other rooms build their transactions from, payments, and refunds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.table import Refusal, Row, Write
 from chalicelib.core.telemetry import logger
+from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 from chalicelib.orders import gateways
 from chalicelib.orders.gateways import Paid as Paid  # noqa: PLC0414 - other rooms name what they are given
@@ -777,9 +778,11 @@ def refund_for(order_id: str, *, reason: str, by: Operator, now: int) -> None:
 
 # --- what the mall says of an order -------------------------------------------------------------------------
 
+_BY_THE_MALL = Back(reason="mall", done=True)
+
 
 def told_partly_refunded(
-    order: Order, *, amount_fen: int, cause: str, now: int, back: Back = Back(reason="mall", done=True)
+    order: Order, *, amount_fen: int, cause: str, now: int, back: Back = _BY_THE_MALL
 ) -> None:
     """The mall gave a part back by itself; told again under the same cause, nothing changes.
 

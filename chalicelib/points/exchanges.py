@@ -6,7 +6,6 @@ shard, and what is given. What is given has its own conditions and refusals, by 
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import AppError, Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 from chalicelib.points import goods, service
 from chalicelib.points.models import Exchange, Exchanged, ExchangeStock

@@ -5,12 +5,12 @@ conditions and refusals of their own room; and a check of what an operator confi
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.core import ledger
 from chalicelib.core.errors import Invalid
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 
 What = dict[str, Any]
 CARDS = ("makeup_card", "freeze_card")

@@ -5,7 +5,6 @@ owes: the mall's message, and a gift for each level that is reached for the firs
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Invalid
 from chalicelib.core.money import BPS
 from chalicelib.core.table import Row, Write
+from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 from chalicelib.points import goods, rules
 from chalicelib.points.models import LevelGift, Levels, MemberLevel

@@ -22,7 +22,7 @@ first.
 import time
 from collections import Counter as Added
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +36,7 @@ from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.ledger import Account, Hold
 from chalicelib.core.table import Page, Raw, Row, Write
 from chalicelib.core.telemetry import count, logger
+from chalicelib.core.values import dataclass
 from chalicelib.coupons import books as coupons
 from chalicelib.groupbuys import books as groupbuys
 from chalicelib.points import books as points
@@ -130,7 +131,7 @@ class _Moved(Exception):
     """Another has worked this slice."""
 
 
-@dataclass
+@dataclass()
 class _Slice:
     """What a slice has read and proved of its pass, and how it goes on."""
 

@@ -5,9 +5,9 @@ not given and is said to be missed, and holds up nothing else. Amounts of one ``
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.rewards.rules import GiftSpec, Piece
 
 

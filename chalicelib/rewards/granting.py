@@ -8,7 +8,7 @@ for ever nor kept from the member. So one rule at its end holds up no other.
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from chalicelib.core.errors import AppError, Busy
 from chalicelib.core.shards import shard_for
 from chalicelib.core.table import Row, Write
 from chalicelib.core.telemetry import logger
+from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.rewards import gifts, rules, service, sources
 from chalicelib.rewards.gifts import Giving

@@ -1,8 +1,7 @@
 """What people may know of rewards: what can be earned, how far a member is, what they got and what they missed."""
 
-from dataclasses import dataclass
-
 from chalicelib.core import table
+from chalicelib.core.values import dataclass
 from chalicelib.rewards import gifts, rules, service, sources
 from chalicelib.rewards.granting import day_of
 from chalicelib.rewards.models import Day, Listed, Progress

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from chalicelib.core.errors import Invalid
 from chalicelib.core.money import BPS, yuan
 from chalicelib.core.shards import evenly
+from chalicelib.core.values import dataclass
 
 Role = Literal["actor", "sharer"]
 To = Literal["actor", "sharer", "both"]
@@ -458,7 +459,7 @@ class Happened:
     known: Mapping[str, Any]
 
 
-@dataclass
+@dataclass()
 class Tally:
     """What a rule would have done."""
 

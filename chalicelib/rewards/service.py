@@ -7,7 +7,6 @@ edit of the total changes by the difference.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -18,6 +17,7 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.shards import evenly
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 from chalicelib.rewards import gifts, rules, sources
 from chalicelib.rewards.models import Purse, Rule, Version

@@ -6,10 +6,10 @@ a day and eight to twenty notes a read unit, and never more than 20,000 of them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from chalicelib.core import table
 from chalicelib.core.clock import DAY
+from chalicelib.core.values import dataclass
 from chalicelib.rewards import rules, service
 from chalicelib.rewards.granting import chance, day_of
 from chalicelib.rewards.models import SEEN_SHARDS, Seen

@@ -7,7 +7,6 @@ the ``trace_id`` that asking gave). Both on developers.weixin.qq.com.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from chalicelib.core import due, facts, ids, table
@@ -16,6 +15,7 @@ from chalicelib.core.config import settings
 from chalicelib.core.errors import Busy, Conflict, TooMany
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
+from chalicelib.core.values import dataclass
 from chalicelib.operators import stuck
 from chalicelib.operators.stuck import ByHand, Moved, Story, Trouble
 from chalicelib.safety.models import Check, Trace

@@ -1,9 +1,10 @@
 """The rules of signing in: find or register the member, and bind them to whoever brought them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from chalicelib.core.errors import AppError, Gone, Invalid, NotFound, Unauthorized
+from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.sharing import attribution, signals, visits
 from chalicelib.sharing import service as sharing

@@ -8,7 +8,6 @@ it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.core import deliveries, facts, table
@@ -17,6 +16,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.operators import service as operators
 from chalicelib.sharing import policies, touches, windows

@@ -7,11 +7,12 @@ one promoter in more than 96 hours, the newest.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, timedelta
 
 from chalicelib.core import clock, config, table
 from chalicelib.core.errors import Invalid
+from chalicelib.core.values import dataclass
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.sharing import history, policies, stories, windows

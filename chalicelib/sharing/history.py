@@ -7,10 +7,11 @@ that second.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from chalicelib.core.clock import DAY
+from chalicelib.core.values import dataclass
 from chalicelib.sharing.rules import Mode
 
 How = Literal["registered", "visit", "invite_code", "operator"]

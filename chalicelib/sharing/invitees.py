@@ -4,10 +4,9 @@ Two lists are one: the bindings that a promoter has, and the members who came to
 so no more. What is known of a stranger who opened a link is a count of its funnel, and nobody's name.
 """
 
-from dataclasses import dataclass
-
 from chalicelib.core import table
 from chalicelib.core.errors import NotFound
+from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.members.rules import masked
 from chalicelib.sharing import attribution, stories

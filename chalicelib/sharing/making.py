@@ -8,7 +8,6 @@ be made ask WeChat once in ten seconds.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.core import clock, objects, pictures, table
@@ -17,6 +16,7 @@ from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.config import settings
 from chalicelib.core.errors import Busy, Invalid, NotFound, TooMany
 from chalicelib.core.telemetry import logger
+from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.sharing.models import Link, Made, Openings
 from chalicelib.wechat import codes

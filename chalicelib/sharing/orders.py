@@ -6,13 +6,13 @@ Nothing that happens to a binding afterwards touches it; a promoter who was merg
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from chalicelib.core import clock, config, facts, table
 from chalicelib.core.errors import Busy, NotFound
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.sharing import policies, service, signals, stories

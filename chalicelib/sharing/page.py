@@ -157,7 +157,7 @@ _BROKEN_LINK = (
     'a4 4 0 0 0-5.7 0l-3 3a4 4 0 0 0 5.7 5.7l1-1M4 4l16 16"/></svg>'
 )
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNPRINTABLE = "[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 
 
 def _hash(text: str) -> str:
@@ -275,7 +275,7 @@ def _wrap(tag: str, *, css: str, inner: str) -> str:
 
 def _text(value: str | None) -> str:
     """The value, safe between tags and in quotes; control characters and lone surrogates become spaces."""
-    return html.escape(_UNPRINTABLE.sub(" ", value or "").strip())
+    return html.escape(re.sub(_UNPRINTABLE, " ", value or "").strip())
 
 
 def _link(value: str | None, *, schemes: tuple[str, ...] = ("https",)) -> str:

@@ -48,7 +48,7 @@ _WORDS = {
 }
 _TOKENS = re.compile(r"\s+|[A-Za-z0-9][A-Za-z0-9.,'%+/&-]*|.", re.DOTALL)
 _ENDING = "，。！？、；：）》」』”’…,.!?;:)%"
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNPRINTABLE = "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
 _NARROW, _WIDE = "iljtfrI1.,:;'!|()[] ", "mwMW@%"
 _FONTS = "'PingFang SC','Noto Sans CJK SC','Noto Sans SC','Microsoft YaHei',sans-serif"
 
@@ -223,7 +223,7 @@ def yuan(amount_fen: int) -> str:
 
 
 def _clean(text: str) -> str:
-    return _UNPRINTABLE.sub(" ", text).strip()
+    return re.sub(_UNPRINTABLE, " ", text).strip()
 
 
 def _address(value: str | None) -> str:
@@ -235,4 +235,4 @@ def _address(value: str | None) -> str:
         parts = urlsplit(address)
     except ValueError:
         return ""
-    return html.escape(_UNPRINTABLE.sub(" ", address)) if parts.scheme == "https" and parts.netloc else ""
+    return html.escape(re.sub(_UNPRINTABLE, " ", address)) if parts.scheme == "https" and parts.netloc else ""

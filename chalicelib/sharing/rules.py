@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from chalicelib.core.values import dataclass
 
 Channel = Literal["wechat", "moments", "qr", "poster", "link", "qq", "weibo", "sms"]
 Arrived = Literal["chat", "group", "moments", "code", "link", "other"]

@@ -1,7 +1,6 @@
 """The rules of links and cards: minting, switching off, and what a share shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from chalicelib.core import config, ids, table
 from chalicelib.core.cache import Cache
@@ -10,6 +9,7 @@ from chalicelib.core.errors import Busy, Gone, Invalid, NotFound
 from chalicelib.core.money import yuan
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
+from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.members.rules import masked
 from chalicelib.operators import service as operators

@@ -1,9 +1,8 @@
 """A member's bindings and visits as one story, read in one call: the binding, what it was before, who else they
 came to."""
 
-from dataclasses import dataclass
-
 from chalicelib.core import table
+from chalicelib.core.values import dataclass
 from chalicelib.sharing import history, windows
 from chalicelib.sharing.history import Coming, Span
 from chalicelib.sharing.models import Binding, Past, Touch

@@ -5,7 +5,6 @@ A visit alone never earns anything, and no money, limit or reward reads a count 
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 from chalicelib.core import clock, config, facts, ids, session, table
@@ -14,6 +13,7 @@ from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.errors import NotFound, Unauthorized
 from chalicelib.core.shards import by_day, day_of, day_row
 from chalicelib.core.table import IntAttribute, Row, Write
+from chalicelib.core.values import dataclass
 from chalicelib.sharing import rules, service
 from chalicelib.sharing.models import LEVELS, ROW_HOLDS, Hour, Link, LinkDay
 from chalicelib.sharing.schemas import FunnelDay

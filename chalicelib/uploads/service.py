@@ -4,7 +4,6 @@ Other rooms take an upload's id where a picture goes (`arrived`), keep the id, a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from chalicelib.core import clock, estates, facts, ids, objects, pictures, session, table
@@ -22,6 +21,7 @@ from chalicelib.core.errors import (
 from chalicelib.core.objects import Form
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import count, logger
+from chalicelib.core.values import dataclass
 from chalicelib.uploads.models import Content, Day
 from chalicelib.uploads.models import Upload as Upload  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.uploads.schemas import IN_A_ROW_BYTES, LARGEST_BYTES, Purpose, StartUpload

@@ -11,11 +11,11 @@ took and gave; a line names the merchant's own number of it (业务凭证号), s
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Literal
 
+from chalicelib.core.values import dataclass
 from chalicelib.wechat import pay
 from chalicelib.wechat.pay import PayRefused
 

@@ -4,12 +4,11 @@ A call that is counted twice, because the reply of the count was lost, only make
 protects a limit of WeChat's, and no right of anybody. What WeChat itself says is used up is noted as such.
 """
 
-from dataclasses import dataclass
-
 from chalicelib.core import table
 from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.errors import TooMany
 from chalicelib.core.telemetry import count, logger
+from chalicelib.core.values import dataclass
 from chalicelib.wechat.models import Spent
 
 BEIJING_S = 8 * 3600

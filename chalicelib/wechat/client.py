@@ -7,12 +7,12 @@ Codes of errors: https://developers.weixin.qq.com/doc/oplatform/developers/errCo
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.core import config
 from chalicelib.core.errors import AppError, Conflict, TooMany
 from chalicelib.core.telemetry import logger
+from chalicelib.core.values import dataclass
 from chalicelib.wechat import budgets
 
 CONNECT_S = 2.0

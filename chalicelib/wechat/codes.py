@@ -9,12 +9,12 @@ refused (44990, of api-backend/open-api/url-scheme/urlscheme.generate).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from chalicelib.core import config
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Conflict
+from chalicelib.core.values import dataclass
 from chalicelib.wechat import client
 from chalicelib.wechat.client import App
 

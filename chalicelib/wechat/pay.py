@@ -26,7 +26,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -38,6 +38,7 @@ from chalicelib.core import config
 from chalicelib.core.clock import HOUR, MINUTE
 from chalicelib.core.errors import SignatureInvalid
 from chalicelib.core.telemetry import logger
+from chalicelib.core.values import dataclass
 from chalicelib.wechat import paysigning
 from chalicelib.wechat.paysigning import NotGenuine
 from chalicelib.wechat.schemas import Sealed, SealedNotice
@@ -77,7 +78,7 @@ class Notice:
     resource: dict[str, Any]
 
 
-@dataclass
+@dataclass()
 class _Certificates:
     """The platform's certificates, as this process last fetched them: serial -> (PEM, expires at)."""
 

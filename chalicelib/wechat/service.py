@@ -3,9 +3,8 @@
 https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-login/code2Session.html
 """
 
-from dataclasses import dataclass
-
 from chalicelib.core.errors import AppError, TooMany, Unauthorized
+from chalicelib.core.values import dataclass
 from chalicelib.wechat import client
 from chalicelib.wechat.client import App
 

@@ -22,7 +22,6 @@ What these pages of pay.weixin.qq.com/doc/v3/merchant say (copies of March 2025)
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -30,6 +29,7 @@ from urllib.parse import urlsplit
 
 from chalicelib.core import config
 from chalicelib.core.clock import DAY
+from chalicelib.core.values import dataclass
 from chalicelib.wechat import pay
 from chalicelib.wechat.pay import Notice, PayRefused
 

@@ -4,7 +4,7 @@ What is read refuses; the write grants: the purse as it was read, and the balanc
 repeat is the first answer, under its key, or, where one withdrawal may be open at a time, while that one is.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from chalicelib.core import due, ids, ledger, moneyout, table
 from chalicelib.core.errors import AppError, Busy, Conflict, IdempotencyMismatch, Invalid
 from chalicelib.core.moneyout import MoneyOut
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.withdrawals import payees, sealing, service, tax, transfers
 from chalicelib.withdrawals.models import Payee, Purse, Taxed, Withdrawal
 from chalicelib.withdrawals.schemas import Account, AskWithdrawal, Method, Withdraw

@@ -2,7 +2,6 @@
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from chalicelib.core import clock, config, table
 from chalicelib.core.errors import Busy, Conflict, Invalid
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.withdrawals import sealing
 from chalicelib.withdrawals.models import Month, Payee, Withdrawal
 from chalicelib.withdrawals.schemas import TellPayee

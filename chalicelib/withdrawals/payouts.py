@@ -6,7 +6,6 @@ how it ended. All know a transfer by the withdrawal's id alone: sent again, or a
 """
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
@@ -14,6 +13,7 @@ import msgspec
 
 from chalicelib.core import deliveries
 from chalicelib.core.clock import DAY
+from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.withdrawals import payees, service, terms
 from chalicelib.withdrawals.models import Withdrawal

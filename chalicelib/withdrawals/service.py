@@ -9,7 +9,7 @@ new number is only ever another withdrawal, out of what is left.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from chalicelib.core import clock, config, due, facts, ledger, table
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 from chalicelib.withdrawals import sealing
 from chalicelib.withdrawals.models import ENDS, OPEN, Month, Purse, Taxed, Withdrawal

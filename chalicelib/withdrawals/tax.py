@@ -16,10 +16,11 @@ Administration, announcement no. 61 of 2018, table 2) the taxable part is the in
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from chalicelib.core.money import BPS, part_fen
+from chalicelib.core.values import dataclass
 
 EXEMPT_FEN = 800_00
 LUMP_UP_TO_FEN = 4_000_00

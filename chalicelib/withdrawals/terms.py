@@ -1,6 +1,5 @@
 """The rules of terms: what can be withdrawn how, in versions of which a withdrawal keeps its own."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -9,6 +8,7 @@ from chalicelib.core import config, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Invalid
+from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 from chalicelib.withdrawals import sealing, tax
 from chalicelib.withdrawals.models import Terms

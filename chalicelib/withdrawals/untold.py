@@ -6,13 +6,13 @@ lost, its fee and tax are not known, and it is entered without. What contradicts
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from chalicelib.core import ledger, table
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, NotFound
 from chalicelib.core.table import Write
+from chalicelib.core.values import dataclass
 from chalicelib.members import rules as member_rules
 from chalicelib.members import service as members
 from chalicelib.operators import service as operators

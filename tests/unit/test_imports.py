@@ -17,6 +17,7 @@ LIBRARIES_THAT_COST_A_COLD_START = (
     "aws_lambda_powertools.utilities",
     "boto3",
     "cryptography",
+    "jwt",
     "qrcode",
     "standardwebhooks",
     "urllib3",
@@ -98,7 +99,9 @@ def models_know_more_than_core(one: Import) -> bool:
 
 def rules_do_more_than_think(one: Import) -> bool:
     """Rules are pure: they touch no rows, no settings and no service."""
-    thinks_with = tuple(f"chalicelib.core.{name}" for name in ("clock", "errors", "money", "shards"))
+    thinks_with = tuple(
+        f"chalicelib.core.{name}" for name in ("clock", "errors", "money", "shards", "values")
+    )
     pure = one.target_file == "rules" or one.is_of(*thinks_with)
     return one.file == "rules" and bool(one.target_room) and not pure
 

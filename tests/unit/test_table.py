@@ -1,5 +1,6 @@
 """Writes that name their own refusals: in which order they are judged, what is sent again, what is never sent."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
-from pynamodb.attributes import UnicodeAttribute
+from pynamodb.attributes import Attribute, UnicodeAttribute
+from pynamodb.indexes import Index
 
 from chalicelib.core import table
 from chalicelib.core.errors import Busy, Conflict, Gone, NotFound
@@ -26,6 +28,13 @@ class Passing(Row, discriminator="test_passing"):
     """One on the other table."""
 
     TRAFFIC = True
+
+
+def kinds(of: type[Row]) -> Iterator[type[Row]]:
+    """All there are in the house."""
+    for kind in of.__subclasses__():
+        yield kind
+        yield from kinds(kind)
 
 
 class Script:
@@ -450,3 +459,19 @@ def test_a_list_says_what_is_true_now_and_not_what_the_index_remembers(
 def test_a_kind_is_known_by_its_name() -> None:
     assert table.kind_named("test_thing") is Thing
     assert table.kind_named("never_heard_of") is None
+
+
+def test_every_kind_is_what_pynamodb_would_have_made_of_it() -> None:
+    def as_pynamodb_says(kind: type[Row]) -> list[tuple[str, Any]]:
+        return inspect.getmembers(kind, lambda member: isinstance(member, Attribute))
+
+    found = list(kinds(Row))
+
+    assert len(found) > 100
+    assert [kind for kind in found if list(kind.get_attributes().items()) != as_pynamodb_says(kind)] == []
+    assert [
+        kind for kind in found if inspect.getmembers(kind, lambda member: isinstance(member, Index))
+    ] == []
+    assert {(kind._hash_keyname, kind._range_keyname, kind._discriminator) for kind in found} == {
+        ("pk", "sk", "kind")
+    }
