@@ -20,7 +20,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 SERVICES = ("dynamodb", "s3", "ssm")
 """The services of which the application makes a client."""
-POWERTOOLS = ("event_handler", r"utilities/(?!batch|data_classes|jmespath_utils|parameters|typing)\w+")
+POWERTOOLS = ("event_handler", r"utilities/(?!batch|data_classes|jmespath_utils|typing)\w+")
 """Parts of powertools that nothing here imports."""
 DATA = "botocore/data"
 """Where botocore keeps what it knows of services."""

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -265,15 +266,35 @@ def _from_environment(name: str) -> str:
 def _from_ssm(path: str, name: str, now: float) -> str:
     global _secrets_read_at  # noqa: PLW0603
     if now - _secrets_read_at >= SECRETS_ARE_FRESH_FOR_S or name not in _secrets:
-        from aws_lambda_powertools.utilities.parameters import get_parameters
-        from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            _secrets.update(get_parameters(path, decrypt=True, recursive=True, max_age=0) or {})
+            _secrets.update(_under(path))
             _secrets_read_at = now
-        except GetParameterError:
+        except (BotoCoreError, ClientError):
             # Parameter Store throttles an account's readers together; what was read before still holds.
             if name not in _secrets:
                 raise
             _secrets_read_at = now - SECRETS_ARE_FRESH_FOR_S + TRY_AGAIN_AFTER_S
     return _secrets.get(name, "")
+
+
+def _under(path: str) -> dict[str, str]:
+    """All parameters below ``path``, by what comes after it."""
+    asked = {"Path": path, "Recursive": True, "WithDecryption": True}
+    pages = _parameter_store(settings().region).get_paginator("get_parameters_by_path").paginate(**asked)
+    found = [parameter for page in pages for parameter in page["Parameters"]]
+    return {parameter["Name"].removeprefix(f"{path}/"): parameter["Value"] for parameter in found}
+
+
+@lru_cache(maxsize=1)
+def _parameter_store(region: str) -> Any:
+    # powertools' own reader of parameters imports boto3 and what it has for three other services: a third of the
+    # cold start of whoever is signed in.
+    import botocore.session
+    from botocore.config import Config
+
+    patience = Config(
+        connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3}
+    )
+    return botocore.session.get_session().create_client("ssm", region_name=region, config=patience)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.utilities.parameters import GetParameterError
+from botocore.exceptions import ClientError
 
 from chalicelib.core import config
 
@@ -156,25 +156,31 @@ def test_a_missing_secret_is_named_and_no_other_is_told(monkeypatch: pytest.Monk
 
 
 class ParameterStore:
-    """What powertools would ask."""
+    """A client that has two pages of parameters."""
 
     def __init__(self) -> None:
         self.values = {"link_key": "first", "wechat/demo": "w"}
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.throttles = False
 
-    def get_parameters(self, path: str, **options: Any) -> dict[str, str]:
-        """All parameters under a path."""
-        self.asked.append((path, options))
+    def get_paginator(self, operation: str) -> "ParameterStore":
+        """The pages of one operation."""
+        assert operation == "get_parameters_by_path"
+        return self
+
+    def paginate(self, **asked: Any) -> Iterator[dict[str, Any]]:
+        """A page for each parameter."""
+        self.asked.append(asked)
         if self.throttles:
-            raise GetParameterError("throttled")
-        return dict(self.values)
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "GetParametersByPath")
+        for name, value in self.values.items():
+            yield {"Parameters": [{"Name": f"{asked['Path']}/{name}", "Value": value}]}
 
 
 @pytest.fixture
 def parameters(monkeypatch: pytest.MonkeyPatch) -> ParameterStore:
     store = ParameterStore()
-    monkeypatch.setattr("aws_lambda_powertools.utilities.parameters.get_parameters", store.get_parameters)
+    monkeypatch.setattr(config, "_parameter_store", lambda region: store)
     config.override(secrets="ssm:/liebian/dev")
     return store
 
@@ -183,7 +189,7 @@ def test_all_secrets_of_a_stage_are_read_in_one_call(parameters: ParameterStore)
     read = [config.secret(name, now=1000) for name in ("link_key", "wechat/demo", "link_key")]
 
     assert read == ["first", "w", "first"]
-    assert parameters.asked == [("/liebian/dev", {"decrypt": True, "recursive": True, "max_age": 0})]
+    assert parameters.asked == [{"Path": "/liebian/dev", "Recursive": True, "WithDecryption": True}]
 
 
 def test_a_rotated_secret_is_seen_after_five_minutes(parameters: ParameterStore) -> None:
@@ -215,7 +221,7 @@ def test_a_throttled_read_leaves_what_was_known_and_is_tried_again_soon(paramete
 def test_what_was_never_read_cannot_be_replaced_by_patience(parameters: ParameterStore) -> None:
     parameters.throttles = True
 
-    with pytest.raises(GetParameterError):
+    with pytest.raises(ClientError):
         config.secret("link_key", now=1000)
 
 
