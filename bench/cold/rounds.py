@@ -11,7 +11,7 @@ from bench.cold import functions, store
 from bench.cold.packages import Packages
 from bench.cold.starting import Place, Start, install_bare, install_client, start
 
-ROUNDS = 15
+ROUNDS = 11
 LEAN, CHALICE = "as deployed", "as chalice packages it"
 
 

@@ -68,26 +68,46 @@ def start(function: Function, place: Place, *, beside: Path | None = None) -> St
     place.store.calls.clear()
     deadline_ms = (time.time_ns() // 10**6) + 60_000
     with runtime.serving(function.event, deadline_ms=deadline_ms) as api:
-        variables = _variables(function, place, api=api.address)
-        command = [sys.executable, "-S", "-m", "awslambdaric", function.handler]
-        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         began = time.perf_counter()
-        process = subprocess.Popen(command, cwd=beside or place.task, env=variables, **silent)  # noqa: S603 - ours
-        try:
-            api.wait(seconds=PATIENCE_S)
-        finally:
-            process.kill()
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
+        process = _begun(function, place, api=api.address, folder=beside or place.task)
+        cpu_ms, held_mb = _until_answered(process, api)
     if not function.is_right(api.answer):
         raise runtime.Failed(f"{function.name}: {api.answer.decode()[:500]}")
     return Start(
         asked_ms=(api.asked_at - began) * 1000,
         answered_ms=(api.answered_at - began) * 1000,
-        cpu_ms=(used.ru_utime + used.ru_stime) * 1000,
-        memory_mb=used.ru_maxrss / 1024,
+        cpu_ms=cpu_ms,
+        memory_mb=held_mb,
         calls=dict(place.store.calls),
     )
+
+
+def _begun(function: Function, place: Place, *, api: str, folder: Path) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603 - Python, by us
+        [sys.executable, "-S", "-m", "awslambdaric", function.handler],
+        cwd=folder,
+        env=_variables(function, place, api=api),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _until_answered(process: "subprocess.Popen[bytes]", api: runtime.Runtime) -> tuple[float, float]:
+    """Wait for the answer and end the process: the milliseconds of CPU it used, and the MB it held at most."""
+    try:
+        api.wait(seconds=PATIENCE_S)
+        held_mb = _most_held_mb(process.pid)
+    finally:
+        process.kill()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return (used.ru_utime + used.ru_stime) * 1000, held_mb
+
+
+def _most_held_mb(pid: int) -> float:
+    """What Linux says; what it tells of a process that has ended includes that of the one that began it."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
 def _variables(function: Function, place: Place, *, api: str) -> dict[str, str]:

@@ -76,9 +76,10 @@ class Kind(MetaModel):
         found = {name: getattr(cls, name) for name in sorted({*inherited, *namespace})}
         cls._attributes = {name: one for name, one in found.items() if isinstance(one, Attribute)}
         renamed = {one.attr_name: name for name, one in cls._attributes.items() if one.attr_name != name}
-        cls._dynamo_to_python_attrs, cls._indexes = renamed, {}
+        cls._dynamo_to_python_attrs = renamed
+        cls._indexes = dict[str, Any]()
         if discriminator is not None:
-            cls._attributes["kind"].register_class(cls, discriminator)
+            cast(DiscriminatorAttribute, cls._attributes["kind"]).register_class(cls, discriminator)
 
 
 class Row(Model, metaclass=Kind):

@@ -160,7 +160,7 @@ class ParameterStore:
 
     def __init__(self) -> None:
         self.values = {"link_key": "first", "wechat/demo": "w"}
-        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.asked: list[dict[str, Any]] = []
         self.throttles = False
 
     def get_paginator(self, operation: str) -> "ParameterStore":

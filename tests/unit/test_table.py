@@ -472,6 +472,4 @@ def test_every_kind_is_what_pynamodb_would_have_made_of_it() -> None:
     assert [
         kind for kind in found if inspect.getmembers(kind, lambda member: isinstance(member, Index))
     ] == []
-    assert {(kind._hash_keyname, kind._range_keyname, kind._discriminator) for kind in found} == {
-        ("pk", "sk", "kind")
-    }
+    assert {(kind._hash_keyname, kind._range_keyname) for kind in found} == {("pk", "sk")}
