@@ -8,6 +8,7 @@ says what may come back.
 import base64
 import copy
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ CHECKS = [
 BOTH = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 UNREAD = ("Expected `", "Object ", "Invalid ")
 """How msgspec begins when it says that a body or query is not as its struct has it."""
+NOT_SCHEMA = re.compile(r"Expected `int.*got `float`|a NUL character")
+"""What JSON Schema takes, and the contract says in words that nobody sends: 3.0 for a whole number, U+0000 in a text."""
 
 
 @lru_cache(maxsize=1)
@@ -232,4 +235,6 @@ def unread(response: Response) -> bool:
         return False
     error: dict[str, Any] = response.json()["error"]
     reason = str(error["details"].get("reason", ""))
+    if NOT_SCHEMA.match(reason):
+        return False
     return error["code"] == "bad_request" or (error["code"] == "invalid" and reason.startswith(UNREAD))
