@@ -259,8 +259,7 @@ ENOUGH |= {
         _ends_gift("coupons.gifts.accept → coupons.gifts._accepting")
         | _of("coupons.gifts.accept → coupons.gifts._accepting", "Coupon is new")
     ): f"{_ITS_GIFT}, with the one that it brings",
-    frozenset(_ends_gift("coupons.gifts.end_gift → coupons.gifts.end")): _ITS_GIFT,
-    frozenset(_ends_gift("coupons.gifts.take_back → coupons.gifts.end")): _ITS_GIFT,
+    frozenset(_ends_gift("coupons.gifts.end → coupons.gifts._ending")): _ITS_GIFT,
     frozenset(
         _of("coupons.gifts.give", "Gift is new")
         | _of("coupons.gifts.give → coupons.gifts._sent", "Coupon rev = ?")
