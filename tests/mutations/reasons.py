@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable
 
 from tests.mutations.terms import Term
 
-WHOLE = ("withdrawals",)
+WHOLE = ("withdrawals", "coupons")
 """Rooms of which every term is noticed, or has a reason."""
 Several = frozenset[str]
 
@@ -245,6 +245,37 @@ ENOUGH |= {
     ): "what a person follows takes it off the list, moves its state and posts under a cause of its own",
 }
 
+# --- coupons ------------------------------------------------------------------------------------------------
+
+_ITS_GIFT = "a gift is open while its coupon is on its way under its code; they change in one transaction"
+
+
+def _ends_gift(site: str) -> set[str]:
+    return _of(site, "Gift state = open", "Coupon state = gifting", "Coupon gift_code = ?")
+
+
+ENOUGH |= {
+    frozenset(
+        _ends_gift("coupons.gifts.accept → coupons.gifts._accepting")
+        | _of("coupons.gifts.accept → coupons.gifts._accepting", "Coupon is new")
+    ): f"{_ITS_GIFT}, with the one that it brings",
+    frozenset(_ends_gift("coupons.gifts.end → coupons.gifts._ending")): _ITS_GIFT,
+    frozenset(
+        _of("coupons.gifts.give", "Gift is new")
+        | _of("coupons.gifts.give → coupons.gifts._sent", "Coupon rev = ?")
+    ): "a coupon counts its gifts, and the next one's code follows from their number",
+    frozenset(
+        _of("coupons.using.bring_back → coupons.using._step", "Lock rev = ?", "Lock state = redeemed")
+        | _of("coupons.using._step → coupons.using._stepped", "Coupon order_ref = ?")
+    ): "an order's lock and its coupons change in one transaction, so each says what the other does",
+    frozenset(
+        _of("coupons.merging._coupons → coupons.merging._moved", "Coupon rev = ?", "Coupon is new")
+    ): "what is with the other already has changed the row that it left",
+    frozenset(
+        _of("coupons.merging.hand_over → coupons.merging._packs", "Pack sharer_id = ?", "Sharing exists")
+    ): "a pack and its place in its sharer's list go over in one transaction",
+}
+
 _FRESH = "its id is fresh; the condition makes a repeat of the same write harmless after a lost reply"
 _NEVER_DELETED = "such a row is never deleted; the condition keeps a mistake from beginning a torn one"
 
@@ -330,6 +361,56 @@ REASONS |= {
         _TOLD, _of(_DIFFERS, "Withdrawal no told", "Withdrawal told <> ?", "Withdrawal state = failed")
     ),
     "withdrawals.service.cancel: Withdrawal confirm_by > ?": "two who cancel at one moment write the same",
+}
+
+_ITS_TIME = "its time never moves, so the look before the write asks the same of one clock"
+_ITS_PACK = "the same transaction asks that nothing of the pack has changed, and this changes with it"
+_BEGINS_WITH_IT = (
+    "the same transaction asks that {} is new, which stays for good, and nothing else begins this"
+)
+REASONS |= {
+    **_because(
+        _ITS_TIME,
+        _of("coupons.codes.use → coupons.codes._used", "Code ends_at > ?")
+        | _of("coupons.gifts.accept → coupons.gifts._accepting", "Gift ends_at > ?"),
+    ),
+    **_because(
+        "the time of an unused coupon never moves, so the look before the write asks the same of one clock",
+        _of("coupons.using.lock → coupons.using._locked", "Coupon starts_at <= ?", "Coupon ends_at > ?"),
+    ),
+    **_because(
+        _ALL_OF_IT,
+        _of("coupons.gifts.give → coupons.gifts._sent", "Coupon state = unused", "Coupon ends_at > ?")
+        | _of("coupons.packs._taking → coupons.packs._one_less", "Pack state = open", "Pack ends_at > ?")
+        | _of("coupons.using.redeem → coupons.using._step", "Lock state = locked")
+        | _of("coupons.using.release → coupons.using._step", "Lock state = locked"),
+    ),
+    **_because(
+        _ITS_PACK,
+        _of("coupons.packs._taking → coupons.packs._unlocked", "Coupon state = waiting")
+        | _of("coupons.packs.end_pack → coupons.packs._ending", "Coupon state = waiting"),
+    ),
+    **_because(
+        _BEGINS_WITH_IT.format("the pack"),
+        _of("coupons.packs._open → coupons.packs._opening", "Coupon is new", "Sharing is new"),
+    ),
+    **_because(
+        _BEGINS_WITH_IT.format("the piece"),
+        _of("coupons.packs._take → coupons.packs._taking", "Coupon is new"),
+    ),
+    **_because(
+        "the same transaction asks that nothing of its coupon has changed, and a gift changes with it",
+        _of("coupons.merging._coupons → coupons.merging._gift", "Gift state = open", "Gift giver_id = ?"),
+    ),
+    "coupons.merging._waiting → coupons.merging._moved: Coupon is new": (
+        "what is with the other already has changed the row that it left, and the same write asks that it has not"
+    ),
+    "coupons.merging.hand_over → coupons.merging._packs: Sharing is new": (
+        "a pack is in one list, and the same transaction asks that it is still in the one that it leaves"
+    ),
+    "coupons.templates.make: Terms is new": (
+        "the first terms follow from the body, which stays that of its key: made twice, they are the same"
+    ),
 }
 NEVER_DELETED = {
     "groupbuys": ("Campaign", "Group", "Part", "Stock"),
