@@ -52,7 +52,7 @@ BOTH = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 UNREAD = ("Expected `", "Object ", "Invalid ")
 """How msgspec begins when it says that a body or query is not as its struct has it."""
 NOT_SCHEMA = re.compile(r"Expected `int.*got `float`|a NUL character")
-"""What JSON Schema takes, and the contract says in words that nobody sends: 3.0 for a whole number, U+0000 in a text."""
+"""What JSON Schema takes, and the contract says in words that nobody sends: 3.0 for a whole number, and U+0000."""
 
 
 @lru_cache(maxsize=1)
