@@ -21,7 +21,7 @@ from tests.factories import NOW, TODAY, a_link, a_member
 from tests.harness.direct import Direct
 from tests.harness.meetings import before_write
 from tests.merging import HOME, UNION, Two, sign_in, two_members
-from tests.rewards import POINTS, a_rule, an_order, got, making, points, terms
+from tests.rewards import POINTS, VOUCHER, a_few_vouchers, a_rule, an_order, got, making, points, terms
 
 pytestmark = [pytest.mark.usefixtures("direct"), pytest.mark.alone("rewards", "orders")]
 OFTEN = {"per_member": 9, "per_day": 9}
@@ -100,6 +100,17 @@ def test_what_is_taken_back_by_two_at_once_goes_back_once(alice: str, told: dict
         back(order)
 
     assert (counted(rule, alice), of_today(rule, alice)) == (1, 1)
+
+
+def test_what_gave_something_that_stays_goes_back_to_its_purse_once(alice: str) -> None:
+    a_few_vouchers(2)
+    rule = a_paid_rule(give=VOUCHER, limits={"total": 5})
+    order = earned(alice)
+
+    with before_write(1, lambda: back(order)):
+        back(order)
+
+    assert [row.left for row in service.purse(rule.rule_id, shards=1)] == [5]
 
 
 def test_of_two_orders_that_go_back_at_once_the_second_takes_the_tier_along(alice: str) -> None:

@@ -14,9 +14,10 @@ from chalicelib.operators import stuck
 from chalicelib.safety import service as safety
 from chalicelib.safety.models import Check
 from chalicelib.wechat import client, pushes
-from tests.factories import NOW, OWNER, PROGRAM, books
+from tests.factories import NOW, OWNER, PROGRAM, a_member, books, reacted
 from tests.harness.direct import Direct
 from tests.harness.meetings import before_write
+from tests.uploads import sent
 from tests.wechat import APP
 
 pytestmark = pytest.mark.alone("safety")
@@ -89,6 +90,14 @@ def test_what_waits_for_a_person_is_not_asked_about_anew(ask: Callable[[], None]
         ask()
 
     assert [one.trouble.job for one in waiting()] == [safety.JOB]
+
+
+def test_a_picture_that_arrives_is_checked_once_however_often_it_is_told(direct: Direct) -> None:
+    sent(a_member())
+    for _ in range(2):
+        reacted(direct, now=NOW)
+
+    assert (the_check().state, the_check().rev) == ("pending", 1)
 
 
 def test_a_picture_that_is_decided_about_while_it_is_sent_is_asked_about_no_more() -> None:
