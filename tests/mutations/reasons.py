@@ -435,10 +435,14 @@ NEVER_DELETED = {
 """Of each room the kinds of rows that stay for good."""
 
 
+_HOLDS_OF_NOTHING = ("no ", "not ", "is new")
+"""How what is asked begins, where a row that is not there would do."""
+
+
 def implied(term: Term, known: Iterable[Term]) -> bool:
     """Whether the row exists if another term of the same write holds: it compares what a missing row has not."""
     beside = [one for one in known if (one.site, one.kind) == (term.site, term.kind)]
-    compared = (one.text for one in beside if " " in one.text and not one.text.startswith("no "))
+    compared = (one.text for one in beside if " " in one.text and not one.text.startswith(_HOLDS_OF_NOTHING))
     # A row that is not there is another than anything.
     return term.text == "exists" and any(" <> " not in told for told in compared)
 
