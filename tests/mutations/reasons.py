@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable
 
 from tests.mutations.terms import Term
 
-WHOLE = ("withdrawals", "coupons")
+WHOLE = ("withdrawals", "coupons", "rewards", "checkins", "safety", "uploads")
 """Rooms of which every term is noticed, or has a reason."""
 Several = frozenset[str]
 
@@ -412,19 +412,119 @@ REASONS |= {
         "the first terms follow from the body, which stays that of its key: made twice, they are the same"
     ),
 }
+
+# --- rewards ------------------------------------------------------------------------------------------------
+
+_RULE_AND_VERSION = "a rule and its version are written together, of the same number"
+_LISTED = "rewards.merging.hand_over → rewards.merging._listed"
+ENOUGH |= {
+    frozenset(
+        _of("rewards.service.make", "Rule is new", "Version is new")
+        | _of("rewards.service.make → rewards.service._purse", "Purse is new")
+    ): "a rule, its first version and its purse are written together",
+    **{
+        frozenset(
+            _of(f"{change} → rewards.service._next", "Rule rev = ?", "Version is new")
+        ): _RULE_AND_VERSION
+        for change in ("rewards.service.edit", "rewards.service.switch")
+    },
+    frozenset(
+        _of("rewards.merging._listed → rewards.merging._gone", "Listed rev = ?")
+        | _of(_LISTED, "Grant rev = ?")
+    ): "an entry of a list changes with its grant, and never alone",
+}
+_WITH_ITS_GRANT = (
+    "an entry of a list is written with its grant, which the same transaction finds new, or as it was"
+)
+_WITH_ITS_COUNT = (
+    "which tier stands on a count, and for the how-manieth time, the count says, which the same transaction finds "
+    "as it was read"
+)
+REASONS |= {
+    "rewards.granting._awarding → rewards.granting._payout: Listed is new": _WITH_ITS_GRANT,
+    "rewards.granting._tier → rewards.granting._payout: Listed is new": _WITH_ITS_COUNT,
+    "rewards.granting._tier → rewards.granting._payout: Grant is new": _WITH_ITS_COUNT,
+    "rewards.granting._uncounted → rewards.granting._ended: Grant state = given": _WITH_ITS_COUNT,
+    "rewards.granting._taking_back → rewards.granting._ended: Grant state = counted": (
+        "what only counted goes back with one count less, which the same transaction finds as it was read"
+    ),
+    "rewards.granting._shrink → rewards.granting._shrinking: Listed exists": _WITH_ITS_GRANT,
+    f"{_LISTED}: Listed is new": "whoever has put it there has taken it away here, where it is asked for",
+    "rewards.merging._first → rewards.merging._gone: First rev = ?": "a first order that is noted never changes",
+    "rewards.merging.hand_over → rewards.merging._counted: Day rev = ?": (
+        "counts are added to whatever is there; it is of a count's tiers that nobody may reach one meanwhile"
+    ),
+}
+
+# --- check-ins ----------------------------------------------------------------------------------------------
+
+for _leaving in ("checkins.teams.leave", "checkins.leaving.erase → checkins.teams.leave"):
+    ENOUGH[frozenset(_of(_leaving, "Part team_id = ?", "Mate exists"))] = (
+        "a part and its place in a team change together"
+    )
+_NEWEST_TOO = (
+    "who writes a month that was not there writes the newest that was as well, as it was read, or says in their "
+    "part that it is the first of all"
+)
+_WITH_THE_PART = (
+    "the same transaction asks for the part as it was read, and a place in a team changes with it"
+)
+REASONS |= {
+    "checkins.marking.sent → checkins.marking._write: Month is new": _NEWEST_TOO,
+    "checkins.merging._days → checkins.merging._month: Month is new": _NEWEST_TOO,
+    "checkins.teams.found: Team is new": _FRESH,
+    "checkins.teams.found → checkins.teams._mate: Mate is new": _FRESH,
+    "checkins.teams.join → checkins.teams._mate: Mate is new": (
+        "the same transaction asks that the member's part is in no team, and a place in one changes with it"
+    ),
+    "checkins.merging._part → checkins.merging._place: Mate exists": _WITH_THE_PART,
+    "checkins.merging._part → checkins.merging._place: Mate is new": _WITH_THE_PART,
+    "checkins.reminders.remind: Part due_shard = ?": _STUCK_NOW,
+    "checkins.leaving.erase → checkins.reminders.choose: Part remind_at_minute exists": (
+        "of a part without a reminder this takes nothing away; that it is no change is asked where a member says it"
+    ),
+}
+
+# --- safety and uploads -------------------------------------------------------------------------------------
+
+ENOUGH[
+    frozenset(
+        _of("safety.service.settle → safety.service._decision", "Check state = pending")
+        | _of("safety.service.settle", "Check due_shard = ?")
+    )
+] = "what is decided is stuck no more"
+_ARRIVES_ONCE = "an upload arrives once, and that this reaction to it has happened is written with it"
+REASONS |= {
+    **_because(
+        _ARRIVES_ONCE,
+        _of("safety.pictures.check → safety.service.asked", "Check is new", "Check state <> pending"),
+    ),
+    "safety.service._check → safety.service._send_picture: Trace is new": (
+        "WeChat gives whatever it takes on a number of its own"
+    ),
+    "uploads.service.take: Content is new": (
+        "a picture comes with its upload's arrival, which the same transaction asks not to have happened"
+    ),
+}
 NEVER_DELETED = {
     "groupbuys": ("Campaign", "Group", "Part", "Stock"),
     "orders": ("Order",),
     "points": ("Exchange", "ExchangeStock"),
     "coupons": ("Template", "Stock", "Plan", "Codes"),
+    "rewards": ("Purse",),
+    "checkins": ("Team",),
 }
 """Of each room the kinds of rows that stay for good."""
+
+
+_HOLDS_OF_NOTHING = ("no ", "not ", "is new")
+"""How what is asked begins, where a row that is not there would do."""
 
 
 def implied(term: Term, known: Iterable[Term]) -> bool:
     """Whether the row exists if another term of the same write holds: it compares what a missing row has not."""
     beside = [one for one in known if (one.site, one.kind) == (term.site, term.kind)]
-    compared = (one.text for one in beside if " " in one.text and not one.text.startswith("no "))
+    compared = (one.text for one in beside if " " in one.text and not one.text.startswith(_HOLDS_OF_NOTHING))
     # A row that is not there is another than anything.
     return term.text == "exists" and any(" <> " not in told for told in compared)
 
