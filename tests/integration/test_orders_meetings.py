@@ -26,6 +26,7 @@ from tests.groupbuys import a_campaign, begun, opened, pay, take
 from tests.harness.meetings import before_write
 from tests.harness.rows import rows
 from tests.integration import test_groupbuys_meetings as groups
+from tests.integration.test_commissions_meetings import entry_of
 from tests.integration.test_groupbuys_meetings import refund
 from tests.orders import CUP, TEA, a_number, back, bought, broken, net, paid, tell, the_order
 
@@ -159,7 +160,7 @@ def a_filled() -> Order:
     return orders.show(seated.order.order_id)
 
 
-def test_wechat_is_told_what_was_sent_while_a_person_enters_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_person_enters_while_wechat_is_told_of_it_is_entered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chalicelib.members.service.app", lambda *_, **__: None)
     monkeypatch.setattr(shipping, "_upload", lambda *_, **__: None)
     order = a_filled()
@@ -173,7 +174,7 @@ def test_wechat_is_told_what_was_sent_while_a_person_enters_it(monkeypatch: pyte
         stuck.settle(stuck_id=stuck_id, how="entered", reason="in the backend", by=OWNER, now=NOW)
 
     with before_write(1, enters):
-        assert due.run(job=shipping.JOB, worker="w", now=NOW, seconds=5).failed == 0
+        shipping.tell(entry_of(shipping.of(order.order_id)), NOW)
 
     row = shipping.of(order.order_id)
     assert row is not None and row.state == "by_hand"
