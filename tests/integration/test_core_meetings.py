@@ -96,11 +96,17 @@ def test_what_a_person_cancels_while_another_has_it_tried_again_is_not_tried(pos
 def an_upload(member_id: str) -> Upload:
     """A picture in a member's list."""
     upload_id = a_word("upl_")
-    given: dict[str, Any] = {"purpose": "help", "content_type": "image/png", "size": 1, "place": "row"}
-    listed = table.listed(f"{member_id}#uploads", at=NOW, as_=upload_id)
-    key = Upload.key(upload_id)
     row = Upload(
-        *key, upload_id=upload_id, member_id=member_id, created_at=NOW, ends_at=NOW, **given, **listed
+        *Upload.key(upload_id),
+        upload_id=upload_id,
+        member_id=member_id,
+        purpose="help",
+        content_type="image/png",
+        size=1,
+        place="row",
+        created_at=NOW,
+        ends_at=NOW,
+        **table.listed(f"{member_id}#uploads", at=NOW, as_=upload_id),
     )
     table.apply(table.create(row))
     return row
