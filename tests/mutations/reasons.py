@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable
 
 from tests.mutations.terms import Term
 
-WHOLE = ("withdrawals", "coupons", "rewards", "checkins", "safety", "uploads")
+WHOLE = ("withdrawals", "coupons", "rewards", "checkins", "safety", "uploads", "groupbuys", "orders", "core")
 """Rooms of which every term is noticed, or has a reason."""
 Several = frozenset[str]
 
@@ -340,6 +340,46 @@ REASONS: dict[str, str] = {
     "groupbuys.service._open → groupbuys.service._opening: Seat is new": _FRESH,
 }
 
+# --- orders and group-buys ----------------------------------------------------------------------------------
+
+_PARTS = "groupbuys.merging._moving → groupbuys.merging._parts"
+ENOUGH |= {
+    frozenset(_refunding("orders.ordinary.refund") | _REFUND_KEY): _ONE_REFUND,
+    frozenset(
+        _of(_PARTS, "Part is new", "Part rev = ?")
+        | _of("groupbuys.merging._moving → groupbuys.merging._seat_moved", "Seat is new")
+    ): "who takes a seat has more in their part of the campaign's limits, written with it",
+}
+REASONS |= {
+    f"{_PARTS}: Part order_id = ?": (
+        "an unpaid order is the newest of its member's part as long as it is unpaid, and the same transaction asks "
+        "that nothing of the order has changed"
+    ),
+    "orders.ordinary.made: Lines is new": (
+        "an order and its lines are made in one transaction, which asks that the order is new, and both stay"
+    ),
+    "orders.ordinary.retold: Lines rev = ?": (
+        "the lines and what the order says of them are written in one transaction, so both are what was told last"
+    ),
+    "orders.ordinary.release → orders.service.cancelled: Order no prepay_id": (
+        "the mall begins its payments itself, so nothing is begun here of an ordinary order"
+    ),
+    "orders.ordinary.settle → orders.service.taken: Order member_id = ?": (
+        "nothing else of the member's is taken with an ordinary order: paid, it is whose it is by then"
+    ),
+}
+
+# --- core ---------------------------------------------------------------------------------------------------
+
+_AS_READ = "its cause names the revision of the account, and the same transaction asks for that"
+REASONS |= {
+    "core.ledger.handed_over: Entry is new": _AS_READ,
+    "core.ledger._closing: Entry is new": (
+        "it is looked for under this cause; who posts it meanwhile closes the month, and the same transaction asks "
+        "that the account is as it was read"
+    ),
+}
+
 _ALL_OF_IT = "the same write asks besides that nothing of the row has changed"
 _TOLD = "one function notes what is told by whoever pays, and it is noticed where the mall does"
 _UNDER_WAY = "withdrawals.sending._under_way → withdrawals.service.moved"
@@ -508,7 +548,8 @@ REASONS |= {
 }
 NEVER_DELETED = {
     "groupbuys": ("Campaign", "Group", "Part", "Stock"),
-    "orders": ("Order",),
+    "orders": ("Order", "Difference"),
+    "core": ("Account",),
     "points": ("Exchange", "ExchangeStock"),
     "coupons": ("Template", "Stock", "Plan", "Codes"),
     "rewards": ("Purse",),

@@ -23,7 +23,7 @@ from chalicelib.wechat.budgets import Budget, WeChatBudgetSpent
 from chalicelib.wechat.client import App
 from chalicelib.wechat.models import Token
 from tests.factories import NOW, a_member, a_word
-from tests.groupbuys import PHONE, a_campaign, opened, pay, take
+from tests.groupbuys import a_campaign, begun, opened, pay, take
 from tests.races.arena import FAIR, ROUGH, STORM, Arena, careless, rounds
 from tests.wechat import APP, add_program
 
@@ -243,7 +243,7 @@ WAYS = [Shipped(how="express", express_company="YTO", tracking_no=f"YT{n}") for 
 def a_filled() -> Order:
     """An order that WeChat took the money of, in a group that is full."""
     seated = opened(a_campaign(sizes={2: 8900}, gateway="wechat"))
-    orders._begin(seated.order, a_word("pay_"), PHONE)
+    begun(seated.order)
     pay(seated.order)
     pay(take(seated.group))
     return orders.show(seated.order.order_id)
