@@ -218,6 +218,8 @@ def test_that_a_row_is_there_is_implied_by_what_is_compared_beside_it() -> None:
     assert not reasons.implied(free, [there, free])
     # What a missing row has is another than anything.
     assert not reasons.implied(there, [there, Term.parsed(JOINING + "state <> closed")])
+    # And what is to be new is another row of the same kind.
+    assert not reasons.implied(there, [there, Term.parsed(JOINING + "is new")])
 
 
 def test_what_nobody_notices_needs_a_reason_or_fellows_with_which_it_is_noticed() -> None:
