@@ -386,6 +386,14 @@ REASONS |= {
     "points.merging.hand_over → points.merging._badges: Award rev = ?": (
         "nothing of an award ever changes, and one that is taken away twice is away"
     ),
+    **_because(
+        "who is bound is registered in the same transaction, under a fresh id",
+        _of("members.service.find_or_register → sharing.attribution.first_binding", "Binding is new")
+        | _of("sharing.attribution.first_binding", "Binding is new"),
+    ),
+    "sharing.service.switch_off → sharing.service._off: Link state = on": (
+        "a link that its sharer switches off twice is off; an operator's second line in the trail is noticed"
+    ),
 }
 NEVER_DELETED = {
     "groupbuys": ("Campaign", "Group", "Part", "Stock"),
