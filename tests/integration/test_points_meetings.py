@@ -4,6 +4,7 @@ write: what only the write can know.
 Each course is known, so that it fails whenever its condition is gone; tests/mutations does just that.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,11 +12,14 @@ import pytest
 
 from chalicelib.core import cache, due, ledger, table
 from chalicelib.core.errors import AppError, Busy
-from chalicelib.core.table import Row
+from chalicelib.core.table import Row, Write
 from chalicelib.members.schemas import MemberRef
 from chalicelib.points import badges, checkout, exchanges, levels, merging, rules, service
 from chalicelib.points.models import Exchange, LevelGift, MemberLevel
 from chalicelib.points.schemas import AddBadge, AddExchange, EditBadge, EditExchange, EditLevels, FreezePoints
+from chalicelib.rewards import gifts
+from chalicelib.rewards.kinds import BadgeHeld
+from chalicelib.rewards.rules import Piece
 from chalicelib.sharing.models import Binding
 from tests.commissions import happens
 from tests.factories import NOW, OWNER, a_member, a_word
@@ -238,19 +242,19 @@ def test_a_gift_is_given_once_by_two_at_once() -> None:
 
 # --- badges -------------------------------------------------------------------------------------------------
 
-HOST = {"title": "Host", "fact": "binding.made"}
-
 
 def a_badge(threshold: int) -> None:
     """For so many friends."""
-    badges.add(AddBadge(badge_id="host", threshold=threshold, **HOST), by=OWNER, now=NOW)
+    given = AddBadge(badge_id="host", title="Host", fact="binding.made", threshold=threshold)
+    badges.add(given, by=OWNER, now=NOW)
 
 
 def a_friend_of(member_id: str) -> Row:
     """Somebody who registered by them, of whom nobody has heard yet."""
     key = Binding.key(a_word("mbr_"))
-    told = {"member_id": key[0], "promoter_id": member_id, "policy": 1, "bound_at": NOW}
-    return table.apply(table.create(Binding(*key, state="bound", cause="registered", **told)))
+    row = Binding(*key, state="bound", member_id=key[0], promoter_id=member_id, policy=1, bound_at=NOW)
+    row.cause = "registered"
+    return table.apply(table.create(row))
 
 
 @pytest.mark.parametrize("before", [0, 1], ids=["the first", "not the first"])
@@ -268,20 +272,30 @@ def test_two_friends_who_come_at_once_count_as_two(before: int) -> None:
     assert badges.of(alice)[0] == {"binding.made": before + 2}
 
 
-def test_a_badge_is_awarded_once() -> None:
-    table.apply(badges.awarded("mbr_alice", "host", now=NOW))
+def by_a_reward(member_id: str, badge_id: str, *, now: int) -> Write:
+    """The write by which it is somebody's reward."""
+    badge = Piece("badge", 1, badge_id)
+    (award,) = gifts.given(gifts.Giving(member_id=member_id, pieces=[badge], cause="c", reason="r", now=now))
+    return award
 
-    with pytest.raises(table.Taken):
-        table.apply(badges.awarded("mbr_alice", "host", now=NOW + 60))
 
-    assert badges.of("mbr_alice")[1] == {"host": NOW}
+@pytest.mark.parametrize("awarded", [badges.awarded, by_a_reward])
+def test_a_badge_is_awarded_once(awarded: Callable[..., Write]) -> None:
+    alice = a_member()
+    table.apply(awarded(alice, "host", now=NOW))
+
+    with pytest.raises((table.Taken, BadgeHeld)):
+        table.apply(awarded(alice, "host", now=NOW + 60))
+
+    assert badges.of(alice)[1] == {"host": NOW}
 
 
 def test_of_two_who_edit_a_badge_at_once_one_does() -> None:
     a_badge(9)
 
     def edited(threshold: int) -> None:
-        badges.edit("host", EditBadge(threshold=threshold, **HOST), by=OWNER, now=NOW)
+        given = EditBadge(title="Host", fact="binding.made", threshold=threshold)
+        badges.edit("host", given, by=OWNER, now=NOW)
 
     with before_write(1, lambda: edited(2)), pytest.raises(Busy):
         edited(3)

@@ -15,17 +15,19 @@ from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.errors import Busy, NotFound
 from chalicelib.members import service as members
 from chalicelib.orders.service import Order
-from chalicelib.sharing import attribution, invites, merging, policies, signals, windows
+from chalicelib.sharing import attribution, invites, leaving, making, merging, policies, signals, windows
 from chalicelib.sharing import orders as attributed
 from chalicelib.sharing import service as sharing
 from chalicelib.sharing.models import Binding, Link, OrderAttribution, Touch
 from chalicelib.sharing.refusals import VisitUsed, WouldCircle
 from chalicelib.sharing.schemas import EditCard, EditPolicy, EditTarget
 from chalicelib.sharing.visits import Visit
+from chalicelib.wechat import codes
 from tests.factories import NOW, OWNER, PROGRAM, a_link, a_member, a_share, a_visit, an_openid, books
 from tests.harness.meetings import before_write
 from tests.harness.rows import rows
 from tests.integration.test_attribution import an_order
+from tests.races.test_pictures import LINK, PLACE
 
 pytestmark = [pytest.mark.usefixtures("direct"), pytest.mark.alone("sharing")]
 
@@ -388,6 +390,87 @@ def test_who_comes_twice_in_an_hour_to_two_processes_came_once() -> None:
     assert (row.n, row.last_at) == (1, NOW + HOUR)
 
 
+# --- what is erased -----------------------------------------------------------------------------------------
+
+
+def test_where_somebody_was_is_erased_though_they_are_given_to_another_meanwhile() -> None:
+    bob, carol, visit = a_member(), a_member(), a_visit_to(a_member())
+    for _ in range(2):
+        moved(bob, None)
+        attribution.bind(bob, visit=visit, places={"device": "a phone"}, now=NOW)
+
+    with before_write(1, lambda: moved(bob, carol)):
+        leaving.erase(bob, NOW)
+    while leaving.erase(bob, NOW):
+        pass
+
+    assert whose(bob) == carol
+    assert "a phone" not in str(books(table.client()).rows)
+
+
+# --- what is made of a link ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def urls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What WeChat has made, one after the other."""
+    made: list[str] = []
+
+    def opening(*_: object, now: int, **__: object) -> codes.Opening:
+        made.append(f"https://wxaurl.cn/{len(made)}")
+        return codes.Opening(url=made[-1], until=now + 30 * DAY)
+
+    monkeypatch.setattr(codes, "opening", opening)
+    return made
+
+
+def opened(by: str, *, now: int = NOW, kind: codes.Kind = "url_link") -> str:
+    """The URL by which one opens the program."""
+    asked = making.Asking(kind=kind, title="t", member_id="mbr_a", by=by)
+    return making.opening(LINK, PLACE, asked, now=now).url
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["the first", "anew"])
+def test_what_two_want_of_a_link_at_once_is_made_once(urls: list[str], before: int) -> None:
+    for _ in range(before):
+        opened("before", now=NOW - 30 * DAY)
+
+    with before_write(1, lambda: opened("one")):
+        assert opened("other") == urls[-1]
+
+    assert len(urls) == before + 1
+
+
+def test_what_is_being_made_is_made_by_nobody_else(urls: list[str]) -> None:
+    def other() -> None:
+        with pytest.raises(Busy):
+            opened("other")
+
+    with before_write(2, other):
+        opened("one")
+
+    assert len(urls) == 1
+
+
+def test_what_another_made_after_the_maker_s_time_was_over_stays(urls: list[str]) -> None:
+    with before_write(3, lambda: opened("other", now=NOW + making.MAKING_S)):
+        opened("one")
+
+    assert (len(urls), opened("third")) == (2, urls[1])
+
+
+def test_a_member_has_no_more_made_in_a_day_than_there_may_be(
+    urls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "A_DAY", 1)
+    opened("one")
+
+    with pytest.raises(making.TooManyOpenings):
+        opened("one", kind="short_link")
+
+    assert len(urls) == 1
+
+
 # --- links, templates and targets ---------------------------------------------------------------------------
 
 
@@ -448,6 +531,16 @@ def test_a_link_that_is_switched_off_while_it_is_minted_in_a_batch_is_off() -> N
         links = sharing.mint_all(sharer_id=alice, wanted=wanted, now=NOW)
 
     assert [link.state for link in links] == ["off", "on"]
+
+
+def test_a_link_that_is_switched_off_while_a_page_asks_for_it_is_off() -> None:
+    alice, wanted = a_member(), a_share(target="tea")
+
+    def off() -> None:
+        sharing.switch_off(code=a_link(sharer_id=alice, wanted=wanted).code, sharer_id=alice)
+
+    with before_write(1, off):
+        assert sharing.link_for(sharer_id=alice, wanted=wanted, now=NOW) is None
 
 
 def test_a_link_that_two_operators_switch_off_at_once_is_once_in_the_trail() -> None:

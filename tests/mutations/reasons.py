@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable
 
 from tests.mutations.terms import Term
 
-WHOLE = ("withdrawals",)
+WHOLE = ("withdrawals", "commissions", "points", "sharing")
 """Rooms of which every term is noticed, or has a reason."""
 Several = frozenset[str]
 
@@ -401,6 +401,7 @@ NEVER_DELETED = {
     "points": ("Exchange", "ExchangeStock"),
     "coupons": ("Template", "Stock", "Plan", "Codes"),
     "commissions": ("Brought", "Promoter"),
+    "sharing": ("Binding", "Past"),
 }
 """Of each room the kinds of rows that stay for good."""
 
