@@ -174,6 +174,28 @@ def test_what_was_settled_counts_once_though_it_is_told_by_two_at_once(alice: st
     assert (promoters.counts_of(alice)["orders"], base_fen(alice, "2026-01")) == (1, 9_900)
 
 
+def test_what_is_made_by_two_at_once_and_held_by_then_is_held(alice: str) -> None:
+    order = paid(bought(a_friend_of(alice)), told=False)
+
+    def made() -> None:
+        told_again(order)
+        held(order)
+
+    with before_write(1, made):
+        told_again(order)
+
+    assert earned(order) == [("L1", "held", 990)]
+
+
+def test_what_is_settled_while_it_is_held_stays_settled(alice: str) -> None:
+    order = completed(paid(bought(a_friend_of(alice))))
+
+    with before_write(1, settled), pytest.raises(service.CommissionMoved):
+        held(order)
+
+    assert (earned(order), balance(alice)) == ([("L1", "settled", 990)], 990)
+
+
 def test_what_is_held_while_its_order_is_completed_stays_held(alice: str) -> None:
     order = completed(paid(bought(a_friend_of(alice))), told=False)
 

@@ -16,7 +16,15 @@ from chalicelib.core.table import Row, Write
 from chalicelib.members.schemas import MemberRef
 from chalicelib.points import badges, checkout, exchanges, levels, merging, rules, service
 from chalicelib.points.models import Exchange, LevelGift, MemberLevel
-from chalicelib.points.schemas import AddBadge, AddExchange, EditBadge, EditExchange, EditLevels, FreezePoints
+from chalicelib.points.schemas import (
+    AddBadge,
+    AddExchange,
+    EditBadge,
+    EditExchange,
+    EditLevels,
+    EditPointsRule,
+    FreezePoints,
+)
 from chalicelib.rewards import gifts
 from chalicelib.rewards.kinds import BadgeHeld
 from chalicelib.rewards.rules import Piece
@@ -184,6 +192,39 @@ def entry_of(row: Row | None) -> due.Entry:
 def given(member_id: str, level: int) -> None:
     """The gift of a level is given."""
     levels.give_level_gift(entry_of(table.get(LevelGift, LevelGift.key(member_id, level))), NOW)
+
+
+def of_so_many_levels(n: int) -> None:
+    """An operator says the levels."""
+    told = [{"name": str(growth), "growth": growth} for growth in range(n)]
+    levels.edit(msgspec.convert({"levels": told}, EditLevels), by=OWNER, now=NOW)
+
+
+def of_so_many_fen(n: int) -> None:
+    """An operator says what ten points are worth."""
+    service.edit_rule(EditPointsRule(rate_fen=n), by=OWNER, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        (of_so_many_levels, lambda: len(levels.everything(now=NOW))),
+        (of_so_many_fen, lambda: service.rule(now=NOW).rate_fen),
+    ],
+    ids=["levels", "the rule"],
+)
+@pytest.mark.parametrize("before", [0, 5], ids=["the first", "not the first"])
+def test_of_two_who_say_it_at_once_one_does(
+    says: Callable[[int], None], told: Callable[[], int], before: int
+) -> None:
+    if before:
+        says(before)
+
+    with before_write(1, lambda: says(2)), pytest.raises(Busy):
+        says(3)
+    cache.clear_all()
+
+    assert told() == 2
 
 
 @pytest.mark.parametrize("before", [0, 150], ids=["from the first", "from another"])

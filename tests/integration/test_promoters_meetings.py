@@ -14,10 +14,12 @@ from chalicelib.core.errors import Busy
 from chalicelib.orders import service as orders
 from chalicelib.sharing import attribution
 from chalicelib.sharing import orders as attributions
+from chalicelib.sharing.attribution import Binding
 from tests.commissions import (
     a_friend_of,
     a_promoter,
     a_rate,
+    balance,
     bought,
     commission,
     completed,
@@ -25,6 +27,7 @@ from tests.commissions import (
     paid,
     partly_refunded,
     refunded,
+    settled,
     some_terms,
 )
 from tests.factories import NOW, OWNER, a_member
@@ -54,12 +57,17 @@ def applied() -> str:
     return member_id
 
 
-def befriended(friend: str, promoter_id: str) -> None:
-    """The promoter has brought a friend, who counts."""
+def given(friend: str, promoter_id: str | None) -> Binding:
+    """A friend is a promoter's, or nobody's, of which nobody has heard yet."""
     attribution.move(friend, promoter_id=promoter_id, reason="test", by=OWNER, now=NOW)
     held, _ = attribution.history(friend)
     assert held is not None
-    happens("binding.made", held)
+    return held
+
+
+def befriended(friend: str, promoter_id: str) -> None:
+    """The promoter has brought a friend, who counts."""
+    happens("binding.made", given(friend, promoter_id))
 
 
 def handed(one: str, other: str) -> None:
@@ -170,6 +178,29 @@ def test_who_is_put_higher_while_they_rise_stays_there() -> None:
     assert promoters.show(member_id).tier == 3
 
 
+def test_a_friend_who_went_and_came_back_counts_once_though_both_are_told_at_once() -> None:
+    some_terms()
+    alice, friend = a_promoter(), a_member()
+    bound = [given(friend, to) for to in (alice, None, alice)]
+
+    with before_write(1, lambda: happens("binding.made", bound[2])), pytest.raises(Busy):
+        happens("binding.made", bound[0])
+
+    assert counts("invitees", alice) == [1]
+
+
+def test_an_order_that_is_told_by_two_at_once_counts_once() -> None:
+    some_terms(earned_by_spend_fen=UNREACHED_FEN)
+    order = completed(paid(bought(a_member())), told=False)
+    orders.aftersale(order.order_id, is_open=True, at=NOW)
+    later = orders.show(order.order_id)
+
+    with before_write(1, lambda: happens("order.completed", later)), pytest.raises(Busy):
+        happens("order.completed", order)
+
+    assert counts("spend_fen", order.member_id) == [9_900]
+
+
 @pytest.mark.parametrize("first", ["order.completed", "order.reduced"])
 def test_of_two_facts_of_one_order_that_meet_each_counts_what_is_left(first: str) -> None:
     some_terms(earned_by_spend_fen=UNREACHED_FEN)
@@ -202,6 +233,21 @@ def test_a_tier_that_changes_while_a_promoter_becomes_another_stays(both: bool, 
     handed(*two)
 
     assert promoters.show(two[1]).tier == 3
+
+
+def test_a_commission_that_is_settled_while_it_goes_over_stays_where_it_was_settled() -> None:
+    some_terms()
+    a_rate(bps=1000)
+    one, other = a_promoter(), a_member()
+    order = completed(paid(bought(a_friend_of(one))))
+
+    with before_write(2, settled), pytest.raises(Busy):
+        handed(one, other)
+    handed(one, other)
+
+    row = commission(order)
+    assert (row.state, row.promoter_id) == ("settled", one)
+    assert (balance(one), balance(other)) == (0, 990)
 
 
 def test_a_commission_that_goes_over_to_a_third_meanwhile_is_the_third_s() -> None:
