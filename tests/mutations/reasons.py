@@ -9,7 +9,20 @@ from collections.abc import Container, Iterable
 
 from tests.mutations.terms import Term
 
-WHOLE = ("withdrawals", "coupons", "rewards", "checkins", "safety", "uploads", "groupbuys", "orders", "core")
+WHOLE = (
+    "withdrawals",
+    "coupons",
+    "rewards",
+    "checkins",
+    "safety",
+    "uploads",
+    "groupbuys",
+    "orders",
+    "core",
+    "commissions",
+    "points",
+    "sharing",
+)
 """Rooms of which every term is noticed, or has a reason."""
 Several = frozenset[str]
 
@@ -276,6 +289,59 @@ ENOUGH |= {
     ): "a pack and its place in its sharer's list go over in one transaction",
 }
 
+# --- commissions --------------------------------------------------------------------------------------------
+
+_TOLD_ONCE = (
+    "the marker of a fact stands in one transaction with what the fact makes, and the row is made by no other"
+)
+_NEXT_VERSION = "a rate and its version of that number are written together, and no number is said twice"
+_SAY, _OFF = (f"commissions.rates.{how} → commissions.rates._next" for how in ("say", "switch_off"))
+ENOUGH |= {
+    frozenset(
+        _of("commissions.months.count_settlement → commissions.runs.settled", "RunLine is new")
+        | _of("core.facts._marker", "Marker is new")
+    ): _TOLD_ONCE,
+    frozenset(_of(_SAY, "Rate is new", "RateSaid is new")): _NEXT_VERSION,
+    frozenset(_of(_SAY, "Rate rev = ?", "RateSaid is new")): _NEXT_VERSION,
+    frozenset(_of(_OFF, "Rate rev = ?", "RateSaid is new")): _NEXT_VERSION,
+    frozenset(
+        _of("commissions.service._clawed_back → commissions.service.updated", "Commission rev = ?")
+        | _of("core.ledger.reversal", "Entry is new")
+    ): "what is clawed back is posted under the number of the clawback, which the commission counts",
+    frozenset(
+        _of("commissions.merging._handed → commissions.service.updated", "Commission rev = ?")
+        | _of("commissions.merging._commissions → sharing.orders.renamed", "OrderAttribution rev = ?")
+    ): "a commission goes over in one transaction with whose order it is",
+}
+
+# --- points -------------------------------------------------------------------------------------------------
+
+_RISES = "points.levels.level_up → points.levels"
+ENOUGH |= {
+    frozenset(
+        _of(f"{_RISES}._moved", "MemberLevel is new", "MemberLevel rev = ?")
+        | _of(f"{_RISES}._gifts", "LevelGift is new")
+    ): "who rises writes the level as it was read, and what each level owes is owed under its number",
+    frozenset(
+        _of("points.levels.give_level_gift", "LevelGift state = due")
+        | _of("core.ledger.posted", "Entry is new")
+    ): "a gift is given in one transaction with its entry, whose cause is the level",
+}
+
+# --- sharing ------------------------------------------------------------------------------------------------
+
+_PAST = "a binding changes in one transaction with its past, whose key carries the revision that it had"
+ENOUGH |= {
+    frozenset(
+        _of("sharing.attribution.bring → sharing.attribution._put", "Binding rev = ?")
+        | _of("sharing.attribution.left → sharing.attribution._past", "Past is new")
+    ): _PAST,
+    frozenset(
+        _of("sharing.attribution.move → sharing.attribution._put", "Binding rev = ?")
+        | _of("sharing.attribution.move → sharing.attribution._past", "Past is new")
+    ): _PAST,
+}
+
 _FRESH = "its id is fresh; the condition makes a repeat of the same write harmless after a lost reply"
 _NEVER_DELETED = "such a row is never deleted; the condition keeps a mistake from beginning a torn one"
 
@@ -401,6 +467,17 @@ REASONS |= {
         _TOLD, _of(_DIFFERS, "Withdrawal no told", "Withdrawal told <> ?", "Withdrawal state = failed")
     ),
     "withdrawals.service.cancel: Withdrawal confirm_by > ?": "two who cancel at one moment write the same",
+    "points.merging.hand_over → points.merging._badges: Award rev = ?": (
+        "nothing of an award ever changes, and one that is taken away twice is away"
+    ),
+    **_because(
+        "who is bound is registered in the same transaction, under a fresh id",
+        _of("members.service.find_or_register → sharing.attribution.first_binding", "Binding is new")
+        | _of("sharing.attribution.first_binding", "Binding is new"),
+    ),
+    "sharing.service.switch_off → sharing.service._off: Link state = on": (
+        "a link that its sharer switches off twice is off; an operator's second line in the trail is noticed"
+    ),
 }
 
 _ITS_TIME = "its time never moves, so the look before the write asks the same of one clock"
@@ -554,6 +631,8 @@ NEVER_DELETED = {
     "coupons": ("Template", "Stock", "Plan", "Codes"),
     "rewards": ("Purse",),
     "checkins": ("Team",),
+    "commissions": ("Brought", "Promoter"),
+    "sharing": ("Binding", "Past"),
 }
 """Of each room the kinds of rows that stay for good."""
 
