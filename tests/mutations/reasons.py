@@ -331,6 +331,15 @@ REASONS |= {
     ),
     "withdrawals.service.cancel: Withdrawal confirm_by > ?": "two who cancel at one moment write the same",
 }
+# --- members, notifications, sessions, wechat, operators, reconciling ---------------------------------------
+
+ENOUGH |= {
+    frozenset(
+        _of("reconciling.service._work → reconciling.service._as_read", "Pass slices = ?")
+        | _of("reconciling.service._work → reconciling.service._kept", "Slice is new")
+    ): "what a slice has seen is written with its pass's step, which is made once",
+}
+
 NEVER_DELETED = {
     "groupbuys": ("Campaign", "Group", "Part", "Stock"),
     "orders": ("Order",),
