@@ -105,6 +105,17 @@ def test_doors_that_have_closed_stay_closed_as_long_as_they_must_whatever_the_ma
     assert (the_row(alice).state, the_row(alice).due_at) == ("closing", DECIDED_AT)
 
 
+def test_who_has_become_another_is_to_be_erased_no_more() -> None:
+    two = two_members()
+    asked(two.one)
+    sign_in(HOME, UNION)
+
+    with before_write(1, lambda: leaving.hand_over(two.one, two.other, NOW)):
+        leaving.hand_over(two.one, two.other, NOW)
+
+    assert leaving.find(two.one) is None
+
+
 # --- the job ------------------------------------------------------------------------------------------------
 
 

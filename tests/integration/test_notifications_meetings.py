@@ -361,6 +361,16 @@ def test_what_was_seen_is_not_told_again(of: Callable[[], tuple[str, Callable[[]
     assert (service.unread(member_id), row_of(member_id, line.notification_id).seen_at) == (0, NOW)
 
 
+@pytest.mark.usefixtures("direct")
+def test_what_was_seen_was_seen_when_it_was_first() -> None:
+    told = tell("mbr_1")
+
+    for now in (NOW, NOW + 9):
+        service.see("mbr_1", [told], now=now)
+
+    assert row_of("mbr_1", told).seen_at == NOW
+
+
 def a_day(number: int) -> NotificationSettings:
     """So many messages a day are wanted."""
     return NotificationSettings(a_day=number)

@@ -370,7 +370,6 @@ _OWN_TURN = (
     "nobody else begins a message that a run is sending: given up, it counts as sent for good; who does so asks "
     "whose it is, and that is noticed"
 )
-_GOES_ANYWAY = "such a row goes over to nobody; whoever takes it away, it is away"
 REASONS |= {
     "members.service.find_or_register → members.service._register: Member is new": _FRESH,
     "members.leaving._close → members.leaving._turned: Leaving state = waiting": _TIME_MOVES,
@@ -387,8 +386,9 @@ REASONS |= {
     "members.leaving.hand_over: Leaving state = waiting": (
         "who has become another closes no door any more, so that their request goes on waiting, or is taken back"
     ),
-    "notifications.merging.hand_over: Tap rev = ?": _GOES_ANYWAY,
-    "notifications.merging.hand_over: Day rev = ?": _GOES_ANYWAY,
+    "notifications.merging.hand_over: Tap rev = ?": (
+        "such a row goes over to nobody; whoever takes it away, it is away"
+    ),
     "notifications.merging.hand_over → notifications.merging._handed: Notification is new": (
         "the line that it is a copy of goes in the same transaction, as it was read, so that it comes once"
     ),
