@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from chalicelib.core import cache, table
+from chalicelib.sessions.schemas import PushedWith
+from chalicelib.sessions.wechat import take_push
 from chalicelib.wechat import budgets, client, pushes, tokens
 from chalicelib.wechat.budgets import Budget, WeChatBudgetSpent
-from chalicelib.wechat.models import Push, Token
-from tests.factories import NOW, books
+from chalicelib.wechat.models import Token
+from tests.factories import NOW, a_call, books
 from tests.harness.direct import Direct
 from tests.harness.meetings import before_write
-from tests.wechat import APP
+from tests.wechat import APP, add_program
 
 SOON = NOW + tokens.RENEWED_BEFORE_S
 LIVES_S = 7200
@@ -85,10 +87,27 @@ def test_a_token_is_not_asked_for_more_often_than_wechat_allows(
     assert there.asked == 1
 
 
-def test_what_wechat_tells_twice_arrived_when_it_was_told_first(direct: Direct) -> None:
-    told = {"FromUserName": "oAlice", "Event": "e", "CreateTime": 1}
-    for now in (NOW, NOW + 9):
-        pushes.note(told, program_id="demo", now=now)
+TOLD = {"FromUserName": "oAlice", "Event": "e", "CreateTime": 1}
 
-    row = books(direct).only("wechat_push")
-    assert (row["arrived_at"], Push.FACTS[(None, row["state"])]) == (NOW, "wechat.pushed")
+
+def pushed(now: int) -> None:
+    """WeChat's server tells it."""
+    given = PushedWith(timestamp=str(now), nonce="n", signature="past the door")
+    take_push(a_call(now=now), "demo", given, json.dumps(TOLD).encode())
+
+
+def noted(now: int) -> None:
+    """Somebody hands on what it told."""
+    pushes.note(TOLD, program_id="demo", now=now)
+
+
+@pytest.mark.parametrize("tell", [pushed, noted])
+def test_what_wechat_tells_twice_arrived_when_it_was_told_first(
+    direct: Direct, tell: Callable[[int], None]
+) -> None:
+    add_program()
+
+    for now in (NOW, NOW + 9):
+        tell(now)
+
+    assert books(direct).only("wechat_push")["arrived_at"] == NOW
