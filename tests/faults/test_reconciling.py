@@ -29,21 +29,26 @@ def bent(by: int) -> None:
     table.apply(table.update(Account, key, Account.balance.add(by), refuse=KeyError))
 
 
+def planned(*, now: int) -> int:
+    """The day's pass is due, and that of the month is another's; when."""
+    service._planned.put("2026-01#month", True, now=now)
+    service.plan(now=now)
+    return now
+
+
 def a_wrong_account() -> int:
     """A day's pass is due, over an account that is wrong; when."""
     emptied()
     earn(10)
     bent(7)
-    service._plan("2026-01-01#day", full=False, now=NOW + HOUR)
-    return NOW + HOUR
+    return planned(now=NOW + HOUR)
 
 
 def one_that_was_seen_to() -> int:
     """The next day's pass is due, once somebody has put the account right."""
     prove(a_wrong_account())
     bent(-7)
-    service._plan("2026-01-04#day", full=False, now=NOW + 3 * DAY)
-    return NOW + 3 * DAY
+    return planned(now=NOW + 3 * DAY)
 
 
 def prove(now: int) -> None:

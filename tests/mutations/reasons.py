@@ -623,6 +623,76 @@ REASONS |= {
         "a picture comes with its upload's arrival, which the same transaction asks not to have happened"
     ),
 }
+# --- members, notifications, sessions, wechat, operators, reconciling ---------------------------------------
+
+ENOUGH |= {
+    frozenset(
+        _of("reconciling.service._work → reconciling.service._as_read", "Pass slices = ?")
+        | _of("reconciling.service._work → reconciling.service._kept", "Slice is new")
+    ): "what a slice has seen is written with its pass's step, which is made once",
+    frozenset(
+        _of(
+            "members.leaving._nobody → members.leaving._turned",
+            "Leaving state = erasing",
+            "Leaving due_at = ?",
+        )
+        | _of(
+            "members.leaving._nobody → members.leaving._member",
+            "Member state = leaving",
+            "Member no owed_rev",
+            "Member owed_rev = ?",
+        )
+    ): "a member and their request are erased in one transaction, after which the mall is owed the news",
+}
+_MERGING = {
+    *_of("members.merging._ended → members.merging._changed", "Member rev = ?"),
+    *_of("members.merging._grown → members.merging._changed", "Member rev = ?"),
+    *_of("members.merging.merge → members.merging._proof_moved", "Identity member_id = ?"),
+}
+_ONE_MERGE = "two members, what proves the one and the merge change in one transaction, each as it was read"
+ENOUGH |= {
+    frozenset(_MERGING | _of("members.merging.merge", "Merge is new")): _ONE_MERGE,
+    frozenset(
+        _MERGING | _of("members.service._became_one → members.merging.merge", "Merge is new")
+    ): _ONE_MERGE,
+}
+
+_TIME_MOVES = "the write asks for the time besides, which every step from there moves"
+_OWN_TURN = (
+    "nobody else begins a message that a run is sending: given up, it counts as sent for good; who does so asks "
+    "whose it is, and that is noticed"
+)
+REASONS |= {
+    "members.service.find_or_register → members.service._register: Member is new": _FRESH,
+    "members.leaving._close → members.leaving._turned: Leaving state = waiting": _TIME_MOVES,
+    "members.leaving._waiting_on → members.leaving._turned: Leaving state = waiting": _TIME_MOVES,
+    "members.leaving._waiting_on → members.leaving._member: Member leaving_at exists": (
+        "it is there as long as the request waits: both come and go in one transaction"
+    ),
+    "members.leaving._waiting_on → members.leaving._member: Member state = leaving": (
+        "a member is leaving as long as the request is closing, for which the same transaction asks"
+    ),
+    "members.leaving._erase → members.leaving._member: Member state = merged": (
+        "nothing leaves this state, and only who is in it is somebody's former name"
+    ),
+    "members.leaving.hand_over: Leaving state = waiting": (
+        "who has become another closes no door any more, so that their request goes on waiting, or is taken back"
+    ),
+    "notifications.merging.hand_over: Tap rev = ?": (
+        "such a row goes over to nobody; whoever takes it away, it is away"
+    ),
+    "notifications.merging.hand_over → notifications.merging._handed: Notification is new": (
+        "the line that it is a copy of goes in the same transaction, as it was read, so that it comes once"
+    ),
+    "notifications.sending._closed → notifications.sending._mine: Notification sender = ?": _OWN_TURN,
+    "notifications.sending._kept → notifications.sending._mine: Notification sender = ?": _OWN_TURN,
+    "notifications.watching.watch: Watch is new": (
+        "the reaction's own marker is new in the same transaction, and outlives the group"
+    ),
+    "notifications.watching.look: Watch exists": "a watch that another has taken away is to be away",
+}
+
+
 NEVER_DELETED = {
     "groupbuys": ("Campaign", "Group", "Part", "Stock"),
     "orders": ("Order", "Difference"),
@@ -633,8 +703,12 @@ NEVER_DELETED = {
     "checkins": ("Team",),
     "commissions": ("Brought", "Promoter"),
     "sharing": ("Binding", "Past"),
+    "members": ("Member", "ProgramCount"),
+    "operators": ("Audit",),
 }
 """Of each room the kinds of rows that stay for good."""
+NEVER_TWICE = {"operators": ("Audit",)}
+"""Of each room the kinds of rows that are made under an id drawn a moment before, which nobody else has."""
 
 
 _HOLDS_OF_NOTHING = ("no ", "not ", "is new")
@@ -653,9 +727,13 @@ def _stays(term: Term) -> bool:
     return term.text == "exists" and term.kind in NEVER_DELETED.get(term.room, ())
 
 
+def _is_fresh(term: Term) -> bool:
+    return term.text == "is new" and term.kind in NEVER_TWICE.get(term.room, ())
+
+
 def never_tried(term: Term, known: Iterable[Term]) -> bool:
-    """Whether its reason needs no trial: it is implied, or about a row that is never deleted."""
-    return implied(term, known) or _stays(term)
+    """Whether its reason needs no trial: it is implied, or a row's that is never deleted, or never made twice."""
+    return implied(term, known) or _stays(term) or _is_fresh(term)
 
 
 def together(known: Iterable[Term]) -> list[frozenset[Term]]:
@@ -682,4 +760,6 @@ def why(term: Term) -> str | None:
             return f"{told}: one of {len(several)} is enough (see below)"
     if _stays(term):
         return _NEVER_DELETED
+    if _is_fresh(term):
+        return _FRESH
     return REASONS.get(str(term))
