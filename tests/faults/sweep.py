@@ -211,10 +211,10 @@ def stage(embedded_store: Store, world_wechat: wechat.Simulator) -> Iterator[Sta
 
 
 @contextmanager
-def staged(real: Store, weixin: wechat.Simulator) -> Iterator[Stage]:
-    """The shop at rest, in the emptied embedded store, with a clock of its own."""
+def staged(real: Store, weixin: wechat.Simulator, *, now: int | None = None) -> Iterator[Stage]:
+    """The shop at rest, in the emptied embedded store, with a clock of its own; ``now``: when it is there."""
     with pytest.MonkeyPatch.context() as patch:
-        now, store = clock.now(), Direct(real.client)
+        now, store = now or clock.now(), Direct(real.client)
         patch.setenv("SECRET_WECHAT_DEMO", WECHAT_SECRET)
         patch.setattr(table, "_client", store)
         patch.setattr(clock, "now", lambda: now)
