@@ -15,8 +15,8 @@ from typing import Any, Self
 COUNTED = Path(__file__).with_name("counted.json")
 KEPT_BESIDE = 100
 """Bytes that are kept with each row and entry; AWS's page says that there are some, and not how many."""
-A_LITTLE, A_PART = 300, 0.1
-"""Bytes, or a part of a size, that it may differ by: the length of names, or which rows were there before."""
+A_LITTLE, A_PART = 500, 0.1
+"""Bytes, or a part of a size, that it may differ by: a counter's row that chance has not fallen on before."""
 
 
 @dataclass(frozen=True, kw_only=True)
