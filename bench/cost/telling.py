@@ -9,7 +9,7 @@ from bench import page
 from bench.cost import deployed, monthly, server
 from bench.cost.monthly import DAYS, GB, MILLION, Assumed, Line
 from bench.cost.operations import KEPT_BESIDE, Operation, Table
-from bench.cost.prices import Price, Region, Source
+from bench.cost.prices import Price, Region, Source, things
 from tests import proof
 
 SHOPS = (1_000, 100_000, 10_000_000)
@@ -155,11 +155,10 @@ def answer(use: Mapping[str, float], asked: Mapping[str, float], region: Region,
         f"  {one.part:32}{one.quantity:>20,.2f}  {one.thing:20}{money(one.amount, region.currency):>12}"
         for one in full
     ]
-    missing = region.missing(line.thing for line in full)
+    missing = [f"{things()[thing]:,.0f} {thing}" for thing in region.missing(line.thing for line in full)]
     if missing:
-        return "\n".join(
-            [*lines, f"No price is known of {', '.join(missing)}: give it by --price THING=AMOUNT."]
-        )
+        told = f"No price is known of {', '.join(missing)}: give it by --price THING=AMOUNT."
+        return "\n".join([*lines, told])
     lines.append(f"  {'all':74}{money(monthly.total(full), region.currency):>12}")
     lines.append(f"  {'less what is free for good':74}{money(monthly.total(less), region.currency):>12}")
     return "\n".join(lines)

@@ -1,5 +1,7 @@
 """The page of performance: a section is told in its place, on a new page too."""
 
+import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -22,5 +24,5 @@ def test_what_is_no_section_is_not_told(tmp_path: Path) -> None:
 
 
 def test_a_section_says_where_it_is_made() -> None:
-    assert page.machine().endswith(f"Python {page.platform.python_version()}")
-    assert page.machine("botocore").endswith(f"botocore {page.version('botocore')}")
+    assert page.machine().endswith(f"Python {platform.python_version()}")
+    assert page.machine("botocore").endswith(f"botocore {version('botocore')}")
