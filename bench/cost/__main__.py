@@ -30,8 +30,7 @@ def _counted() -> operations.Table:
     from bench.cost import playing, stage
 
     with stage.standing() as there:
-        counted = playing.played(there)
-        return operations.Table(idle=playing.ten_idle_minutes(there), operations=counted)
+        return playing.table(there)
 
 
 def _asked(argv: Sequence[str]) -> argparse.Namespace:

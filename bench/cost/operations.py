@@ -2,8 +2,8 @@
 
 `counted.json` has the table, so that it can be reckoned with at once: `bench.cost.playing` plays every operation
 on the embedded store, through the deployed handlers, and `python -m bench.cost --recount` writes down what it
-counts. A test holds the table against what is counted, and so does the making of the page. Units are AWS's
-published rule (`tests.harness.counter`); design 9 has an operation by itself, and here all rooms react to it.
+counts; a test says when it counts otherwise. Units are AWS's published rule (`tests.harness.counter`); design 9 has
+an operation by itself, and here all rooms react to it.
 """
 
 import json
