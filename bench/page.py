@@ -12,9 +12,9 @@ SECTIONS = ("Calls and units", "CPU", "Cold start", "Package", "Scale", "Cost")
 """In this order."""
 HEAD = """# Performance
 
-What an operation costs, in calls, units, CPU, waiting and money. `make bench` makes this page, `python -m
-bench.<part>` one section of it; figures that hang on the machine are ratios within one run, and each section says
-where it was made.
+What an operation costs, in calls, units, CPU, waiting and money. `make bench` makes this page, and
+`python -m bench.<part>` one section of it. Figures that hang on the machine are ratios within one run; each section
+says where it was made.
 """
 
 

@@ -30,8 +30,7 @@ def _counted() -> operations.Table:
     from bench.cost import playing, stage
 
     with stage.standing() as there:
-        counted = playing.played(there)
-        return operations.Table(idle=playing.ten_idle_minutes(there), operations=counted)
+        return playing.table(there)
 
 
 def _asked(argv: Sequence[str]) -> argparse.Namespace:
@@ -40,7 +39,7 @@ def _asked(argv: Sequence[str]) -> argparse.Namespace:
     for name in monthly.A_THOUSAND_DO:
         asked.add_argument(f"--{name}", type=float, help="a day")
     asked.add_argument("--region", choices=prices.regions(), default="us-east-1")
-    asked.add_argument("--price", action="append", default=[], metavar="THING=AMOUNT", help="of your own")
+    asked.add_argument("--price", action="append", default=[], type=_own, metavar="THING=AMOUNT")
     asked.add_argument("--architecture", choices=("x86_64", "arm64"), default=Assumed.architecture)
     asked.add_argument("--call-ms", type=float, default=Assumed.call_ms, help="a call of DynamoDB")
     asked.add_argument("--run-ms", type=float, default=Assumed.run_ms, help="a run of a function besides")
@@ -50,12 +49,23 @@ def _asked(argv: Sequence[str]) -> argparse.Namespace:
     return asked.parse_args(argv)
 
 
+def _own(told: str) -> tuple[str, float]:
+    """A price that the reader has.
+
+    Raises:
+        ArgumentTypeError, ValueError: it is of nothing that is asked for, or no number.
+    """
+    thing, _, amount = told.partition("=")
+    if thing not in prices.things():
+        raise argparse.ArgumentTypeError(f"{thing} is none of {', '.join(prices.things())}")
+    return thing, float(amount)
+
+
 def _answer(given: argparse.Namespace) -> str:
     assumed = Assumed(call_ms=given.call_ms, run_ms=given.run_ms, architecture=given.architecture)
-    own = {thing: float(amount) for thing, _, amount in (one.partition("=") for one in given.price)}
     use = monthly.use_of(given.members, **{name: getattr(given, name) for name in monthly.A_THOUSAND_DO})
     asked = monthly.month(use, operations.read(), assumed)
-    return telling.answer(use, asked, prices.region(given.region, given=own), assumed)
+    return telling.answer(use, asked, prices.region(given.region, given=dict(given.price)), assumed)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bench.cost.operations import Operation, Work
+from bench.cost.operations import Operation, Table, Work
 from bench.cost.stage import Json, Stage, said, work
 from infra.local.stack import JOBS
 
@@ -242,6 +242,11 @@ SCENES: Mapping[str, Scene] = {
     ),
     "somebody is refused": Scene(prepare=_full, act=_is_refused),
 }
+
+
+def table(stage: Stage) -> Table:
+    """All of it, counted now."""
+    return Table(operations=played(stage), idle=ten_idle_minutes(stage))
 
 
 def played(stage: Stage, names: Sequence[str] = tuple(SCENES)) -> dict[str, Operation]:

@@ -60,9 +60,9 @@ def regions() -> list[str]:
     return list(_read()["regions"])
 
 
-def things() -> list[str]:
-    """All that may have a price."""
-    return list(_read()["things"])
+def things() -> dict[str, float]:
+    """All that may have a price, and how many of each it is for."""
+    return {thing: told["per"] for thing, told in _read()["things"].items()}
 
 
 def region(name: str, *, given: Mapping[str, float] | None = None) -> Region:

@@ -9,7 +9,7 @@ import io
 import json
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -29,6 +29,13 @@ the end of a month, whose first day has rows of its own."""
 DAY = 86400
 YEAR = 365 * DAY
 ROUNDS = 20
+SETTINGS: Mapping[str, Any] = {
+    "payment_gateway": "sandbox",
+    "payout_gateways": "sandbox manual mall wechat",
+    "mall_webhook_url": "https://mall.example/webhooks",
+    "content_safety": "off",
+    "wechatpay_mchid": "",
+}
 BATCHES = {"react": 100, "deliver": 10}
 """How many records a reader is handed at most, as app.py has it."""
 
@@ -70,14 +77,7 @@ class Stage:
         wear(mock.patch.object(clock, "now", lambda: self.now))
         wear(mock.patch.object(deliveries, "post", lambda *_, **__: None))
         wear(mock.patch.object(table, "_client", self.store))
-        config.override(
-            wechat_url=self.wechat_url,
-            payment_gateway="sandbox",
-            payout_gateways="sandbox manual mall wechat",
-            mall_webhook_url="https://mall.example/webhooks",
-            content_safety="off",
-            wechatpay_mchid="",
-        )
+        config.override(wechat_url=self.wechat_url, **SETTINGS)
         cache.clear_all()
         seed.plant()
         # So that somebody can have been here yesterday.

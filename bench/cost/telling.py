@@ -4,12 +4,13 @@ import json
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench import page
 from bench.cost import deployed, monthly, server
 from bench.cost.monthly import DAYS, GB, MILLION, Assumed, Line
 from bench.cost.operations import KEPT_BESIDE, Operation, Table
-from bench.cost.prices import Price, Region, Source
+from bench.cost.prices import Price, Region, Source, things
 from tests import proof
 
 SHOPS = (1_000, 100_000, 10_000_000)
@@ -90,6 +91,11 @@ def by_shop(told: Told) -> str:
     return table_of(("", "nobody calls", *(f"{members:,} members" for members in SHOPS)), lines)
 
 
+def _cost(told: Told, members: float) -> str:
+    lines = monthly.bill(_month(told, members), told.region, told.assumed, allowance=False)
+    return money(monthly.total(lines))
+
+
 def _month(told: Told, members: float) -> dict[str, float]:
     return monthly.month(monthly.use_of(members), told.table, told.assumed)
 
@@ -127,23 +133,25 @@ def by_server(told: Told) -> str:
 
 
 def otherwise(told: Told, members: float) -> str:
-    """How much it hangs on what is only assumed, in a shop of so many members."""
-    now = told.assumed
+    """How much it hangs on what is only assumed, or decided, in a shop of so many members."""
+    now, prices = told.assumed, told.region.prices
+    by_http = replace(told.region, prices={**prices, "api_requests": prices["http_requests"]})
     changed = {
-        "as above": now,
-        "calls of DynamoDB take twice as long": replace(now, call_ms=2 * now.call_ms),
-        "a run takes three times as long besides": replace(now, run_ms=3 * now.run_ms),
-        "every hundredth run starts cold and takes 1.5 s more": replace(now, run_ms=now.run_ms + 15),
-        "the functions run on arm64": replace(now, architecture="arm64"),
-        "Lambda's own lines are not kept": replace(now, platform_logs=False),
-        "the app says nothing of requests that were answered": replace(now, app_logs=False),
+        "as above": told,
+        "calls of DynamoDB take twice as long": _if(told, call_ms=2 * now.call_ms),
+        "a run takes three times as long besides": _if(told, run_ms=3 * now.run_ms),
+        "every hundredth run starts cold and takes 1.5 s more": _if(told, run_ms=now.run_ms + 15),
+        "the functions run on arm64": _if(told, architecture="arm64"),
+        "Lambda's own lines are not kept": _if(told, platform_logs=False),
+        "the app says nothing of requests that were answered": _if(told, app_logs=False),
+        "the API is an HTTP API, which chalice does not make": replace(told, region=by_http),
     }
-    use = monthly.use_of(members)
-    lines = []
-    for name, assumed in changed.items():
-        asked = monthly.month(use, told.table, assumed)
-        lines.append([name, money(monthly.total(monthly.bill(asked, told.region, assumed, allowance=False)))])
+    lines = [[name, _cost(one, members)] for name, one in changed.items()]
     return table_of((f"{members:,.0f} members", "a month"), lines)
+
+
+def _if(told: Told, **assumed: Any) -> Told:
+    return replace(told, assumed=replace(told.assumed, **assumed))
 
 
 def answer(use: Mapping[str, float], asked: Mapping[str, float], region: Region, assumed: Assumed) -> str:
@@ -155,11 +163,10 @@ def answer(use: Mapping[str, float], asked: Mapping[str, float], region: Region,
         f"  {one.part:32}{one.quantity:>20,.2f}  {one.thing:20}{money(one.amount, region.currency):>12}"
         for one in full
     ]
-    missing = region.missing(line.thing for line in full)
+    missing = [f"{things()[thing]:,.0f} {thing}" for thing in region.missing(line.thing for line in full)]
     if missing:
-        return "\n".join(
-            [*lines, f"No price is known of {', '.join(missing)}: give it by --price THING=AMOUNT."]
-        )
+        told = f"No price is known of {', '.join(missing)}: give it by --price THING=AMOUNT."
+        return "\n".join([*lines, told])
     lines.append(f"  {'all':74}{money(monthly.total(full), region.currency):>12}")
     lines.append(f"  {'less what is free for good':74}{money(monthly.total(less), region.currency):>12}")
     return "\n".join(lines)
@@ -237,11 +244,6 @@ def in_short(told: Told) -> str:
     return filled(_IN_SHORT.format(full=full, less=less, shops=shops, beside=beside, region=told.region.name))
 
 
-def _cost(told: Told, members: float) -> str:
-    lines = monthly.bill(_month(told, members), told.region, told.assumed, allowance=False)
-    return money(monthly.total(lines))
-
-
 _IN_SHORT = """
 In {region} a shop costs {full} a month when nobody calls ({less} within what AWS gives for nothing for good,
 most of it for alarms), {shops} members; two small servers with PostgreSQL and Redis that may lose a zone cost
@@ -282,7 +284,7 @@ def _of_shops(told: Told) -> list[str]:
         by_shop(told),
         filled(_BESIDE.format(dear=round(as_dear(told), -3))),
         by_server(told),
-        "How much hangs on what is only assumed:",
+        "How much hangs on what is only assumed, or was decided:",
         otherwise(told, 100_000),
     ]
 

@@ -31,7 +31,8 @@ def stage(direct: Direct, weixin: Simulator) -> Iterator[Stage]:
 def test_operations_ask_for_what_the_table_has(stage: Stage) -> None:
     counted = playing.played(stage, PLAYED)
 
-    assert operations.differences(operations.read().operations, counted) == []
+    differs = operations.differences(operations.read().operations, counted)
+    assert differs == [], "if that is meant: python -m bench.cost --recount"
     assert all(one.sizes.logged > 300 and one.sizes.answered > 300 for one in counted.values())
 
 

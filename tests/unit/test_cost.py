@@ -114,8 +114,16 @@ def test_what_has_no_price_is_told_with_how_much_is_asked_for(capsys: pytest.Cap
     cli.main(["--region", "cn-northwest-1", *(f"--price={thing}=1" for thing in given)])
     whole = capsys.readouterr().out
 
-    assert "No price is known of alarms, backup_gb," in missing and "?" in missing
+    assert "No price is known of 1 alarms, 1 backup_gb," in missing and "1,000,000 write_units" in missing
+    assert "?" in missing
     assert "No price" not in whole and "¥28.94" not in missing
+
+
+def test_a_price_of_nothing_is_not_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--price", "moons=3"])
+
+    assert "moons is none of" in capsys.readouterr().err
 
 
 def test_what_is_said_of_a_day_is_taken_and_the_rest_is_as_usual() -> None:
