@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core import table
 from chalicelib.members import rules
 from chalicelib.members import service as members
-from chalicelib.sessions import merging, proving
+from chalicelib.sessions import leaving, merging, proving
 from chalicelib.sessions.proving import ChatMember
 from infra.local import wechat
 from infra.local.wechat import phones
@@ -68,3 +68,17 @@ def test_a_chat_that_goes_over_twice_at_once_goes_over_once() -> None:
         assert merging.hand_over(alice, bob, NOW)
 
     assert (seen_at(chat, alice), seen_at(chat, bob)) == (None, NOW)
+
+
+def test_what_went_over_meanwhile_and_was_erased_there_does_not_come_back() -> None:
+    alice, bob = a_person("alice"), a_person("bob")
+    chat = comes_from_the_chat(alice, "alice")
+
+    def over_and_erased() -> None:
+        merging.hand_over(alice, bob, NOW)
+        leaving.erase(bob, NOW)
+
+    with before_write(1, over_and_erased):
+        merging.hand_over(alice, bob, NOW)
+
+    assert (seen_at(chat, alice), seen_at(chat, bob)) == (None, None)
