@@ -96,7 +96,7 @@ LOAD_SECONDS ?= 30
 LOAD_SOAK ?= 600
 LOAD_SEED ?= 1
 
-FUZZ_EXAMPLES ?= 200
+FUZZ_EXAMPLES ?= 20
 FUZZ_SEED ?= $(shell date +%s)
 
 .PHONY: soak mutations races faults fuzz load restore-rehearsal
