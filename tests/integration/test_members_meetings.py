@@ -196,7 +196,8 @@ def test_what_is_said_of_a_name_is_not_of_the_one_that_is_pending_by_now() -> No
     members._name(Checked(alice, "Old"), NOW)
 
     member = members.show(alice)
-    assert member.nickname is None and member.nickname_pending == "New"
+    assert member.nickname is None
+    assert member.nickname_pending == "New"
 
 
 # --- programs -----------------------------------------------------------------------------------------------

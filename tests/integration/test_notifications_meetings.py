@@ -196,7 +196,8 @@ def test_a_run_that_was_given_up_while_it_asked_wechat_changes_nothing_any_more(
         except AppError as unavailable:
             assert (said, type(unavailable)) == ("busy", client.WeChatUnavailable)
 
-    assert state(alice, told) == ("sent", "unknown") and row_of(alice, told).due_shard is None
+    assert state(alice, told) == ("sent", "unknown")
+    assert row_of(alice, told).due_at is None
 
 
 def test_a_message_that_is_begun_anew_while_its_first_run_is_given_up_is_not_given_up(
