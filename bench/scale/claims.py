@@ -59,7 +59,6 @@ def held(sale: Sale) -> Sold:
 
 def _told(sale: Sale, place: Place, outcomes: Outcomes) -> Sold:
     seen = place.limits.seen
-    hottest = seen.throttled.most_common(1)
     return Sold(
         sale,
         outcomes,
@@ -67,7 +66,7 @@ def _told(sale: Sale, place: Place, outcomes: Outcomes) -> Sold:
         seen.refused["conflict"],
         seen.refused["throttle"],
         place.time.now,
-        hottest[0][0] if hottest else "",
+        seen.hottest,
         seen.units["write truth"] / max(1, outcomes.ended["ok"]),
     )
 

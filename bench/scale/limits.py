@@ -12,7 +12,7 @@ Published, and enforced here:
 How long a call takes is drawn from percentiles that were measured in a function on AWS [5]. For how long a
 transaction owns its rows nobody has published: here it is all that it takes longer than a single write.
 
-What is modelled kindlier or harder than AWS does it is in `TOLD`.
+The numbers in brackets are those of `SOURCES`. What the model leaves out, the section itself says.
 """
 
 import bisect
@@ -138,6 +138,12 @@ class Seen:
     throttled: Counter[str] = field(default_factory=Counter)
 
     @property
+    def hottest(self) -> str:
+        """Reading or writing, which table or index, and the kind of the key that was throttled most."""
+        most = self.throttled.most_common(1)
+        return most[0][0].partition("#")[0] if most else "none"
+
+    @property
     def sent(self) -> int:
         """All calls."""
         return self.calls.total()
@@ -173,7 +179,7 @@ class Limits:
         several = operation == "TransactWriteItems"
         there = self.latency.single() / 2
         self.time.wait(there)
-        self._admit(operation, params, keys)
+        self._admit(operation, keys, there)
         self._afford(operation, params, self._spent(actions, keys, copies=2 if several else 1), "write")
         try:
             if several:
@@ -189,7 +195,7 @@ class Limits:
         self.time.wait(there)
         if operation not in READS:
             told: Params = {"TransactItems": keys}
-            self._admit(operation, told, keys)
+            self._admit(operation, keys, there)
             self._afford(operation, told, spent, "write")
             self._own(keys, self.latency.transaction(len(keys)) - 2 * there)
         self.time.wait(there)
@@ -207,12 +213,13 @@ class Limits:
         self.time.wait(there)
         return answer
 
-    def _admit(self, operation: str, params: Params, keys: Sequence[Key]) -> None:
-        """Refuse what meets a transaction under way, as late as a transaction is refused."""
+    def _admit(self, operation: str, keys: Sequence[Key], there: float) -> None:
+        """Refuse what meets a transaction under way; one that fails takes as long as one that does not [5]."""
         hit = [key in self._owned for key in keys]
         if any(hit):
             self.seen.refused["conflict"] += 1
-            self.time.wait(self.latency.single() / 2)
+            several = operation == "TransactWriteItems"
+            self.time.wait(self.latency.transaction(len(keys)) - there if several else there)
             raise conflicting(self.store, operation, hit)
 
     def _afford(self, operation: str, params: Params, spent: Sequence[Spending], kind: str) -> None:
@@ -277,7 +284,9 @@ def _spent_reading(operation: str, params: Params, answer: Params) -> list[Spend
             for item in items
         ]
     where = "/".join(filter(None, (params["TableName"], params.get("IndexName"))))
-    size = sum(item_size(item) for item in answer["Items"])
+    items = answer["Items"]
+    # Entries of an index are as long as each other, near enough for a page's four kilobytes a unit.
+    size = len(items) * item_size(items[0]) if items else 0
     key = next(iter(params["ExpressionAttributeValues"].values()))["S"]
     return [Spending(where=where, key=key, units=0.5 * _units(READ_BYTES, size), row=0)]
 

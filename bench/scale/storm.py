@@ -30,6 +30,7 @@ class Came:
     throttles: int
     full_after_s: float
     slowest_s: float
+    hottest: str
 
 
 def held(crowd: Crowd) -> Came:
@@ -51,6 +52,7 @@ def held(crowd: Crowd) -> Came:
                 seen.refused["throttle"],
                 max(seated),
                 max(outcomes.answered_s),
+                seen.hottest,
             )
 
 

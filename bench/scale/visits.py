@@ -62,7 +62,6 @@ def held(rush: Rush) -> Rushed:
 
 def _told(rush: Rush, place: Place, outcomes: Outcomes, counted: int) -> Rushed:
     seen = place.limits.seen
-    hottest = seen.throttled.most_common(1)
     full = seen.calls["UpdateItem"] - seen.refused["throttle"] - counted
     rows = Counter(int(row["pk"]["S"].rpartition("#")[2].split(".")[0]) for row in _hours(place))
     return Rushed(
@@ -74,7 +73,7 @@ def _told(rush: Rush, place: Place, outcomes: Outcomes, counted: int) -> Rushed:
         place.time.now,
         counted,
         dict(sorted(rows.items())),
-        hottest[0][0] if hottest else "",
+        seen.hottest,
     )
 
 
