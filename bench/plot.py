@@ -15,7 +15,9 @@ from pathlib import Path
 FOLDER = Path(__file__).parents[1] / "docs" / "performance"
 COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#5c3c00", "#c2255c")
 WIDTH, HEIGHT = 720, 360
-LEFT, RIGHT, TOP, BOTTOM = 76, 20, 40, 56
+LEFT, RIGHT, TOP, BOTTOM = 76, 20, 60, 56
+LETTER = 6.6
+"""Pixels of one, near enough for the names above a plot."""
 TICKS = 5
 """At least so many marks are on a scale, unless its values are few."""
 
@@ -72,10 +74,9 @@ def lines(
     """Lines through points; a scale by powers of ten where it is asked for."""
     across = _scale([p[0] for one in drawn for p in one.points], LEFT, WIDTH - RIGHT, log=log_x)
     up = _scale([p[1] for one in drawn for p in one.points], HEIGHT - BOTTOM, TOP, log=log_y)
-    shown = [*_grid_up(up), *_grid_across(across)]
+    shown = [*_grid_up(up), *_grid_across(across), *_legend([line.name for line in drawn])]
     for number, line in enumerate(drawn):
         shown += _curve(line, across, up, COLOURS[number % len(COLOURS)])
-        shown += _named(line.name, number)
     return _drawing(title, x, y, shown)
 
 
@@ -102,11 +103,11 @@ def save(name: str, svg: str, *, told: str, folder: Path = FOLDER) -> str:
 
 
 def short(value: float) -> str:
-    """A number as a tick has it: 0.01, 25, 1,500, 40k, 2M."""
-    for size, letter in ((1e6, "M"), (1e4, "k")):
+    """A number as a tick has it, three figures of it: 0.01, 25, 1,500, 40k, 2M."""
+    for size, unit, letter in ((1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if abs(value) >= size:
-            return f"{value / (1e3 if letter == 'k' else size):,.6g}{letter}"
-    return f"{value:,.6g}"
+            return f"{value / unit:.3g}{letter}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _scale(values: Sequence[float], start: float, end: float, *, log: bool = False) -> Scale:
@@ -149,10 +150,15 @@ def _curve(line: Line, across: Scale, up: Scale, colour: str) -> list[str]:
     return [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>', *few]
 
 
-def _named(name: str, number: int) -> list[str]:
-    y, colour = TOP + 14 + 16 * number, COLOURS[number % len(COLOURS)]
-    mark = f'<rect x="{LEFT + 10}" y="{y - 9}" width="10" height="10" fill="{colour}"/>'
-    return [mark, _text(LEFT + 26, y, name)]
+def _legend(names: Sequence[str]) -> list[str]:
+    """The names in a row above the plot, each beside its colour."""
+    shown, x = list[str](), float(LEFT)
+    for number, name in enumerate(names):
+        colour = COLOURS[number % len(COLOURS)]
+        shown.append(f'<rect x="{x:.1f}" y="{TOP - 23}" width="10" height="10" fill="{colour}"/>')
+        shown.append(_text(x + 16, TOP - 14, name))
+        x += 40 + LETTER * len(name)
+    return shown
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", more: str = "") -> str:

@@ -133,16 +133,18 @@ def _all_done(store: Due, minute: Minute) -> bool:
 def _end(machine: Machine, store: Due, told: Cost, minute: Minute, entry: Any) -> None:
     """What the handler did when it was recorded, for this group: its shard of the stock is shared with others."""
     from chalicelib.core import due, facts
+    from chalicelib.core.shards import shard_for
     from chalicelib.orders import service as orders
 
     n = store.number(entry.pk)
-    portion = told[n % 2]
+    portion = told[n // 60 % 2]
     machine.work(portion.cpu_s)
     for made in portion.calls[:-1]:
         machine.read(made)
     *_, last = portion.calls
+    stock = f"STOCK#{shard_for(entry.pk, minute.stock_shards)}"
     rest = [f"{entry.pk}#{m}" for m in range(last.rows - 2)]
-    keys = [jobs.key_named(pk) for pk in (entry.pk, f"STOCK#{n % minute.stock_shards}", *rest)]
+    keys = [jobs.key_named(pk) for pk in (entry.pk, stock, *rest)]
     refunds = {pk: (due.shard_of(orders.REFUND_JOB, pk), 1) for pk in rest[::3]}
     indexed = {entry.pk: (due.shard_of(facts.JOB, entry.pk), 2), **refunds}
     board = Spending(where="truth/rank", key="OPEN#campaign", units=1, row=0)

@@ -107,13 +107,14 @@ class Throughput:
     """A table, or an index, of so many partitions, over which its keys are spread by a hash."""
 
     partitions: int
+    part: float = 1.0
     buckets: dict[tuple[str, int], Bucket] = field(default_factory=dict)
 
     def of(self, key: str, kind: str) -> Bucket:
         """What a key draws from: its partition, with the other keys that are in it."""
         name = kind, crc32(key.encode()) % self.partitions
         if name not in self.buckets:
-            each = PARTITION_WRITES if kind == "write" else PARTITION_READS
+            each = self.part * (PARTITION_WRITES if kind == "write" else PARTITION_READS)
             self.buckets[name] = Bucket(each, AT_FIRST * each)
         return self.buckets[name]
 
@@ -150,11 +151,16 @@ class Seen:
 
 
 class Limits:
-    """The layer; to be worn by a `Memory`, under the app's own client functions."""
+    """The layer; to be worn by a `Memory`, under the app's own client functions.
 
-    def __init__(self, time: Virtual, store: Any, *, latency: Latency, warm_writes: int) -> None:
+    ``part``: of what a partition takes, for a run with as small a part of the calls.
+    """
+
+    def __init__(
+        self, time: Virtual, store: Any, *, latency: Latency, warm_writes: int, part: float = 1.0
+    ) -> None:
         self.time, self.store, self.latency, self.seen = time, store, latency, Seen()
-        self.partitions = max(1, warm_writes // PARTITION_WRITES)
+        self.partitions, self.part = max(1, warm_writes // PARTITION_WRITES), part
         self._places: dict[str, Throughput] = {}
         self._owned: set[Key] = set()
 
@@ -236,7 +242,7 @@ class Limits:
 
     def _of(self, where: str) -> Throughput:
         if where not in self._places:
-            self._places[where] = Throughput(self.partitions)
+            self._places[where] = Throughput(self.partitions, self.part)
         return self._places[where]
 
     def _spent(

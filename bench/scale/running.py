@@ -81,7 +81,12 @@ class Place:
 
 @contextmanager
 def running(
-    client: Any, *, warm_writes: int, times: float = 1.0, set_up: Callable[[], Any] = lambda: None
+    client: Any,
+    *,
+    warm_writes: int,
+    times: float = 1.0,
+    part: float = 1.0,
+    set_up: Callable[[], Any] = lambda: None,
 ) -> Iterator[tuple[Place, Any]]:
     """The app on an empty store, once ``set_up`` has been made on it in no time; ``client`` is one of nothing."""
     from chalicelib.core import table
@@ -89,18 +94,18 @@ def running(
     table.reset()
     store = table._client = Memory(client)
     made = set_up()
-    with worn(store, warm_writes=warm_writes, times=times) as place:
+    with worn(store, warm_writes=warm_writes, times=times, part=part) as place:
         yield place, made
 
 
 @contextmanager
-def worn(store: Memory, *, warm_writes: int, times: float = 1.0) -> Iterator[Place]:
+def worn(store: Memory, *, warm_writes: int, times: float = 1.0, part: float = 1.0) -> Iterator[Place]:
     """The same on rows that are there."""
     from chalicelib.core import cache, table, telemetry
 
     table._client = store
     time, dice = Virtual(), random.Random(SEED)  # noqa: S311 - the same dice again must fall the same
-    limits = Limits(time, store, latency=Latency(dice, times), warm_writes=warm_writes)
+    limits = Limits(time, store, latency=Latency(dice, times), warm_writes=warm_writes, part=part)
     with ExitStack() as on:
         on.enter_context(mock.patch.object(table, "time", Clock(time)))
         on.enter_context(mock.patch.object(table, "random", dice))

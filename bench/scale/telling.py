@@ -218,7 +218,7 @@ def of_visits(quick: bool) -> str:
     return "\n\n".join(
         [
             "### One link that everybody opens",
-            filled(_VISITS),
+            filled(_VISITS.format(part=PART)),
             table(_OF_VISITS, [_rushed(name, one) for name, one in held]),
             shown("visits", bars, told="Throttled calls for each visit of one link", quick=quick),
             filled(_visits_bend()),
@@ -226,11 +226,13 @@ def of_visits(quick: bool) -> str:
     )
 
 
-_VISITS = """Every visit by somebody who was not there in this hour, which is the dearest case; the table warm
-for 200,000 writes a second, at most 3,000 processes, which remember nothing when it begins. An hour begins with
-one row; a row that has had 96 visitors is full, and the next level has 64 times as many. `level n`: the levels
-before it were filled earlier in the hour. The last column is the part of the writes that were refused by a full
-row, which tells a process to go past it."""
+_VISITS = """Every visit by somebody who was not there in this hour, which is the dearest case, for a second;
+the table warm for 200,000 writes a second, at most 3,000 processes, which remember nothing when it begins, as
+at the beginning of an hour. An hour begins with one row; a row that has had 96 visitors is full, and the next
+level has 64 times as many. `level n`: the levels before it were filled earlier in the hour. To be quick, it is
+played with {part:.0%} of the visits, of the processes and of what a partition takes, which bends at the same
+place. The last column is the part of the calls that were refused by a full row, which tells a process to go
+past it."""
 _OF_VISITS: tuple[str, ...] = (
     "when",
     "visits/s",
@@ -242,18 +244,22 @@ _OF_VISITS: tuple[str, ...] = (
 _OF_VISITS += ("calls a visit", "p50 ms", "p99 ms", "met a full row, %")
 
 
+PART = 0.05
+"""Of one link's visits, processes and partitions, that is played."""
+
+
 def _rushes(quick: bool) -> list[tuple[str, Rush]]:
-    part = 0.02 if quick else 1.0
-    return [
-        ("start, 2k/s", Rush(rate=2000, seconds=1.0 * part)),
-        ("start, 10k/s", Rush(rate=10_000, seconds=0.5 * part)),
-        ("start, 50k/s", Rush(rate=50_000, seconds=0.2 * part)),
-        ("level 2, 10k/s", Rush(rate=10_000, seconds=0.5 * part, full=2)),
-        ("level 2, 50k/s", Rush(rate=50_000, seconds=0.2 * part, full=2)),
-        ("level 3, 50k/s", Rush(rate=50_000, seconds=0.2 * part, full=3)),
-        ("wider, level 2", Rush(rate=50_000, seconds=0.2 * part, full=2, levels=WIDER)),
-        ("wider, level 3", Rush(rate=50_000, seconds=0.2 * part, full=3, levels=WIDER)),
+    part = 0.002 if quick else PART
+    plain = [
+        (f"level {full}, {rate // 1000}k/s", Rush(rate=rate, seconds=1.0, full=full, part=part))
+        for full in (1, 2, 3)
+        for rate in (10_000, 50_000)
     ]
+    wider = [
+        (f"wider, level {full}", Rush(rate=50_000, seconds=1.0, full=full, part=part, levels=WIDER))
+        for full in (2, 3)
+    ]
+    return [*plain, *wider]
 
 
 def _rushed(name: str, one: Rushed) -> list[object]:
@@ -283,10 +289,13 @@ def _visits_bend() -> str:
 
 _VISITS_BEND = """**Where it bends.** A level takes a thousand writes a second for each of its partitions:
 {takes}; and it is full after {holds} visitors of an hour. A process that has not yet seen that a row is full
-spends a write on finding out, so that many new processes, and all of them when an hour begins, press on the
-levels below as well, which have fewer partitions. **What to raise:** the partitions of `LEVELS` in
-`sharing/models.py`, as in the lines `wider`, at the price of as many more queries when a link's visits are
-added up; the traffic table's warm throughput and quota."""
+spends a write on finding out, so that all of them, new or at the beginning of an hour, press on the first row,
+which takes a thousand a second, and then on the rows of the next level. A throttled call waits a second in
+botocore and keeps its process, so that more are begun, and each of them asks the first row again. **What to
+raise:** the partitions of `LEVELS` in `sharing/models.py`, as in the lines `wider`, at the price of as many
+more queries when a link's visits are added up; the function's concurrency; the traffic table's warm throughput
+and quota. It would help more if a process could learn by one read, and not by writes that are refused, which
+rows of a link are full."""
 
 
 # --- a storm --------------------------------------------------------------------------------------------------
@@ -520,5 +529,6 @@ def _expiring_bends(held: Sequence[Ended]) -> str:
 
 _EXPIRING_BENDS = """**Where it bends.** From {slowest:,.0f} minutes (DUE_SHARDS, MB, stock shards: {slow}) to
 {fastest:,.0f} ({fast}). With few stock shards the workers meet each other on them; with enough of them the
-function's CPU is what they share. **What to raise:** the memory of `expire_groups`, `DUE_SHARDS` up to 16, and
-the campaign's `stock_shards`."""
+function's CPU is what they share, of which a Python process uses one core at most. **What to raise:** the
+memory of `expire_groups`, `DUE_SHARDS` up to 16, and the campaign's `stock_shards`. Beyond that no setting
+helps: the job would have to be several functions, each with some of the shards."""

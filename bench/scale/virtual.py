@@ -19,7 +19,7 @@ from typing import Any
 STACK_BYTES = 512 * 1024
 """Of a caller: there may be thousands, and the app's code is not deep."""
 
-Do = Callable[[], None]
+Do = Callable[[], object]
 
 
 @dataclass

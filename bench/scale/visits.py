@@ -14,13 +14,18 @@ Levels = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Rush:
-    """Some seconds of a link's hour; ``full``: levels that earlier visitors in it have filled."""
+    """Some seconds of a link's hour; ``full``: levels that earlier visitors in it have filled.
+
+    ``part``: it is played with this part of the visits, of the processes, and of what a partition takes, which
+    bends at the same place; only that rows fill as much more slowly.
+    """
 
     rate: float
     seconds: float
     full: int = 0
     warm_writes: int = 200_000
     processes: int = 3_000
+    part: float = 1.0
     levels: Levels | None = None
 
 
@@ -48,12 +53,15 @@ def held(rush: Rush) -> Rushed:
         stood_up(shards=1) as client,
         mock.patch.object(models, "LEVELS", levels),
         mock.patch.object(visits, "LEVELS", levels),
-        running(client, warm_writes=rush.warm_writes, set_up=partial(_link, rush)) as (place, link),
+        running(client, warm_writes=rush.warm_writes, part=rush.part, set_up=partial(_link, rush)) as (
+            place,
+            link,
+        ),
     ):
         before = _counted(place)
-        times = arrivals(place.dice, rate=rush.rate, seconds=rush.seconds)
+        times = arrivals(place.dice, rate=rush.rate * rush.part, seconds=rush.seconds)
         calls = [(at, partial(_visit, place, link.code, n)) for n, at in enumerate(times)]
-        outcomes = played(place, calls, processes=rush.processes)
+        outcomes = played(place, calls, processes=round(rush.processes * rush.part))
         counted = _counted(place) - before
         # A visit that was told to come again may have been counted on its last try by nobody: never twice.
         assert outcomes.ended["ok"] == counted, (outcomes.ended, counted)
