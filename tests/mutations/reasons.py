@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable
 
 from tests.mutations.terms import Term
 
-WHOLE = ("withdrawals",)
+WHOLE = ("withdrawals", "members", "notifications", "sessions", "wechat", "operators", "reconciling")
 """Rooms of which every term is noticed, or has a reason."""
 Several = frozenset[str]
 
