@@ -9,9 +9,10 @@ import pytest
 
 from chalicelib.core import config, deliveries, due, facts, table
 from chalicelib.core.deliveries import Delivery
-from chalicelib.core.errors import NotFound
+from chalicelib.core.errors import IdempotencyMismatch, NotFound
 from chalicelib.core.table import Key, Row
 from chalicelib.members.models import Member
+from chalicelib.operators import service as operators
 from chalicelib.operators import stuck
 from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_member, books
@@ -61,3 +62,14 @@ def test_what_one_has_tried_again_while_another_cancels_it_is_tried_again() -> N
 
     row = table.get(Member, key)
     assert row is not None and row.due_shard == due.shard_of(facts.JOB, key[0])
+
+
+def test_what_two_say_at_once_under_one_key_is_said_once() -> None:
+    def say(what: str) -> None:
+        (note,) = operators.said_once(what, by=OWNER, idempotency_key="key")
+        table.apply(note)
+
+    with before_write(1, lambda: say("the same")), pytest.raises(operators.Repeated):
+        say("the same")
+    with pytest.raises(IdempotencyMismatch):
+        say("another")

@@ -22,6 +22,12 @@ WHOLE = (
     "commissions",
     "points",
     "sharing",
+    "members",
+    "notifications",
+    "sessions",
+    "wechat",
+    "operators",
+    "reconciling",
 )
 """Rooms of which every term is noticed, or has a reason."""
 Several = frozenset[str]
@@ -707,8 +713,6 @@ NEVER_DELETED = {
     "operators": ("Audit",),
 }
 """Of each room the kinds of rows that stay for good."""
-NEVER_TWICE = {"operators": ("Audit",)}
-"""Of each room the kinds of rows that are made under an id drawn a moment before, which nobody else has."""
 
 
 _HOLDS_OF_NOTHING = ("no ", "not ", "is new")
@@ -727,13 +731,9 @@ def _stays(term: Term) -> bool:
     return term.text == "exists" and term.kind in NEVER_DELETED.get(term.room, ())
 
 
-def _is_fresh(term: Term) -> bool:
-    return term.text == "is new" and term.kind in NEVER_TWICE.get(term.room, ())
-
-
 def never_tried(term: Term, known: Iterable[Term]) -> bool:
-    """Whether its reason needs no trial: it is implied, or a row's that is never deleted, or never made twice."""
-    return implied(term, known) or _stays(term) or _is_fresh(term)
+    """Whether its reason needs no trial: it is implied, or about a row that is never deleted."""
+    return implied(term, known) or _stays(term)
 
 
 def together(known: Iterable[Term]) -> list[frozenset[Term]]:
@@ -760,6 +760,4 @@ def why(term: Term) -> str | None:
             return f"{told}: one of {len(several)} is enough (see below)"
     if _stays(term):
         return _NEVER_DELETED
-    if _is_fresh(term):
-        return _FRESH
     return REASONS.get(str(term))

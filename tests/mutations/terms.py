@@ -28,7 +28,7 @@ from chalicelib.core.table import Row, Write
 from tests.harness import meetings
 
 HOUSE = "chalicelib."
-CORE = ("core.", "operators.stuck.")
+CORE = ("core.", "operators.service.", "operators.stuck.")
 """What rooms use and what calls them back: its functions are named alone."""
 EDGES = (".routes", ".mall", ".admin")
 """Who calls a room from outside, for whom its functions do what they do for anybody."""
