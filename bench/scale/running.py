@@ -43,11 +43,12 @@ class Clock:
 
 @dataclass
 class Outcomes:
-    """How calls ended, how long those took that did what was asked, and how long any answer took."""
+    """How calls ended, how long those took that did what was asked and when, and how long any answer took."""
 
     ended: Counter[str] = field(default_factory=Counter)
     took_s: list[float] = field(default_factory=list)
     answered_s: list[float] = field(default_factory=list)
+    done_at: list[float] = field(default_factory=list)
 
     @property
     def calls(self) -> int:
@@ -135,9 +136,15 @@ def arrivals(dice: random.Random, *, rate: float, seconds: float) -> list[float]
     return found
 
 
-def played(place: Place, calls: Sequence[tuple[float, Callable[[], Any]]], *, processes: int) -> Outcomes:
+def played(
+    place: Place,
+    calls: Sequence[tuple[float, Callable[[], Any]]],
+    *,
+    processes: int,
+    born: Callable[[], Process] = Process,
+) -> Outcomes:
     """Every call made at its moment in a process of its own, and how it ended; an open loop."""
-    outcomes, fleet = Outcomes(), Fleet(place.time, processes)
+    outcomes, fleet = Outcomes(), Fleet(place.time, processes, born)
 
     def called(at: float, do: Callable[[], Any]) -> None:
         def tried() -> None:
@@ -145,6 +152,7 @@ def played(place: Place, calls: Sequence[tuple[float, Callable[[], Any]]], *, pr
             outcomes.answered_s.append(place.time.now - at)
             if code == "ok":
                 outcomes.took_s.append(place.time.now - at)
+                outcomes.done_at.append(place.time.now)
 
         if not fleet.call(tried):
             outcomes.ended["turned away"] += 1

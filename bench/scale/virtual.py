@@ -142,6 +142,7 @@ class Fleet:
 
     time: Virtual
     most: int
+    born: Callable[[], Process] = Process
     made: int = 0
     turned_away: int = 0
     idle: list[Process] = field(default_factory=list)
@@ -153,7 +154,7 @@ class Fleet:
             return False
         if not self.idle:
             self.made += 1
-        caller, process = self.time.current, self.idle.pop() if self.idle else Process()
+        caller, process = self.time.current, self.idle.pop() if self.idle else self.born()
         assert caller is not None
         caller.process = process
         try:

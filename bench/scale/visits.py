@@ -1,12 +1,14 @@
 """One link that everybody opens: visits a second, and over which rows they spread."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from unittest import mock
 
 from bench.scale.running import NOW, Outcomes, Place, arrivals, played, running, stood_up
+from bench.scale.virtual import Process
 
 Levels = tuple[tuple[int, int], ...]
 """(partitions, rows a partition and hour) of each level."""
@@ -14,7 +16,8 @@ Levels = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Rush:
-    """Some seconds of a link's hour; ``full``: levels that earlier visitors in it have filled.
+    """Some seconds of a link's hour; ``full``: levels that earlier visitors in it have filled, ``known``: and
+    every process has seen it.
 
     ``part``: it is played with this part of the visits, of the processes, and of what a partition takes, which
     bends at the same place; only that rows fill as much more slowly.
@@ -26,6 +29,7 @@ class Rush:
     warm_writes: int = 200_000
     processes: int = 3_000
     part: float = 1.0
+    known: bool = False
     levels: Levels | None = None
 
 
@@ -43,6 +47,12 @@ class Rushed:
     rows: dict[int, int]
     hottest: str
 
+    @property
+    def each_second(self) -> float:
+        """Visits counted a second while they came, of all of which a part was played."""
+        in_time = sum(at <= self.rush.seconds for at in self.outcomes.done_at)
+        return in_time / self.rush.seconds / self.rush.part
+
 
 def held(rush: Rush) -> Rushed:
     """The visits of a rush, each by somebody who was not there in this hour."""
@@ -59,18 +69,24 @@ def held(rush: Rush) -> Rushed:
         ),
     ):
         before = _counted(place)
-        times = arrivals(place.dice, rate=rush.rate * rush.part, seconds=rush.seconds)
-        calls = [(at, partial(_visit, place, link.code, n)) for n, at in enumerate(times)]
-        outcomes = played(place, calls, processes=round(rush.processes * rush.part))
+        outcomes = _rush(place, link, rush)
         counted = _counted(place) - before
-        # A visit that was told to come again may have been counted on its last try by nobody: never twice.
+        # One that was told to come again was counted nowhere, and nobody twice.
         assert outcomes.ended["ok"] == counted, (outcomes.ended, counted)
         return _told(rush, place, outcomes, counted)
 
 
+def _rush(place: Place, link: Any, rush: Rush) -> Outcomes:
+    times = arrivals(place.dice, rate=rush.rate * rush.part, seconds=rush.seconds)
+    calls = [(at, partial(_visit, place, link.code, n)) for n, at in enumerate(times)]
+    most = round(rush.processes * rush.part)
+    return played(place, calls, processes=most, born=_born(place, link, rush))
+
+
 def _told(rush: Rush, place: Place, outcomes: Outcomes, counted: int) -> Rushed:
     seen = place.limits.seen
-    full = seen.calls["UpdateItem"] - seen.refused["throttle"] - counted
+    throttled = sum(times for key, times in seen.throttled.items() if key.startswith("write"))
+    full = seen.calls["UpdateItem"] - throttled - counted
     rows = Counter(int(row["pk"]["S"].rpartition("#")[2].split(".")[0]) for row in _hours(place))
     return Rushed(
         rush,
@@ -83,6 +99,19 @@ def _told(rush: Rush, place: Place, outcomes: Outcomes, counted: int) -> Rushed:
         dict(sorted(rows.items())),
         seen.hottest,
     )
+
+
+def _born(place: Place, link: Any, rush: Rush) -> Callable[[], Process]:
+    """A process that remembers the link and what it has seen of it, or nothing."""
+    from chalicelib.sharing import service, visits
+
+    if not rush.known:
+        return Process
+    full = {
+        (row["pk"]["S"], row["sk"]["S"]): (NOW, b"".join(sorted(row["seen"]["BS"]))) for row in _hours(place)
+    }
+    links = {link.code: (NOW, link)}
+    return lambda: Process({id(visits._full): dict(full), id(service._links): dict(links)})
 
 
 def _link(rush: Rush) -> Any:
