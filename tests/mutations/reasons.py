@@ -9,27 +9,6 @@ from collections.abc import Container, Iterable
 
 from tests.mutations.terms import Term
 
-WHOLE = (
-    "withdrawals",
-    "coupons",
-    "rewards",
-    "checkins",
-    "safety",
-    "uploads",
-    "groupbuys",
-    "orders",
-    "core",
-    "commissions",
-    "points",
-    "sharing",
-    "members",
-    "notifications",
-    "sessions",
-    "wechat",
-    "operators",
-    "reconciling",
-)
-"""Rooms of which every term is noticed, or has a reason."""
 Several = frozenset[str]
 
 _OWN_SEAT = "the order and its seat change in one transaction, so each says what the other does"
