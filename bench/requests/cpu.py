@@ -78,10 +78,11 @@ def _silent() -> Iterator[None]:
 def _stacks(made: Made) -> dict[str, Way]:
     resolver = importlib.import_module("bench.requests.stacks.resolver")
     fast = importlib.import_module("bench.requests.stacks.fast")
-    clients = [resolver.dynamodb.meta.client, fast.connection.client]
-    clients += [model._get_connection().connection.client for model in (fast.Hour, fast.Month)]
-    for client in clients:
-        replay.on_wire(client, made.asked)
+    replay.on_wire(resolver.dynamodb.meta.client, replay.Wire(made.asked))
+    # Each of its models has a client of its own, and all of them ask for one request.
+    shared, models = replay.Wire(made.asked), (fast.Hour, fast.Month)
+    for client in (fast.connection.client, *(one._get_connection().connection.client for one in models)):
+        replay.on_wire(client, shared)
     event = {**made.event, "path": made.event["path"].removeprefix("/api")}
     return {
         RESOLVER: lambda: resolver.handler(event, Context()),

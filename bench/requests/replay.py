@@ -55,25 +55,27 @@ class Wire:
 
 def _encoded(answer: Any) -> bytes:
     told = {name: value for name, value in answer.items() if name != "ResponseMetadata"}
-    # DynamoDB says this of every page; of pages without a filter it is the same.
-    told |= {"ScannedCount": told["Count"]} if "Count" in told else {}
+    if "Items" in told:
+        # DynamoDB says both of every page; of pages without a filter they are the same.
+        told |= {"Count": len(told["Items"]), "ScannedCount": len(told["Items"])}
     return json.dumps(told, default=lambda value: base64.b64encode(value).decode()).encode()
 
 
 def ours(asked: Sequence[Asked]) -> tuple[Any, Wire]:
     """The client that the app makes, on a wire with these answers."""
-    return on_wire(table._new_client(), asked)
+    wire = Wire(asked)
+    return on_wire(table._new_client(), wire), wire
 
 
 def plain(asked: Sequence[Asked]) -> tuple[Any, Wire]:
     """The client that `create_client` makes, with nothing set but where it is."""
     made = botocore.session.get_session().create_client("dynamodb", region_name="us-east-1", config=Config())
-    return on_wire(made, asked)
-
-
-def on_wire(client: Any, asked: Sequence[Asked]) -> tuple[Any, Wire]:
-    """The same client, which nothing but the wire answers: the embedded store would, before anything is sent."""
     wire = Wire(asked)
+    return on_wire(made, wire), wire
+
+
+def on_wire(client: Any, wire: Wire) -> Any:
+    """The same client, which nothing but the wire answers: the embedded store would, before anything is sent."""
     client.meta.events.unregister("before-send", botocore_stubber)
     client._endpoint.http_session = wire
-    return client, wire
+    return client
