@@ -42,6 +42,11 @@ def audited(client: Any, played: Played, *, now: int) -> list[Checked]:
         check_ins_are_once_a_day(truth, places, now=now),
         coupons_are_within_stock(truth, places, now=now),
         groups_add_up(truth, places),
+        Checked(
+            rule="L1: an account is what its entries add up to, and never below zero",
+            looked_at=sum(row["kind"] == "account" for row in truth),
+            violations=list(checkins.broken_accounts(truth)),
+        ),
         rows_keep_every_rule(truth),
         answers_are_rows(truth, played),
         nothing_is_stuck(truth),

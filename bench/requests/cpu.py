@@ -19,8 +19,6 @@ from chalicelib.core import limits, table
 from tests.harness.gateway import Context, answered
 from tests.proof import line
 
-MOST = 1.3
-"""How many times the floor a request may cost (design 9)."""
 FLOOR, UNTUNED, APP = "floor", "the floor, with a client as it comes", "Liebian"
 RESOLVER, FAST = "powertools resolver, boto3 resource", "FastAPI, Mangum, pydantic, pynamodb"
 _HEAD = """| operation | calls | floor, µs | Liebian, µs | × floor | quartiles |

@@ -49,9 +49,6 @@ class Wire:
         self.sent += 1
         return AWSResponse(request.url, 200, HEADERS, _Body(next(self._left)))
 
-    def close(self) -> None:
-        """There is nothing to close."""
-
 
 def _encoded(answer: Any) -> bytes:
     told = {name: value for name, value in answer.items() if name != "ResponseMetadata"}

@@ -88,9 +88,9 @@ class Shop:
 
     def __init__(self, stage: Stage) -> None:
         names, bearers = newcomer(stage.world, now=stage.now)
-        world = vars(stage.world)
-        world |= {"names": {**world["names"], **names}, "bearers": {**world["bearers"], **bearers}}
-        stage.world = Doorstep(**world)
+        there = stage.world
+        more: Any = {"names": {**there.names, **names}, "bearers": {**there.bearers, **bearers}}
+        stage.world = Doorstep(**{**vars(there), **more})
         stage.rest()
         stage.keep()
         self._stage = stage

@@ -83,7 +83,7 @@ ROOMS = "every rule of a room about its own rows"
 @pytest.mark.parametrize(
     ("kind", "name", "value", "broken"),
     [
-        ("entry", "amount", {"N": "6"}, {"K1", ROOMS, RECONCILED}),
+        ("entry", "amount", {"N": "6"}, {"K1", "L1", ROOMS, RECONCILED}),
         ("coupon_stock", "left", {"N": str(setting.STOCK)}, {"C1", RECONCILED}),
         ("group", "free", {"N": "0"}, {"G1-G7", ROOMS, RECONCILED}),
         ("order", "state", {"S": "pending"}, {"G1-G7", ROOMS, ANSWERED}),

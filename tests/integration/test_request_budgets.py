@@ -1,4 +1,4 @@
-"""No route costs more calls or units than was agreed, and no hot one more CPU than there is room for."""
+"""No route costs more calls or units than was agreed."""
 
 from collections.abc import Iterator
 
