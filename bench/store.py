@@ -33,6 +33,9 @@ class Entry(NamedTuple):
 
 
 _WORDS = (
+    (r"contains \((#\w+), (:\w+)\)", r"within('\1', '\2')"),
+    (r"begins_with \((#\w+), (:\w+)\)", r"begins('\1', '\2')"),
+    (r"(#\w+) BETWEEN (:\w+) AND (:\w+)", r"(compare('\1', '>=', '\2') and compare('\1', '<=', '\3'))"),
     (r"(#\w+) IN \(([^)]*)\)", r"among('\1', '\2')"),
     (r"attribute_exists \((#\w+)\)", r"has('\1')"),
     (r"attribute_not_exists \((#\w+)\)", r"not has('\1')"),
@@ -103,13 +106,13 @@ class Large(Direct):
         keys = [key_of(given) for _, given in actions]
         images = [self._image(table, {"pk": {"S": pk}, "sk": {"S": sk}}) for table, pk, sk in keys]
         reasons = [
-            (None, None, None) if _holds(given, image) else ("ConditionalCheckFailed", "no", image)
+            (None, None, None) if holds(given, image) else ("ConditionalCheckFailed", "no", image)
             for (_, given), image in zip(actions, images, strict=True)
         ]
         if any(code for code, _, _ in reasons):
             return reasons
         for (name, given), key, image in zip(actions, keys, images, strict=True):
-            self._write_down(key, _written(name, given, image))
+            self._write_down(key, as_left(name, given, image))
         return []
 
     def _write_down(self, key: tuple[str, str, str], item: Item | None) -> None:
@@ -122,7 +125,7 @@ class Large(Direct):
         self.slots[key[1], key[2]] = slot
 
 
-def _written(name: str, given: Params, image: Item | None) -> Item | None:
+def as_left(name: str, given: Params, image: Item | None) -> Item | None:
     """The row as the action leaves it."""
     if name in ("Delete", "ConditionCheck"):
         return None if name == "Delete" else image
@@ -140,22 +143,42 @@ def _shown(shard: str, entry: Entry) -> Item:
     return {**{name: {"S": text} for name, text in told.items()}, "due_at": {"N": str(entry.at)}}
 
 
-def _holds(given: Params, image: Item | None) -> bool:
+def holds(given: Params, image: Item | None) -> bool:
+    """Whether the action's condition is true of the row."""
     expression = given.get("ConditionExpression")
     if expression is None:
         return True
-    names, values = given.get("ExpressionAttributeNames", {}), given.get("ExpressionAttributeValues", {})
+    about = _About(
+        image or {}, given.get("ExpressionAttributeNames", {}), given.get("ExpressionAttributeValues", {})
+    )
+    words = {word: getattr(about, word) for word in ("has", "compare", "among", "within", "begins")}
+    return bool(eval(_compiled(expression), words))  # noqa: S307 - of our own expression
 
-    def has(name: str) -> bool:
-        return image is not None and names[name] in image
 
-    def compare(name: str, how: str, value: str) -> bool:
-        return has(name) and _COMPARED[how](_plain((image or {})[names[name]]), _plain(values[value]))
+class _About(NamedTuple):
+    """What conditions ask of a row, by the placeholders of an action."""
 
-    def among(name: str, some: str) -> bool:
-        return any(compare(name, "=", value) for value in some.split(", "))
+    image: Item
+    names: Params
+    values: Params
 
-    return bool(eval(_compiled(expression), {"has": has, "compare": compare, "among": among}))  # noqa: S307 - of our own expression
+    def has(self, name: str) -> bool:
+        return self.names[name] in self.image
+
+    def compare(self, name: str, how: str, value: str) -> bool:
+        return self.has(name) and _COMPARED[how](self._told(name), _plain(self.values[value]))
+
+    def among(self, name: str, some: str) -> bool:
+        return any(self.compare(name, "=", value) for value in some.split(", "))
+
+    def within(self, name: str, value: str) -> bool:
+        return self.has(name) and _plain(self.values[value]) in self._told(name)
+
+    def begins(self, name: str, value: str) -> bool:
+        return self.has(name) and bool(self._told(name).startswith(_plain(self.values[value])))
+
+    def _told(self, name: str) -> Any:
+        return _plain(self.image[self.names[name]])
 
 
 @functools.cache

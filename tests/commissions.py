@@ -23,7 +23,6 @@ from chalicelib.commissions.models import Commission
 from chalicelib.commissions.rules import DistributionTerms, Scope
 from chalicelib.core import due, facts, ledger, table
 from chalicelib.core.clock import DAY
-from chalicelib.core.errors import Busy
 from chalicelib.core.facts import Fact
 from chalicelib.core.table import Row
 from chalicelib.orders import giving, ordinary
@@ -141,7 +140,7 @@ def partly_refunded(order: Order, *, now: int = NOW, told: bool = True, **lines:
     number = a_word("r-")
     back = Back(reason="mall", done=True, number=number, lines=named)
     by_fen = sum(named.values())
-    table.transact(orders.reduced(order, by_fen=by_fen, cause=number, back=back, refuse=Busy, now=now))
+    orders.told_partly_refunded(order, amount_fen=by_fen, cause=number, back=back, now=now)
     if told:
         refund = next(row for row in orders.money_of(order.order_id)[1] if row.number == number)
         _reduced(refund, now=now)

@@ -15,6 +15,7 @@ import msgspec
 from chalicelib.core import config, due, facts
 from chalicelib.core.clock import DAY
 from chalicelib.core.facts import Fact
+from chalicelib.core.table import Row
 from chalicelib.coupons import (
     expiring,
     gifts,
@@ -28,7 +29,7 @@ from chalicelib.coupons import (
     using,
 )
 from chalicelib.coupons.models import Coupon, Invite, Lock, Pack, Plan, Template
-from chalicelib.coupons.schemas import EditInvite, EditPlan, MakeTemplate
+from chalicelib.coupons.schemas import EditInvite, EditPlan, EditTemplate, MakeTemplate
 from chalicelib.coupons.templates import Making
 from chalicelib.members import service as members
 from chalicelib.sharing import attribution
@@ -59,6 +60,12 @@ def told(**changes: Any) -> dict[str, Any]:
         "remind_before_s": 0,
         **changes,
     }
+
+
+def edited(**changes: Any) -> EditTemplate:
+    """A template told anew."""
+    plain = {name: value for name, value in told(**changes).items() if name not in ("stock", "stock_shards")}
+    return msgspec.convert(plain, EditTemplate)
 
 
 def a_template(**changes: Any) -> Template:
@@ -178,6 +185,12 @@ def bound(friend_id: str) -> None:
     """The stream brings that a friend is bound."""
     pk, sk = Binding.key(friend_id)
     facts.dispatch(Fact(name="binding.made", pk=pk, sk=sk, rev=1, owed=False), now=NOW)
+
+
+def entry_of(row: Row) -> due.Entry:
+    """What the index says of a row that is due."""
+    told = {name: getattr(row, name) for name in due.Entry.__annotations__ if name not in ("kind", "due_ref")}
+    return due.Entry(**told, kind="", due_ref=row.due_ref or "")
 
 
 def run_jobs(*, now: int = AFTERWARDS) -> None:

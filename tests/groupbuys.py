@@ -146,6 +146,13 @@ def pay(
     return orders.show(order.order_id)
 
 
+def begun(order: Order) -> Order:
+    """The order as when a phone has begun to pay it, without the way to the gateway."""
+    noted = (Order.prepay_id.set(a_word("pay_")), Order.prepay_program.set(PHONE.program_id))
+    table.apply(table.update(Order, Order.key(order.order_id), *noted, refuse=AssertionError))
+    return orders.show(order.order_id)
+
+
 def open_paid_group(
     campaign: Campaign,
     wants: Buying | None = None,

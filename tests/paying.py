@@ -32,7 +32,7 @@ from infra.local.wechat import Simulator, login, notices, refunds
 from infra.local.wechat.notices import Told
 from infra.local.wechat.pay import Trade, Trades, transaction
 from tests.factories import NOW, OWNER, PROGRAM, a_call, a_program, a_word
-from tests.groupbuys import PHONE, a_campaign, broken, opened, take
+from tests.groupbuys import a_campaign, begun, broken, opened, take
 from tests.harness.merchant import APPID, merchant_of_wechat_pay, phone_pays
 
 VIEWS = {"payments": wechat.payment, "refunds": wechat.refund, "transfers": transferred.transfer}
@@ -88,7 +88,7 @@ class Desk:
 
     def took(self, order: Order) -> Order:
         """The order as when it was paid and told of, without the way there."""
-        orders._begin(order, a_word("pay_"), PHONE)
+        begun(order)
         asked = {
             "out_trade_no": order.order_id,
             "appid": APPID,

@@ -7,7 +7,7 @@ have noted.
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +41,18 @@ def noted(folder: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file.read_text(encoding="utf-8").splitlines())
 
 
-def tell(section: str, text: str, *, page: Path = DOCS / "proof.md") -> None:
-    """Put what a suite found in place of what its section said before.
+def tell(
+    section: str, text: str, *, page: Path = DOCS / "proof.md", sections: Sequence[str] = SECTIONS
+) -> None:
+    """Put what a suite found in place of what its section of the page said before; ``sections``: in this order.
 
     Raises:
         ValueError: there is no such section.
     """
-    if section not in SECTIONS:
+    if section not in sections:
         raise ValueError(f"no such section: {section}")
-    head, sections = _parts(page.read_text(encoding="utf-8"))
-    page.write_text(_page(head, {**sections, section: text}), encoding="utf-8")
+    head, told = _parts(page.read_text(encoding="utf-8"))
+    page.write_text(_page(head, {**told, section: text}, sections), encoding="utf-8")
 
 
 def line(*cells: object) -> str:
@@ -63,6 +65,6 @@ def _parts(page: str) -> tuple[str, dict[str, str]]:
     return head, dict(zip(rest[::2], rest[1::2], strict=True))
 
 
-def _page(head: str, sections: Mapping[str, str]) -> str:
-    told = [f"## {name}\n\n{sections[name].strip()}\n" for name in SECTIONS if name in sections]
+def _page(head: str, texts: Mapping[str, str], sections: Sequence[str]) -> str:
+    told = [f"## {name}\n\n{texts[name].strip()}\n" for name in sections if name in texts]
     return "\n".join([f"{head.strip()}\n", *told])

@@ -16,6 +16,7 @@ from chalicelib.core.clock import DAY
 from chalicelib.coupons import templates
 from chalicelib.reconciling import service as reconciling
 from tests import checkins, coupons, groupbuys
+from tests.harness import books
 from tests.harness.rows import Plain, rows
 
 Played = Sequence[tuple[Place, Sequence[Answer]]]
@@ -46,6 +47,7 @@ def audited(client: Any, played: Played, *, now: int) -> list[Checked]:
             looked_at=sum(row["kind"] == "account" for row in truth),
             violations=list(checkins.broken_accounts(truth)),
         ),
+        rows_keep_every_rule(truth),
         answers_are_rows(truth, played),
         nothing_is_stuck(truth),
         books_are_proved(now=now),
@@ -122,6 +124,12 @@ def groups_add_up(truth: Sequence[Plain], places: Iterable[Place]) -> Checked:
     mine = sum(row["kind"] == "group" and row["campaign_id"] in names for row in truth)
     rule = "G1-G7: seats, stock, orders, payments and limits of groups agree"
     return Checked(rule=rule, looked_at=mine, violations=found)
+
+
+def rows_keep_every_rule(truth: Sequence[Plain]) -> Checked:
+    """What rooms hold of their own rows, whoever wrote them."""
+    rule = "every rule of a room about its own rows: accounts, orders, uses, days, grants, commissions, money out"
+    return Checked(rule=rule, looked_at=len(truth), violations=books.wrong(truth))
 
 
 def answers_are_rows(truth: Sequence[Plain], played: Played) -> Checked:

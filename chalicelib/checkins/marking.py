@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.update import Action
 
 from chalicelib.checkins import giving, rules
@@ -54,14 +53,6 @@ class Marked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Makeup:
-    """How a make-up is paid, and how many a month may have."""
-
-    price: giving.Price
-    per_month: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Plan:
     """One turn to be marked, and what goes with it; a make-up has its price."""
 
@@ -69,7 +60,7 @@ class Plan:
     gifts: Gifts
     missed: dict[str, str]
     bridged: Sequence[date] = ()
-    makeup: Makeup | None = None
+    price: giving.Price | None = None
     said: Said | None = None
     now: int
 
@@ -97,7 +88,7 @@ def sent(seen: Standing, plan: Plan) -> Marked:
         plan.gifts,
         member_id=seen.member_id,
         cause=f"checkin#{seen.campaign.campaign_id}#{plan.turn}",
-        price=plan.makeup.price if plan.makeup else None,
+        price=plan.price,
         freezes=len(plan.bridged),
         now=plan.now,
     )
@@ -131,7 +122,7 @@ def _month(seen: Standing, name: str, plan: Plan, after: History, marked: Marked
     made_up = set(old.made_up or ()) if old else set()
     told = dict(old.told or {}) if old else {}
     if rules.month_of(plan.turn) == name:
-        made_up |= {plan.turn.day} if plan.makeup else set()
+        made_up |= {plan.turn.day} if plan.price else set()
         told = _told(told if old is None or old.due_ref else _newest(told), plan, marked)
     known = after.since < first
     return Month(
@@ -165,26 +156,23 @@ def _newest(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(old: Month | None, new: Month, plan: Plan) -> Write:
-    """The write that makes a month so, if it is as it was read, and never twice for one turn."""
+    """The write that makes a month so, if it is as it was read: without the turn, and with room for a make-up."""
     target = rules.month_of(plan.turn) == new.month
     if old is None:
         return table.create(_new(new, plan), refuse=lambda _: Changed())
     actions: list[Action] = [Month.carried.set(new.carried), Month.before.set(new.before)]
-    as_read = Month.rev == old.rev
     frozen = {one.day for one in plan.bridged if rules.month_of(one) == new.month}
     if frozen:
         actions.append(Month.frozen.add(frozen))
     if target:
         actions += [Month.days.add({plan.turn.day}), Month.told.set(new.told), *_by_kind(old, plan)]
-        as_read &= ~Month.days.contains(plan.turn.day)
-    if target and plan.makeup is not None:
-        as_read &= _room(plan.makeup)
+    as_read = Month.rev == old.rev
     return table.update(Month, (old.pk, old.sk), *actions, when=as_read, refuse=lambda _: Changed())
 
 
 def _by_kind(old: Month, plan: Plan) -> list[Action]:
     """What a check-in changes besides, and what a make-up does."""
-    if plan.makeup is None:
+    if plan.price is None:
         return [Month.state.set(plan.turn.isoformat()), *_owing(old, plan)]
     thawed = [Month.frozen.delete({plan.turn.day})] if plan.turn.day in (old.frozen or ()) else []
     return [Month.made_up.add({plan.turn.day}), *thawed]
@@ -195,18 +183,11 @@ def _owing(old: Month, plan: Plan) -> list[Action]:
     return facts.owing(FACT, pk=old.pk, now=plan.now) if old.due_ref is None else []
 
 
-def _room(makeup: Makeup) -> Condition:
-    """The month has room for one more."""
-    made_up: Any = size(Month.made_up)  # type: ignore[no-untyped-call]
-    room: Condition = Month.made_up.does_not_exist() | (made_up < makeup.per_month)
-    return room
-
-
 def _new(row: Month, plan: Plan) -> Month:
     shard = zlib.crc32(row.pk.encode()) % SHARDS
     row.owner = owner_of(row.campaign_id, row.month, shard)
     row.listed_at = f"{plan.now:011d}#{row.member_id}"
-    if plan.makeup is None:
+    if plan.price is None:
         row.state = plan.turn.isoformat()
         for name, value in facts.owed(FACT, pk=row.pk, rev=1, now=plan.now).items():
             setattr(row, name, value)

@@ -150,6 +150,5 @@ def _place(team_id: str, part: Part, into: str, *, keeps: bool) -> list[Write]:
         theirs = table.copied(mate, Mate.key(team_id, into), member_id=into)
         writes.append(table.create(theirs, refuse=Busy))
     if founded or freed:
-        same = Team.rev == team.rev
-        writes.append(table.update(Team, Team.key(team_id), *founded, *freed, when=same, refuse=Busy))
+        writes.append(table.update(Team, Team.key(team_id), *founded, *freed, refuse=Busy))
     return writes

@@ -11,7 +11,7 @@ from chalicelib.checkins.campaigns import Making
 from chalicelib.checkins.marking import Said
 from chalicelib.checkins.models import Note, Part, Team
 from chalicelib.core import facts, table
-from chalicelib.core.errors import NotFound
+from chalicelib.core.errors import Busy, NotFound
 from chalicelib.core.http import Call
 from chalicelib.core.telemetry import logger
 from chalicelib.members import service as members
@@ -104,15 +104,15 @@ def turn(campaign_id: str, member_id: str, day: str, *, to: str, reason: str, ma
     """A note is ``hidden`` or ``visible`` from now on; so already, nothing changes.
 
     Raises:
-        NotFound: nothing was said that day.
+        NotFound: nothing was said that day. Busy: somebody else changed it at the same moment.
     """
     key = Note.key(campaign_id, member_id, day)
     there = table.get(Note, key)
     if there is None:
         raise NotFound
-    change = table.update(
-        Note, key, Note.state.set(to), when=Note.state == there.state, refuse=lambda _: _AsItWas()
-    )
+    if there.state == to:
+        return there
+    change = table.update(Note, key, Note.state.set(to), when=Note.state == there.state, refuse=Busy)
     audit = operators.recorded(
         by=making.by,
         action=f"checkin.note_{to}",
@@ -122,10 +122,6 @@ def turn(campaign_id: str, member_id: str, day: str, *, to: str, reason: str, ma
         member_id=member_id,
         now=making.now,
     )
-    if there.state != to:
-        try:
-            table.transact([change, audit])
-        except _AsItWas:
-            return turn(campaign_id, member_id, day, to=to, reason=reason, making=making)
-        there.state = to
+    table.transact([change, audit])
+    there.state = to
     return there

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from chalicelib.checkins import campaigns, giving, marking, rules, standings
-from chalicelib.checkins.marking import Makeup, Marked, Plan, Said
+from chalicelib.checkins.marking import Marked, Plan, Said
 from chalicelib.checkins.models import Campaign, Month, Note
 from chalicelib.checkins.rules import Gifts, History
 from chalicelib.checkins.standings import Standing
@@ -251,10 +251,10 @@ def make_up(*, campaign_id: str, member_id: str, day: date, pay: str | None, now
         seen = standings.of(campaign, member_id)
         if turn in seen.history.days:
             return _first_answer(seen, turn)
-        makeup = _may_make_up(seen, turn, pay, now=now)
+        price = _may_make_up(seen, turn, pay, now=now)
         gifts = giving.without(_gained(seen, turn), missed)
         try:
-            plan = Plan(turn=turn, gifts=gifts, makeup=makeup, missed=missed, now=now)
+            plan = Plan(turn=turn, gifts=gifts, price=price, missed=missed, now=now)
             return marking.sent(seen, plan)
         except marking.Changed:
             continue
@@ -263,7 +263,7 @@ def make_up(*, campaign_id: str, member_id: str, day: date, pay: str | None, now
     raise Busy
 
 
-def _may_make_up(seen: Standing, turn: date, pay: str | None, *, now: int) -> Makeup:
+def _may_make_up(seen: Standing, turn: date, pay: str | None, *, now: int) -> giving.Price:
     refusal = campaigns.why_not(seen.campaign, now=now)
     if refusal is not None:
         raise refusal
@@ -276,4 +276,4 @@ def _may_make_up(seen: Standing, turn: date, pay: str | None, *, now: int) -> Ma
         raise NothingToMakeUp(dates=[one.isoformat() for one in makeable(seen, now=now)])
     if made_up_in(seen, rules.month_of(turn)) >= makeups["per_month"]:
         raise MakeupsUsedUp(per_month=makeups["per_month"])
-    return Makeup(price=price, per_month=makeups["per_month"])
+    return price

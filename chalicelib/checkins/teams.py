@@ -110,7 +110,7 @@ def leave(campaign: Campaign, team_id: str, member_id: str) -> None:
         refuse=lambda _: _NotIn(),
     )
     gone = table.delete(Mate, Mate.key(team_id, member_id), refuse=lambda _: _NotIn())
-    place = table.update(Team, Team.key(team_id), Team.free.add(1), when=Team.free < Team.size, refuse=Busy)
+    place = table.update(Team, Team.key(team_id), Team.free.add(1), refuse=Busy)
     try:
         table.transact([out, gone, place])
     except _NotIn:

@@ -112,7 +112,10 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Liebian",
             "version": "1",
-            "description": "Growth and social backend for mini-programs.",
+            "description": (
+                "Growth and social backend for mini-programs. "
+                "Whole numbers are written without a fraction (3, not 3.0), and no text has U+0000 in it."
+            ),
         },
         "paths": paths,
         "components": {

@@ -374,14 +374,13 @@ def _taken_back(
     if original.month is None:
         actions = (*_moved(-parts, cause), Account.lasting.add(-parts))
         return [table.update(Account, key, *actions, refuse=NotFound)], -parts
-    slot = _slot(original.month)
     if original.month in _months(account, now=now):
+        slot = _slot(original.month)
         actions = (*_moved(-parts, cause), slot.add(-parts))
         return [table.update(Account, key, *actions, when=slot.exists(), refuse=Busy)], -parts
     expired = table.get(Entry, (account.pk, f"ENTRY#{_expiry_of(original.month)}"))
     void = min(parts, expired.left) if expired is not None else 0
-    closed = slot.does_not_exist() if _month(now) - original.month < RING else None
-    moved = table.update(Account, key, *_moved(void - parts, cause), when=closed, refuse=Busy)
+    moved = table.update(Account, key, *_moved(void - parts, cause), refuse=NotFound)
     if expired is None or not void:
         return [moved], -parts
     voided = table.update(
@@ -483,9 +482,18 @@ def _closing(account: Account, lasts_months: int | None, *, now: int) -> list[Wr
         actions.append(_slot(oldest).remove())
     if not expired:
         return [_compared(account, *actions)]
-    cause = f"{_expiry_of(_month(now))}#rest" if oldest is None else _expiry_of(oldest)
+    cause = _expiring(account, oldest, now=now)
     entry = _entry(Entry, owner, book, amount=-expired, cause=cause, reason="expired", now=now)
     return [table.create(entry, refuse=_Changed), _compared(account, *actions, *_moved(-expired, cause))]
+
+
+def _expiring(account: Account, month: int | None, *, now: int) -> str:
+    """The cause under which a month expires, or what is left when none is open any more."""
+    owner, book = owner_of(account)
+    cause = _expiry_of(month) if month is not None else f"{_expiry_of(_month(now))}#rest"
+    known = find(owner=owner, book=book, cause=cause)
+    # What another member had of a month that is over may come over after it expired here, and expires once more.
+    return cause if known is None else f"{cause}#{account.rev}"
 
 
 def _compared(account: Account, *actions: Action) -> Write:

@@ -248,8 +248,7 @@ def use(text: str, member_id: str, *, now: int) -> Claim:
 
 
 def _used(row: Code, *, now: int) -> Write:
-    good = (Code.left >= 1) & (Code.state == "on") & (Code.ends_at > now)
-
+    good = (Code.left >= 1) & (Code.ends_at > now)
     return table.update(
         Code,
         (row.pk, row.sk),

@@ -239,30 +239,29 @@ def end_gift(entry: due.Entry, now: int) -> None:
 
 
 def end(code: str, *, now: int) -> None:
-    """A gift that is open goes back: the coupon is unused again, or expired by its window; once."""
-    gift = find(code)
-    if gift.state != "open":
-        return
+    """A gift that is open goes back: the coupon is unused again, or expired by its window; once.
+
+    Raises:
+        Busy: its coupon kept changing.
+    """
+    for _ in range(ROUNDS):
+        gift = find(code)
+        if gift.state != "open":
+            return
+        try:
+            table.transact(_ending(gift, now=now))
+            return
+        except _Moved:
+            continue  # taken meanwhile, or another's, since its giver was merged
+    raise Busy
+
+
+def _ending(gift: Gift, *, now: int) -> list[Write]:
     coupon = service.own(gift.giver_id, gift.coupon_id)
-    back = table.update(
-        Gift,
-        (gift.pk, gift.sk),
-        Gift.state.set("back"),
-        Gift.ended_at.set(now),
-        *due.emptied(),
-        when=Gift.state == "open",
-        refuse=_moved,
-    )
-    its = (Coupon.state == "gifting") & (Coupon.gift_code == code)
-    kept = table.update(
-        Coupon,
-        (coupon.pk, coupon.sk),
-        *service.at_rest(coupon, now=now),
-        Coupon.gift_code.remove(),
-        when=its,
-        refuse=_moved,
-    )
-    try:
-        table.transact([back, kept])
-    except _Moved:
-        return
+    back = (Gift.state.set("back"), Gift.ended_at.set(now), *due.emptied())
+    kept = (*service.at_rest(coupon, now=now), Coupon.gift_code.remove())
+    its = (Coupon.state == "gifting") & (Coupon.gift_code == gift.code)
+    return [
+        table.update(Gift, (gift.pk, gift.sk), *back, when=Gift.state == "open", refuse=_moved),
+        table.update(Coupon, (coupon.pk, coupon.sk), *kept, when=its, refuse=_moved),
+    ]

@@ -108,7 +108,7 @@ def ask(member_id: str, *, forfeit: bool, now: int) -> tuple[Leaving, bool]:
             Leaving,
             (row.pk, row.sk),
             Leaving.forfeit.set(True),
-            when=(Leaving.state == "waiting") & (Leaving.rev == row.rev),
+            when=Leaving.state == "waiting",
             refuse=_moved,
         )
         with suppress(_Moved):
@@ -127,7 +127,7 @@ def at_once(member_id: str, *, now: int) -> Leaving:
     if made or row.state != "waiting" or row.erase_at <= now:
         return row
     earlier = (Leaving.erase_at.set(now), *due.moved(job=JOB, pk=row.pk, at=now))
-    still = (Leaving.state == "waiting") & (Leaving.erase_at == row.erase_at)
+    still = Leaving.state == "waiting"
     with suppress(_Moved):
         table.transact(
             [

@@ -10,7 +10,9 @@ Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)")]
 Proof = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_@.:+=/-]{1,128}$(?!\n)")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 PagePath = Annotated[str, msgspec.Meta(pattern=r"^/?[A-Za-z0-9_./{}?=&%-]{1,512}$(?!\n)")]
-HttpsUrl = Annotated[str, msgspec.Meta(pattern=r"^https://[^\s\"'<>\\]{1,500}$(?!\n)")]
+HttpsUrl = Annotated[
+    str, msgspec.Meta(pattern=r"^https://[^\s\x00-\x20\x7f-\xa0\ufeff\"'<>\\]{1,500}$(?!\n)")
+]
 Tag = Annotated[str, msgspec.Meta(pattern=r"^[\w.-]{1,32}$(?!\n)")]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 

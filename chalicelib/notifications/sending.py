@@ -353,7 +353,7 @@ def _ended(one: _Sending, state: str, *, why: str | None = None, by: str | None 
 
 def _put_off(one: _Sending, *, at: int) -> None:
     moved = due.moved(job=JOB, pk=one.row.pk, at=at)
-    as_read = (Notification.state == one.row.state) & (Notification.due_at == one.row.due_at)
+    as_read = (Notification.state == one.row.state) & (Notification.due_shard == one.row.due_shard)
     _quietly(table.update(Notification, one.key, *moved, when=as_read, refuse=lambda _: _Moved()))
 
 

@@ -24,8 +24,7 @@ def erase(member_id: str, now: int) -> bool:
     rows = [row for page in table.owned_pages(f"{member_id}#audit") for row in page.rows if _says_more(row)]
     for row in rows:
         nothing = (Audit.before.remove(), Audit.after.remove())
-        as_read = Audit.rev == row.rev
-        table.apply(table.update(Audit, (row.pk, row.sk), *nothing, when=as_read, refuse=Busy))
+        table.apply(table.update(Audit, (row.pk, row.sk), *nothing, refuse=Busy))
     return bool(rows)
 
 

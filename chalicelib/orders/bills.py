@@ -17,6 +17,7 @@ from pynamodb.expressions.update import Action
 from chalicelib.core import config, due, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.clock import DAY, HOUR
+from chalicelib.core.errors import Busy
 from chalicelib.core.table import Page, Raw, Write
 from chalicelib.core.telemetry import count, logger
 from chalicelib.core.values import dataclass
@@ -100,7 +101,7 @@ def compare(entry: due.Entry, now: int) -> None:
     ours = [line for line in lines if line.order_id.startswith(OURS)]
     missing = [*_missing(entry.sk, ours, now=now), *_missing_refunds(entry.sk, ours, now=now)]
     found = [*_theirs(ours), *missing]
-    _note(entry.sk, found, now=now)
+    _note(bill, found, now=now)
     sums = Counter(line.kind for line in ours)
     seen = (
         Bill.compared_at.set(now),
@@ -195,21 +196,25 @@ def _take_untold(found: Iterable[Differs], *, now: int) -> None:
 # --- what is listed -----------------------------------------------------------------------------------------
 
 
-def _note(day: str, found: Sequence[Differs], *, now: int) -> None:
-    """Keep what differs, and mark what was noted and does not any more."""
+def _note(bill: Bill, found: Sequence[Differs], *, now: int) -> None:
+    """Keep what differs, and mark what was noted and does not any more.
+
+    Raises:
+        _Moved: another has compared the bill since it was read, whose word counts.
+    """
+    day = bill.sk
+    newest = table.check(Bill, (bill.pk, day), when=Bill.rev == bill.rev, refuse=lambda _: _Moved())
     kept = {row.sk: row for row in table.query_all(Difference, Difference.key(day, "", "")[0])}
     seen = {Difference.key(day, one.what, one.number)[1]: one for one in found}
     for sk, one in seen.items():
         if sk not in kept or not _same(kept[sk], one):
-            table.apply(_noted(day, one, now=now))
+            table.transact([newest, _noted(day, one, now=now)])
             count("BillDifferences")
             logger.error("a bill differs", day=day, what=one.what, number=one.number)
     for sk, row in kept.items():
         if sk not in seen and row.gone_at is None:
-            gone = table.update(
-                Difference, (row.pk, sk), Difference.gone_at.set(now), refuse=lambda _: _Moved()
-            )
-            table.apply(gone.also(Difference.rev == row.rev))
+            gone = Difference.gone_at.set(now)
+            table.transact([newest, table.update(Difference, (row.pk, sk), gone, refuse=Busy)])
 
 
 def _same(row: Difference, one: Differs) -> bool:
@@ -227,9 +232,7 @@ def _noted(day: str, one: Differs, *, now: int) -> Write:
         Difference.gone_at.remove(),
         *(name.remove() if value is None else name.set(value) for name, value in told),
     ]
-    anew = Difference.seen_at.does_not_exist() | (Difference.seen_at != now)
-    key = Difference.key(day, one.what, one.number)
-    return table.upsert(Difference, key, *actions, when=anew, refuse=lambda _: _Moved())
+    return table.upsert(Difference, Difference.key(day, one.what, one.number), *actions)
 
 
 def listed(*, limit: int, after: Raw | None) -> Page:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 from chalicelib.core import deliveries, table
 from chalicelib.core.clock import DAY
-from chalicelib.core.errors import AppError, Conflict
+from chalicelib.core.errors import AppError, Conflict, NotFound
 from chalicelib.core.telemetry import logger
 from chalicelib.core.values import dataclass
 from chalicelib.operators.stuck import ByHand
@@ -134,13 +134,8 @@ class Sandbox:
 
     def close(self, order: Order, *, now: int) -> Paid | None:
         """The page takes no money under this number any more."""
-        open_ = Order.prepay_closed.does_not_exist()
-        key = Order.key(order.order_id)
-        try:
-            closing = Order.prepay_closed.set(True)
-            table.apply(table.update(Order, key, closing, when=open_, refuse=_Closed))
-        except _Closed:
-            logger.info("it was closed before", order=order.order_id)
+        closed = Order.prepay_closed.set(True)
+        table.apply(table.update(Order, Order.key(order.order_id), closed, refuse=NotFound))
         return None
 
     def refund(self, order: Order, refund: Refund, *, now: int) -> bool:
@@ -150,10 +145,6 @@ class Sandbox:
     def confirms_within_s(self, refund: Refund, *, now: int) -> int:
         """It never has to be asked again."""
         return DAY
-
-
-class _Closed(Exception):
-    """The page is closed already."""
 
 
 class Mall:

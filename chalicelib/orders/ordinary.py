@@ -120,9 +120,9 @@ def settle(order: Order, paid: Paid, now: int) -> None:
             if order.payment_id != paid.payment_id:
                 service.give_back(order, paid, now=now)
             return
+        before = order.state
         order = service.caught_up(order, now=now)
         try:
-            before = order.state
             table.transact(service.taken(order, paid, before=before, refuse=_Moved, now=now))
             return
         except _Moved:

@@ -851,8 +851,7 @@ def aftersale(order_id: str, *, is_open: bool, at: int | None, aftersale_id: str
         _note(order_id, told.add({aftersale_id}), when=~told.contains(aftersale_id))
         return
     if at is None:
-        other = Order.aftersale_open.does_not_exist() | (Order.aftersale_open != is_open)
-        _note(order_id, Order.aftersale_open.set(is_open), when=other)
+        _note(order_id, Order.aftersale_open.set(is_open))
         return
     # Of one second, the closing is the later.
     later = Order.aftersale_at < at if is_open else Order.aftersale_at <= at
@@ -889,5 +888,5 @@ def _same(named_id: str, order_id: str) -> None:
         raise MallOrderTaken(order_id=named_id)
 
 
-def _note(order_id: str, *actions: Action, when: Condition) -> None:
+def _note(order_id: str, *actions: Action, when: Condition | None = None) -> None:
     _quietly([table.update(Order, Order.key(order_id), *actions, when=when, refuse=_Done)])

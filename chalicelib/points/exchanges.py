@@ -340,13 +340,11 @@ def switch(exchange_id: str, *, to: str, by: Operator, now: int) -> Exchange:
 
 def _turned(exchange_id: str, k: int, *, to: str) -> Write:
     """The write by which a shard is on or off as the exchange is to be; once closed, it stays so."""
-    on, when = ExchangeStock.on.set(to == "running"), ExchangeStock.closed.does_not_exist()
+    actions = [ExchangeStock.on.set(to == "running")]
     if to == "closed":
-        actions = [on, ExchangeStock.closed.set(True)]
-    else:
-        actions, when = [on], when & (ExchangeStock.on != (to == "running"))
-    key = ExchangeStock.key(exchange_id, k)
-    return table.update(ExchangeStock, key, *actions, when=when, refuse=lambda _: _AsItWas())
+        actions.append(ExchangeStock.closed.set(True))
+    key, unclosed = ExchangeStock.key(exchange_id, k), ExchangeStock.closed.does_not_exist()
+    return table.update(ExchangeStock, key, *actions, when=unclosed, refuse=lambda _: _AsItWas())
 
 
 class _AsItWas(Exception):

@@ -229,7 +229,7 @@ def _next(row: Pass, state: str, sums: Mapping[str, int], *, now: int) -> list[A
 
 
 def _as_read(row: Pass, *actions: Action) -> Write:
-    as_read = (Pass.slices == row.slices) & (Pass.state == row.state)
+    as_read = Pass.slices == row.slices
     return table.update(Pass, (row.pk, row.sk), *actions, when=as_read, refuse=lambda _: _Moved())
 
 

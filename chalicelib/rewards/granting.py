@@ -475,8 +475,7 @@ def _first(kind: type[R], keys: Iterator[table.Key]) -> R | None:
 
 
 def _one_less_that_day(row: DayRow) -> list[Write]:
-    same = DayRow.rev == row.rev
-    return [table.update(DayRow, (row.pk, row.sk), DayRow.n.add(-1), when=same, refuse=lambda _: _Moved())]
+    return [table.update(DayRow, (row.pk, row.sk), DayRow.n.add(-1), refuse=lambda _: _Moved())]
 
 
 def _ended(grant: Grant, kept: dict[str, str], *, now: int) -> list[Write]:
@@ -531,7 +530,7 @@ def _shrinking(
 ) -> list[Write]:
     """The grant is of less from now on, and what it is less goes back; an account that refuses is not asked."""
     now_given = [list(piece) for piece in left]
-    as_read = (Grant.state == "given") & (Grant.rev == grant.rev)
+    as_read = Grant.rev == grant.rev
     listed = Listed.key(grant.holder, grant.at, grant.grant_id)
     writes = [
         table.update(

@@ -7,6 +7,7 @@ the ``trace_id`` that asking gave). Both on developers.weixin.qq.com.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from chalicelib.core import due, facts, ids, table
@@ -207,17 +208,22 @@ def _send_picture(row: Check, writer: Writer, *, now: int) -> None:
     )
     trace_id = str(told["trace_id"])
     taken_on = (Check.trace_id.set(trace_id), *due.moved(job=JOB, pk=row.pk, at=now + RESULT_WITHIN_S))
-    still = (Check.state == "pending") & Check.trace_id.does_not_exist()
     trace = Trace(*Trace.key(row.program_id, trace_id), check_id=row.check_id, ttl=now + STAYS_S)
     try:
         table.transact(
             [
-                table.update(Check, (row.pk, row.sk), *taken_on, when=still, refuse=lambda _: _Decided()),
+                table.update(
+                    Check,
+                    (row.pk, row.sk),
+                    *taken_on,
+                    when=Check.state == "pending",
+                    refuse=lambda _: _Decided(),
+                ),
                 table.create(trace),
             ]
         )
     except (_Decided, table.Taken):
-        logger.info("the picture was sent by another", check=row.check_id)
+        logger.info("the picture was decided about meanwhile", check=row.check_id)
     pushed = pushes.result_of(trace_id, event=MEDIA_EVENT, program_id=row.program_id)
     if pushed is not None:
         _told(pushed, now)
@@ -283,13 +289,7 @@ def _hand_over(row: Check, why: str, *, now: int) -> None:
 def _by_hand(state: State) -> stuck.Decide:
     def settle(row: Check, hand: ByHand) -> None:
         change = _decision(row, state, now=hand.now).also(hand.still)
-        decided = Write(
-            operation="Update",
-            row=change.row,
-            when=change.when,
-            actions=(*change.actions, hand.mark),
-            refuse=lambda _: Moved(),
-        )
+        decided = replace(change, actions=(*change.actions, hand.mark), refuse=lambda _: Moved())
         table.transact([decided, hand.audit])
 
     return settle

@@ -35,14 +35,11 @@ def erase(member_id: str, now: int) -> bool:
 
 
 def _placeless(story: stories.Story) -> Iterator[Write]:
-    """The writes that take the places away; a row that moved meanwhile is met again."""
+    """The writes that take the places away, whatever the binding is by then; what it was before never changes."""
     bound = story.binding
     if bound is not None and bound.places:
-        as_read = Binding.rev == bound.rev
-        yield table.update(Binding, (bound.pk, bound.sk), Binding.places.remove(), when=as_read, refuse=Busy)
+        yield table.update(Binding, (bound.pk, bound.sk), Binding.places.remove(), refuse=Busy)
     for row in story.past:
         if row.was.get("places"):
             was = {name: value for name, value in row.was.items() if name != "places"}
-            yield table.update(
-                Past, (row.pk, row.sk), Past.was.set(was), when=Past.rev == row.rev, refuse=Busy
-            )
+            yield table.update(Past, (row.pk, row.sk), Past.was.set(was), refuse=Busy)

@@ -186,9 +186,9 @@ def _renewed(link: Link, wanted: MintLink, *, now: int) -> Link:
     if link.state == "off" or link.expires_at is None or link.expires_at > now:
         return link
     later = Link.expires_at.remove() if wanted.expires_at is None else Link.expires_at.set(wanted.expires_at)
-    still = (Link.state == "on") & (Link.expires_at == link.expires_at)
+    same = Link.expires_at == link.expires_at
     try:
-        renewed = table.apply(table.update(Link, Link.key(link.code), later, when=still, refuse=table.Taken))
+        renewed = table.apply(table.update(Link, Link.key(link.code), later, when=same, refuse=table.Taken))
     except table.Taken as changed:
         renewed = changed.row
     _links.forget(link.code)

@@ -73,8 +73,7 @@ def _write(member_id: str, *, by: Came, reason: str, now: int) -> None:
     except _Noted as noted:
         if noted.row.last_at >= hour:
             return
-        full = older & (Touch.n >= HOURS_KEPT)
-        _quietly(table.upsert(Touch, key, *told, *afresh, when=full, refuse=_Noted))
+        _quietly(table.upsert(Touch, key, *told, *afresh, when=older, refuse=_Noted))
 
 
 def _quietly(write: Write) -> None:

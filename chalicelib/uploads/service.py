@@ -79,7 +79,7 @@ class NotThePicture(Invalid):
 
 
 class _NotPending(Exception):
-    """It has arrived already, or comes too late."""
+    """It has arrived already."""
 
 
 class _Judged(Exception):
@@ -192,6 +192,7 @@ def take(upload_id: str, *, member_id: str, content: bytes, now: int) -> Upload:
     upload = own(upload_id, member_id=member_id)
     if upload.state != "pending":
         return upload
+    _in_time(upload, now=now)
     if upload.place != "row":
         raise Invalid(field="content", reason="post it by its form")
     _looked_at(upload, content, size=len(content))
@@ -210,6 +211,7 @@ def finish(upload_id: str, *, member_id: str, now: int) -> Upload:
     upload = own(upload_id, member_id=member_id)
     if upload.state != "pending":
         return upload
+    _in_time(upload, now=now)
     posted = objects.get(_incoming(upload_id), first=pictures.BEGINNING) if upload.place == "bucket" else None
     if posted is None:
         raise UploadMissing
@@ -219,6 +221,11 @@ def finish(upload_id: str, *, member_id: str, now: int) -> Upload:
         raise UploadChanged
     upload.size = posted.size
     return _arrived(upload, [], now=now)
+
+
+def _in_time(upload: Upload, *, now: int) -> None:
+    if upload.ends_at <= now:
+        raise UploadExpired(ended_at=upload.ends_at)
 
 
 def _looked_at(upload: Upload, content: bytes, *, size: int) -> None:
@@ -239,16 +246,16 @@ def _arrived(upload: Upload, others: Sequence[Write], *, now: int) -> Upload:
         Upload.size.set(upload.size),
         Upload.ttl.remove(),
         *facts.owing_if_wanted("upload.arrived", pk=upload.pk, now=now),
-        when=(Upload.state == "pending") & (Upload.ends_at > now),
+        when=Upload.state == "pending",
         refuse=lambda _: _NotPending(),
     )
     try:
         table.transact([flip, *others])
     except (_NotPending, table.Taken):
-        found = show(upload.upload_id)
-        if found.state == "pending":
-            raise UploadExpired(ended_at=found.ends_at) from None
-        return found
+        found = table.get(Upload, Upload.key(upload.upload_id))
+        if found is None or found.state == "rejected":
+            # What was kept of it a moment ago would stay where nobody looks any more.
+            thrown_away(upload)
     return show(upload.upload_id)
 
 

@@ -28,7 +28,7 @@ IN_SHORT = (
 IN_THE_BACKGROUND = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
 """Where interrupts are ignored."""
 _RULE = re.compile(r"^\| ([^|]+) \| ([\d,]+) \| (\d+) \|$", re.MULTILINE)
-RULES = 8
+RULES = 9
 
 
 @pytest.mark.engine

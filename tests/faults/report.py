@@ -18,6 +18,7 @@ FAULTS = (*Fault, PROCESS)
 SUITES = {
     "every_route": "every route that changes something",
     "killed_jobs": "jobs and readers of the stream, on the embedded store",
+    "killed_gateways": "jobs that talk to WeChat Pay, before and after each write",
     "killed_workers": "jobs on DynamoDB Local, also between calls of the mall",
 }
 """Tests that are counted by themselves; all others are of what rooms do."""

@@ -13,6 +13,7 @@ import uuid
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -104,6 +105,11 @@ class Stage:
 
     def restore(self) -> None:
         """Everything is as it was kept, and nothing is remembered."""
+        self.rewind()
+        looks_here(self.world.weixin)
+
+    def rewind(self) -> None:
+        """Everything is as it was kept, but for what the app remembers."""
         for one in stored():
             one.items.clear()
             one.items.update({key: dict(rows) for key, rows in self.kept[one.name].items()})
@@ -111,7 +117,6 @@ class Stage:
                 del one.stream_shard.items[self.kept_read :]
         self.read, self.clock = self.kept_read, self.now
         self.world.names.pop("shop_code", None)
-        looks_here(self.world.weixin)
 
     def call(self, route: str) -> Answer:
         """The route's sample call by the first who may."""
@@ -201,15 +206,22 @@ def settled(stage: Stage) -> None:
 @pytest.fixture(scope="module")
 def stage(embedded_store: Store, world_wechat: wechat.Simulator) -> Iterator[Stage]:
     """The shop, planted once for all routes and brought to rest."""
+    with staged(embedded_store, world_wechat) as there:
+        yield there
+
+
+@contextmanager
+def staged(real: Store, weixin: wechat.Simulator, *, now: int | None = None) -> Iterator[Stage]:
+    """The shop at rest, in the emptied embedded store, with a clock of its own; ``now``: when it is there."""
     with pytest.MonkeyPatch.context() as patch:
-        now, store = clock.now(), Direct(embedded_store.client)
+        now, store = now or clock.now(), Direct(real.client)
         patch.setenv("SECRET_WECHAT_DEMO", WECHAT_SECRET)
         patch.setattr(table, "_client", store)
         patch.setattr(clock, "now", lambda: now)
         patch.setattr(deliveries, "post", lambda body, *, delivery_id, now: None)
-        looks_here(world_wechat)
+        looks_here(weixin)
         embedded.empty()
-        world = planted(port=0, weixin=world_wechat)
+        world = planted(port=0, weixin=weixin)
         there = Stage(world=Near(**vars(world)), store=store, now=now)
         settled(there)
         patch.setattr(clock, "now", lambda: there.clock)

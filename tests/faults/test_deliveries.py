@@ -16,6 +16,8 @@ from tests.harness.faults import Killed, each_fault
 from tests.harness.rows import rows, stream_records
 from tests.harness.streams import event
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 HOUR_AND_MORE = 3700
 
 

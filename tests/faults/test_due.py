@@ -13,6 +13,8 @@ from infra.local.clients import Store
 from tests.factories import NOW, OWNER, books, emptied, only
 from tests.harness.faults import each_fault
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 JOB = "test-chores"
 KEY = ("CHORE#1", "META")
 

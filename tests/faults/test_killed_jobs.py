@@ -208,7 +208,7 @@ SCENES: dict[str, Scene] = {
 PERHAPS = "'why': 'unknown'"
 """What a message says of itself whose sender was killed: nobody asks WeChat twice, and so nobody knows."""
 ELSEWHERE = ("bill", "ship", "transfers")
-"""What is due only where WeChat Pay pays, which the shop has not."""
+"""What is due only where WeChat Pay pays, which the shop has not: `test_killed_gateways`."""
 
 
 def of_job(job: str, stage: Stage) -> int:

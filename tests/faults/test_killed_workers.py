@@ -40,11 +40,13 @@ from tests.groupbuys import (
     react,
     take,
 )
-from tests.harness.faults import PROCESS, note
+from tests.harness.faults import EVERY, PROCESS, note
 from tests.harness.wire import WRITES, Call, Params, wrapped
 from tests.races.arena import Arena
 
 pytestmark = [pytest.mark.engine, pytest.mark.alone("groupbuys", "orders")]
+STEP = 1 if EVERY else 3
+"""`make faults` kills after each call, `make test` after each third."""
 
 
 # --- a worker in a process of its own -----------------------------------------------------------------------
@@ -134,10 +136,10 @@ def later(after: int) -> int:
 
 
 def every_kill(arena: Arena, play: Play) -> int:
-    """The play with a kill after each of its calls; how many there were."""
+    """The play with a kill after each of its calls, or each third; how many there were."""
     after = 1
     while play.is_played(arena, after=after):
-        after += 1
+        after += STEP
     return after - 1
 
 
@@ -249,10 +251,10 @@ def test_a_worker_that_is_killed_while_it_asks_the_mall_for_a_refund(arena: Aren
 
 
 def test_a_worker_that_is_killed_while_it_delivers(arena: Arena, mall: Mall) -> None:
-    after, died = 0, True
+    after, died = 1 - STEP, True
     while died:
         mall.asked.clear()
-        after += 1
+        after += STEP
         cause = a_word()
         (owed,) = deliveries.owe("group.filled", cause=[cause], data={"group_id": cause}, now=NOW)
         table.apply(owed)

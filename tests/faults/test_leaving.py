@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from moto.dynamodb.models import dynamodb_backends
 
-from chalicelib.core import cache, config, facts
+from chalicelib.core import cache, config, estates, facts
 from chalicelib.members import leaving
 from chalicelib.members import service as members
 from chalicelib.withdrawals import leaving as payouts
 from tests import checkins
-from tests.factories import NOW, a_member, a_proof, a_unionid, books, caught_up, emptied
+from tests.factories import NOW, a_member, a_proof, a_unionid, books, caught_up, dying_at, emptied
 from tests.harness.direct import Direct
 from tests.harness.faults import Fault, each_fault, fault_cases
 from tests.harness.wire import WRITES
@@ -195,13 +195,16 @@ def test_the_job_of_forgetting_is_whole(direct: Direct, plant: Callable[[], Worl
     each_fault(forgets, client=direct, setup=laid_down(gone), check=check)
 
 
-def test_nobody_signs_in_as_somebody_half_erased(direct: Direct, one: Callable[[], str]) -> None:
+def test_nobody_signs_in_as_somebody_half_erased(
+    direct: Direct, one: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The openid is gone and the unionid is not: who brings both waits, and nothing is attached."""
     alice = one()
     asked(alice)
     run(now=ERASE_AT)
-    member = members.show(alice)
-    leaving._forget_proof(member, a_proof("alice"), was="active", now=ERASING_AT)
+    with monkeypatch.context() as rooms, dying_at(3, among=WRITES), pytest.raises(KeyboardInterrupt):
+        rooms.setattr(estates, "_erasures", {})
+        leaving.go_on(entry_of(alice), ERASING_AT)
 
     with pytest.raises(members.MemberLeaving):
         members.find_or_register(

@@ -12,7 +12,7 @@ from tests.factories import NOW, books, emptied
 from tests.harness.faults import each_fault
 from tests.orders import CUP, TEA, broken, net
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 TOLD = ordinary.Told(
     mall_order_id="M1", member_id="mbr_1", link=None, created_at=NOW, amount_fen=8900, lines=[TEA, CUP]
 )

@@ -8,12 +8,12 @@ from chalicelib.core import cache, due, table
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.ledger import Account
 from chalicelib.reconciling import service
-from infra.local.clients import Store
 from tests.factories import NOW, books, emptied
+from tests.harness.direct import Direct
 from tests.harness.faults import each_fault
 from tests.points import ALICE, earn
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 
 
 @pytest.fixture(autouse=True)
@@ -29,21 +29,26 @@ def bent(by: int) -> None:
     table.apply(table.update(Account, key, Account.balance.add(by), refuse=KeyError))
 
 
+def planned(*, now: int) -> int:
+    """The day's pass is due, and that of the month is another's; when."""
+    service._planned.put("2026-01#month", True, now=now)
+    service.plan(now=now)
+    return now
+
+
 def a_wrong_account() -> int:
     """A day's pass is due, over an account that is wrong; when."""
     emptied()
     earn(10)
     bent(7)
-    service._plan("2026-01-01#day", full=False, now=NOW + HOUR)
-    return NOW + HOUR
+    return planned(now=NOW + HOUR)
 
 
 def one_that_was_seen_to() -> int:
     """The next day's pass is due, once somebody has put the account right."""
     prove(a_wrong_account())
     bent(-7)
-    service._plan("2026-01-04#day", full=False, now=NOW + 3 * DAY)
-    return NOW + 3 * DAY
+    return planned(now=NOW + 3 * DAY)
 
 
 def prove(now: int) -> None:
@@ -53,9 +58,9 @@ def prove(now: int) -> None:
             service.go_on(entry, now)
 
 
-def test_a_drift_is_told_once(store: Store) -> None:
+def test_a_drift_is_told_once(direct: Direct) -> None:
     def check(now: int) -> None:
-        there = books(store.client)
+        there = books(direct)
         (done,) = there.of("reconciling_pass")
         assert (done["state"], done["looked"], done["proved"], done["drifts"]) == ("done", 1, 1, 1)
         drift = there.only("drift")
@@ -64,9 +69,9 @@ def test_a_drift_is_told_once(store: Store) -> None:
     each_fault(prove, client=table.client(), setup=a_wrong_account, check=check)
 
 
-def test_a_drift_that_is_gone_is_marked_once_and_stays_on_the_list(store: Store) -> None:
+def test_a_drift_that_is_gone_is_marked_once_and_stays_on_the_list(direct: Direct) -> None:
     def check(now: int) -> None:
-        drift = books(store.client).only("drift")
+        drift = books(direct).only("drift")
         assert (drift["times"], drift["gone_at"], drift["gone_in"]) == (1, now, "2026-01-04#day")
 
     each_fault(prove, client=table.client(), setup=one_that_was_seen_to, check=check)

@@ -31,6 +31,8 @@ from tests.harness.faults import each_fault
 from tests.harness.hostile import Hostile
 from tests.harness.rows import rows
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 LATER = NOW + 60
 BOB = [a_proof("bob"), a_unionid("bob")]
 

@@ -19,6 +19,8 @@ from tests.harness.faults import each_fault
 from tests.harness.hostile import Hostile
 from tests.harness.rows import rows
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 
 @dataclass
 class World:

@@ -23,7 +23,7 @@ from chalicelib.wechat.budgets import Budget, WeChatBudgetSpent
 from chalicelib.wechat.models import Token
 from infra.local.clients import Store
 from tests.factories import NOW, a_member, a_word, books, emptied
-from tests.groupbuys import PHONE, a_campaign, opened, pay, take
+from tests.groupbuys import a_campaign, begun, opened, pay, take
 from tests.harness.direct import Direct
 from tests.harness.faults import each_fault
 from tests.wechat import APP, add_program
@@ -152,7 +152,7 @@ def test_a_verdict_that_was_lost_stands(planted: Any, direct: Direct) -> None:
 def a_filled(world: World) -> World:
     """An order that WeChat took the money of, in a group that is full."""
     seated = opened(a_campaign(sizes={2: 8900}, gateway="wechat"))
-    orders._begin(seated.order, a_word("pay_"), PHONE)
+    begun(seated.order)
     pay(seated.order)
     pay(take(seated.group))
     world.order = orders.show(seated.order.order_id)

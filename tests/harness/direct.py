@@ -99,11 +99,11 @@ class Direct:
         return answer
 
     def _scan(self, params: Params) -> Params:
-        """All of the table at once, or of an index from a value on; in pages, as the store itself has it."""
+        """All of the table behind a row, or of an index from a value on; in pages, as the store itself has it."""
         if "Limit" in params:
             answer: Params = type(self.real)._make_api_call(self.real, "Scan", params)
             return answer
-        items = self.items(params["TableName"])
+        items = _behind(self.items(params["TableName"]), params.get("ExclusiveStartKey"))
         if "IndexName" in params:
             index = indexes(self, params["TableName"])[params["IndexName"]]
             items = [entry for item in items if (entry := index.entry(item))]
@@ -177,6 +177,14 @@ class Direct:
         elif operation == "Update":
             item = self._image(table, given["Key"]) or given["Key"]
             _backend().put_item(table, updated(item, given), overwrite=True)
+
+
+def _behind(items: list[Item], start: Item | None) -> list[Item]:
+    """What comes after the row where a reader ended; all of it, where there is no such row."""
+    found = [
+        n for n, item in enumerate(items) if start and all(item[name] == start[name] for name in ("pk", "sk"))
+    ]
+    return items[found[0] + 1 :] if found else items
 
 
 def _is_from(item: Item, params: Params) -> bool:

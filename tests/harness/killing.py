@@ -1,12 +1,14 @@
 """A worker in a process of its own on the embedded store of this one, killed by SIGKILL after one of its writes.
 
     died = killed(store, lambda: due.run(...), after=3)      # False: it came to its end before
+    died = killed(store, lambda: due.run(...), before=3)     # what it said to others by then, it said
 
 The worker is a forked child whose store is here: each of its calls comes through a pipe and is answered by the
 `Direct` of its parent, so that what it wrote outlives it. Killed after a read it is as if killed after the write
 before. SIGKILL lets no ``finally`` run.
 """
 
+import itertools
 import logging
 import os
 import signal
@@ -40,8 +42,8 @@ class Far(Direct):
         return told
 
 
-def killed(store: Direct, work: Callable[[], object], *, after: int) -> bool:
-    """Whether the worker was killed after so many writes; if it made fewer, it did all of its work."""
+def killed(store: Direct, work: Callable[[], object], *, after: int = 0, before: int = 0) -> bool:
+    """Whether the worker was killed at this write; if it made fewer, it did all of its work."""
     ours, theirs = Pipe()
     child = os.fork()
     if child == 0:
@@ -49,7 +51,8 @@ def killed(store: Direct, work: Callable[[], object], *, after: int) -> bool:
         _works(Far(store, theirs), work)
     theirs.close()
     with ours:
-        died = _serves(store, ours, child, after)
+        if died := _serves(store, ours, after=after, before=before):
+            os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     assert died or os.waitstatus_to_exitcode(status) == 0, "the worker failed"
     return died
@@ -67,18 +70,19 @@ def _works(store: Far, work: Callable[[], object]) -> None:
         os._exit(ended)
 
 
-def _serves(store: Direct, pipe: Connection, child: int, after: int) -> bool:
+def _serves(store: Direct, pipe: Connection, *, after: int, before: int) -> bool:
     """Answer the child until it ends, or its time has come."""
-    writes = 0
+    writes = itertools.count(1)
     while True:
         try:
             operation, params = pipe.recv()
         except EOFError:
             return False
+        number = next(writes) if operation in WRITES else None
+        if number == before:
+            return True
         answer = _answered(store, operation, params)
-        writes += operation in WRITES
-        if writes == after:
-            os.kill(child, signal.SIGKILL)
+        if number == after:
             return True
         pipe.send(answer)
 

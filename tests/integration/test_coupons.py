@@ -13,7 +13,7 @@ from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.errors import AppError, Busy, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.coupons import quoting, service, templates, using
 from chalicelib.coupons.models import Coupon, Stock
-from chalicelib.coupons.schemas import EditTemplate, MakeTemplate
+from chalicelib.coupons.schemas import MakeTemplate
 from chalicelib.coupons.service import AlreadyGranted, CouponLimitReached, NotEligible
 from chalicelib.coupons.templates import CouponClaimOver, CouponNotStarted, CouponOff, CouponSoldOut, Making
 from chalicelib.coupons.using import (
@@ -39,6 +39,7 @@ from tests.coupons import (
     again,
     broken,
     claim,
+    edited,
     lock,
     run_jobs,
     told,
@@ -178,12 +179,6 @@ def test_a_limit_that_is_raised_counts_what_was_claimed_before_it_was_counted(st
 
     assert claim(template, alice).n == 2
     refused(CouponLimitReached, lambda: claim(template, alice))
-
-
-def edited(**changes: Any) -> EditTemplate:
-    """A template told anew."""
-    plain = {name: value for name, value in told(**changes).items() if name not in ("stock", "stock_shards")}
-    return msgspec.convert(plain, EditTemplate)
 
 
 def test_several_at_one_tap_each_have_their_outcome() -> None:
@@ -388,6 +383,15 @@ def test_an_edit_that_says_the_same_makes_no_new_terms(store: Store) -> None:
     templates.edit(template.template_id, edited(), MAKING)
 
     assert len(rows(store.client, "truth", kind="coupon_terms")) == 1
+
+
+def test_shards_that_are_as_they_are_told_to_be_are_not_written() -> None:
+    template = a_template(stock_shards=2)
+
+    templates.edit(template.template_id, edited(), MAKING)
+    templates.switch(template.template_id, to="on", making=MAKING)
+
+    assert [row.rev for row in templates.stock_of(template).values()] == [1, 1]
 
 
 def test_the_same_key_makes_one_template_and_another_body_is_refused() -> None:

@@ -28,6 +28,7 @@ from tests.groupbuys import (
     take,
 )
 from tests.harness.counter import counting
+from tests.harness.meetings import before_write
 from tests.harness.rows import rows
 
 pytestmark = pytest.mark.usefixtures("direct")
@@ -243,6 +244,21 @@ def test_a_day_that_is_over_is_added_up_once_and_later_visits_are_of_later_days(
     assert first == again == {TODAY: 1, "2026-01-03": 1}
     assert kept == {f"DAY#{TODAY}": 1, f"DAY#{TOMORROW}": 0}, "the last closed day is kept, whatever it had"
     assert spent.table_units == 0, "nothing is added up twice"
+
+
+def test_a_day_that_is_added_up_by_two_at_once_stays_what_was_told_first(store: Store) -> None:
+    campaign = a_campaign(ends_at=NOW + 9 * DAY)
+    link, later = a_group_link(campaign), NOW + DAY
+    visit(link, "ann")
+
+    def comes_late_and_is_told() -> None:
+        visit(link, "ben")
+        assert visitors(store, campaign, now=later) == {TODAY: 2}
+
+    with before_write(1, comes_late_and_is_told):
+        visitors(store, campaign, now=later)
+
+    assert visitors(store, campaign, now=later) == {TODAY: 2}
 
 
 def test_a_day_stays_open_for_an_hour_after_midnight(store: Store) -> None:

@@ -12,7 +12,7 @@ import pytest
 from chalicelib.core import due, facts, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Busy, Invalid, NotFound
-from chalicelib.groupbuys import campaigns, ending, merging, reading, settling
+from chalicelib.groupbuys import campaigns, ending, merging, reading, reporting, settling
 from chalicelib.groupbuys.models import Campaign, Group, Part
 from chalicelib.groupbuys.refusals import GroupFull, LimitReached, OrderInTheWay, SkuSoldOut
 from chalicelib.groupbuys.service import Buying
@@ -25,6 +25,7 @@ from infra.local.clients import Store
 from tests.factories import NOW, OWNER, a_member, a_word
 from tests.groupbuys import (
     PHONE,
+    a_buyer,
     a_campaign,
     broken,
     buying,
@@ -141,6 +142,10 @@ def an_open_group() -> Group:
     return open_paid_group(a_campaign(sizes={4: 8900}), payers=2)
 
 
+def a_group_of_one() -> Group:
+    return open_paid_group(a_campaign(sizes={4: 8900}))
+
+
 def a_full_group() -> Group:
     return open_paid_group(a_campaign(sizes={2: 8900}), payers=2)
 
@@ -158,17 +163,17 @@ def test_a_part_goes_back_while_the_rest_does(where: Callable[[], Group]) -> Non
     assert sum(row.amount_fen for row in orders.money_of(payer.order_id)[1]) == payer.amount_fen
 
 
-def hearing(patch: pytest.MonkeyPatch) -> list[str | None]:
-    """The states of orders in which their payment, and their end, was told."""
+def hearing(patch: pytest.MonkeyPatch, *names: str) -> list[str | None]:
+    """The states of orders in which their payment and their end, or what is named, was told."""
     found: list[str | None] = []
-    for name in ("order.paid", "order.completed"):
+    for name in names or ("order.paid", "order.completed"):
         hears = facts._Reaction(
             name="test.hears",
             effect=lambda row, now: (),
             money=False,
             errand=lambda row, now: found.append(row.state),
         )
-        patch.setitem(facts._reactions, name, [*facts._reactions[name], hears])
+        patch.setitem(facts._reactions, name, [*facts._reactions.get(name, ()), hears])
     return found
 
 
@@ -194,6 +199,41 @@ def test_a_payer_of_a_full_group_is_refunded_while_the_order_is_completed(
     payer = orders_of(a_full_group())[1]
 
     assert completed_meanwhile(payer, monkeypatch) == ["completed"]
+
+
+def failing(patch: pytest.MonkeyPatch) -> None:
+    """Nobody can be told that an order was paid, so that it waits as a letter, and its row still owes it."""
+
+    def fails(row: Any, now: int) -> None:
+        raise RuntimeError("broken")
+
+    broken = facts._Reaction(name="test.fails", effect=lambda row, now: (), money=False, errand=fails)
+    patch.setitem(facts._reactions, "order.paid", [broken])
+
+
+def refunded_in(group: Group) -> None:
+    """A payer of the group is given back, who is not its head."""
+    refund(orders_of(group)[-1])
+
+
+@pytest.mark.parametrize(
+    ("where", "do", "number"),
+    [(a_full_group, refunded_in, 2), (a_group_of_one, end, 3)],
+    ids=["refunded", "ended"],
+)
+def test_an_order_that_owes_a_letter_is_completed_while_it_goes_back(
+    monkeypatch: pytest.MonkeyPatch, where: Callable[[], Group], do: Callable[[Group], None], number: int
+) -> None:
+    """``number``: of the write, behind those that find the letter there already."""
+    failing(monkeypatch)
+    heard = hearing(monkeypatch, "order.completed")
+    group = where()
+    payer = orders_of(group)[-1]
+
+    with before_write(number, lambda: orders.complete(payer.order_id, now=NOW)):
+        do(group)
+
+    assert heard == ["completed"]
 
 
 def test_a_group_is_ended_before_its_payments_are_told_and_they_are_told_all_the_same(
@@ -279,6 +319,36 @@ def test_a_group_is_ended_while_its_payer_becomes_another_member() -> None:
     parts = [table.get(Part, Part.key(campaign.campaign_id, one)) for one in (group.head_id, other)]
     assert [(row.units, row.groups) for row in parts if row] == [(0, 0), (0, 0)]
     assert [row.state for row in orders.all_of(other)] == ["refunding"]
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("same", [False, True])
+def test_an_unpaid_seat_goes_over_while_the_other_takes_one(known: bool, same: bool) -> None:
+    """``known``: the other has bought in this campaign before. ``same``: in the same group."""
+    campaign, other = a_campaign(sizes={4: 8900}, per_member_units=5), a_member()
+    group = open_paid_group(campaign)
+    order = take(group)
+    if known:
+        pay(take(open_paid_group(campaign), buying(other)))
+    there = group if same else open_paid_group(campaign)
+
+    with before_write(1, lambda: take(there, buying(other))), pytest.raises(Busy):
+        merging.hand_over(order.member_id, other, NOW)
+
+    assert orders.show(order.order_id).member_id == order.member_id
+
+
+def test_two_payments_of_one_new_member_are_counted_at_once_and_they_once() -> None:
+    campaign = a_campaign(sizes={4: 8900}, per_member_units=5, per_member_groups=5)
+    wants = buying(a_buyer(now=campaign.starts_at))
+    one, other = (pay(opened(campaign, wants).order) for _ in range(2))
+
+    with meetings.before_write(1, lambda: facts.catch_up(other, now=NOW)), pytest.raises(Busy):
+        facts.catch_up(one, now=NOW)
+    facts.catch_up(one, now=NOW)
+
+    ((_, counts),) = reporting.report(campaign, now=NOW)
+    assert (counts["paid"], counts["new_members"]) == (2, 1)
 
 
 def test_a_group_is_ended_while_one_of_its_payers_is_refunded() -> None:

@@ -320,6 +320,18 @@ def test_a_month_is_closed_as_it_is_when_that_is_written(meanwhile: Callable[[],
     assert expired is not None and (expired.amount, balance()) == (-left, 50)
 
 
+def test_a_month_that_comes_over_after_it_expired_here_expires_once_more() -> None:
+    for owner in (ALICE, BOB):
+        earn(100, owner=owner)
+    close(END_OF_JANUARY)
+
+    table.transact(ledger.handed_over(owner=BOB, to=ALICE, book="points", now=END_OF_JANUARY))
+    assert balance() == 100
+    close(END_OF_JANUARY)
+
+    assert balance() == 0
+
+
 def test_what_is_posted_while_all_of_an_account_goes_over_goes_over_too() -> None:
     earn(100)
 

@@ -77,16 +77,17 @@ def test_where_all_is_right_nothing_is_found(store: Store, played: auditing.Play
 STUCK = "nothing is stuck, no dead letter"
 ANSWERED = "what an answer said is done is a row"
 RECONCILED = "the reconciler's full pass"
+ROOMS = "every rule of a room about its own rows"
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "value", "broken"),
     [
-        ("entry", "amount", {"N": "6"}, {"K1", "L1", RECONCILED}),
+        ("entry", "amount", {"N": "6"}, {"K1", "L1", ROOMS, RECONCILED}),
         ("coupon_stock", "left", {"N": str(setting.STOCK)}, {"C1", RECONCILED}),
-        ("group", "free", {"N": "0"}, {"G1-G7", RECONCILED}),
-        ("order", "state", {"S": "pending"}, {"G1-G7", ANSWERED}),
-        ("checkin_month", "days", {"NS": ["2", "1"]}, {"K1"}),
+        ("group", "free", {"N": "0"}, {"G1-G7", ROOMS, RECONCILED}),
+        ("order", "state", {"S": "pending"}, {"G1-G7", ROOMS, ANSWERED}),
+        ("checkin_month", "days", {"NS": ["2", "1"]}, {"K1", ROOMS}),
         ("coupon", "due_shard", {"S": "stuck#coupons"}, {STUCK}),
     ],
 )

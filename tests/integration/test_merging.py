@@ -156,14 +156,6 @@ def test_who_became_one_who_became_another_is_that_one() -> None:
         merging.pair({a_proof("cid"): cid, UNION: ann})
 
 
-def test_a_proof_is_never_attached_to_who_was_merged_meanwhile() -> None:
-    two = two_members()
-    become_one(two)
-
-    with pytest.raises(merging.Changed):
-        members._attach(two.one, [a_proof("bob3", program_id="other")])
-
-
 # --- what the rooms have ------------------------------------------------------------------------------------
 
 

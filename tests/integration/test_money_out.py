@@ -18,6 +18,8 @@ from tests.factories import NOW, OWNER, a_call, a_word, books
 from tests.groupbuys import a_campaign, open_paid_group, orders_of
 from tests.withdrawals import Bank, a_promoter, again, approve, earn, run, terms, withdraw
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 
 @pytest.fixture(autouse=True)
 def bank(store: Store, monkeypatch: pytest.MonkeyPatch) -> Bank:

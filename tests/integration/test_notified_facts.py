@@ -240,7 +240,9 @@ def test_a_day_later_a_card_is_told_nothing_and_says_so(weixin: Simulator, direc
     assert after is not None and after.due_at is None and after.shown == activities.OVER
 
 
-def test_a_run_beside_another_leaves_the_card_to_it(weixin: Simulator, direct: Direct, now: int) -> None:
+def test_a_run_beside_another_leaves_the_card_to_it(
+    weixin: Simulator, direct: Direct, now: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     group = a_group(now)
     row, _ = activities.share(group.group_id, program_id=PROGRAM, now=now)
     pay(take(group, now=now), now=now)
@@ -250,7 +252,13 @@ def test_a_run_beside_another_leaves_the_card_to_it(weixin: Simulator, direct: D
     entry = due.Entry(
         pk=row.pk, sk=row.sk, kind="activity", due_shard=found.due_shard, due_at=now, due_ref=""
     )
-    assert activities._begun(entry, now=now) is not None
+
+    def dies(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as asking, pytest.raises(KeyboardInterrupt):
+        asking.setattr(client, "call", dies)
+        activities.tell(entry, now)
 
     activities.tell(entry, now)
     assert told_cards(weixin, row) == []

@@ -413,8 +413,7 @@ def owed_a_part() -> Order:
     """An order of a group of which 900 are owed back, and nobody was asked for it yet."""
     [order] = orders_of(open_paid_group(a_campaign(gateway="mall")))
     back = orders.Back(reason="ladder")
-    what: dict[str, Any] = {"by_fen": 900, "cause": "x#difference", "back": back}
-    table.transact(orders.reduced(order, **what, refuse=AssertionError, now=NOW))
+    orders.told_partly_refunded(order, amount_fen=900, cause="x#difference", back=back, now=NOW)
     return orders.show(order.order_id)
 
 

@@ -53,7 +53,7 @@ from tests.harness.rows import rows
 from tests.points import ALICE, an_exchange, earn, freeze
 from tests.rewards import a_rule
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("direct")
 CALL = a_call(operator=OWNER, now=NOW + DAY)
 
 

@@ -14,6 +14,8 @@ from tests.factories import NOW, OWNER
 from tests.harness.rows import rows
 from tests.withdrawals import ALICE, a_promoter, again, approve, balance, broken, earn, terms, withdraw
 
+pytestmark = pytest.mark.usefixtures("direct")
+
 LOST = ids.derived("wdr", ALICE, "key#lost")
 STEP = Step(by=OWNER, now=NOW)
 

@@ -38,7 +38,7 @@ fellows": one of them would do, and which of them refuses is no matter. Of sever
 enough, each may stay for the others' sake: they were switched off together as well, and that was noticed.
 
 A term names whom a write is built for and, last, the function that builds it, in whose room it stands. Those of
-`core` and of what is stuck stand alone: they ask the same of any row, for whoever calls.
+`core`, of the trail and of what is stuck stand alone: they ask the same of any row, for whoever calls.
 """
 
 

@@ -11,6 +11,7 @@ asks, and of whatever kind of row: ``core.due.postpone: Row due_at = ?``. Nothin
 making of a `table.Write`, and `Write.also`, are wrapped, and look who calls them.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from chalicelib.core.table import Row, Write
 from tests.harness import meetings
 
 HOUSE = "chalicelib."
-CORE = ("core.", "operators.stuck.")
+CORE = ("core.", "operators.service.", "operators.stuck.")
 """What rooms use and what calls them back: its functions are named alone."""
 EDGES = (".routes", ".mall", ".admin")
 """Who calls a room from outside, for whom its functions do what they do for anybody."""
@@ -37,6 +38,8 @@ ASKED = "_asked"
 """What a write is asked for is noted on it."""
 SHOWN = ("state",)
 """Attributes whose value is a part of the rule."""
+MONTH = re.compile(r"m\d+")
+"""The slots of an account's ring of months: which of them is asked is a matter of the date."""
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
@@ -212,6 +215,7 @@ def text(leaf: Condition) -> str:
         return f"not {text(leaf.values[0])}"
     path, *others = leaf.values
     name = ".".join(path.path) if hasattr(path, "path") else str(path)
+    name = "m?" if MONTH.fullmatch(name) else name
     if leaf.operator == "attribute_exists":
         return "exists" if name == "pk" else f"{name} exists"
     if leaf.operator == "attribute_not_exists":

@@ -19,7 +19,7 @@ from tests.integration import test_groupbuys as known
 from tests.integration import test_groupbuys_meetings as meetings
 from tests.integration import test_ledger, test_points_meetings
 from tests.model.test_groupbuys import at_first_hand
-from tests.mutations import reasons, report
+from tests.mutations import reasons, report, trial
 from tests.mutations.terms import Term, _without, leaves, recording, refusing, text, without
 from tests.withdrawals import balance, earn, terms, withdraw
 
@@ -96,7 +96,7 @@ def _broken(store: Store) -> list[str]:
     return [line for row in there for line in broken(store, row["campaign_id"])]
 
 
-@pytest.mark.parametrize("room", reasons.WHOLE)
+@pytest.mark.parametrize("room", trial.ROOMS)
 def test_who_is_whole_has_no_term_without_a_reason(room: str) -> None:
     (section,) = (one for one in report.PAGE.read_text().split("\n## ") if one.startswith(f"{room}\n"))
 
@@ -218,6 +218,8 @@ def test_that_a_row_is_there_is_implied_by_what_is_compared_beside_it() -> None:
     assert not reasons.implied(free, [there, free])
     # What a missing row has is another than anything.
     assert not reasons.implied(there, [there, Term.parsed(JOINING + "state <> closed")])
+    # Another row of its kind is asked to be new.
+    assert not reasons.implied(there, [there, Term.parsed(JOINING + "is new")])
 
 
 def test_what_nobody_notices_needs_a_reason_or_fellows_with_which_it_is_noticed() -> None:

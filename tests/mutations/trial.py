@@ -42,7 +42,7 @@ ROOMS = {
     "checkins": f"checkin merging_days {_MERGED}",
     "groupbuys": "groupbuy merging_rooms stuck",
     "orders": "groupbuy orders shipping bills gateway_events wechat_pay merging_rooms stuck",
-    "core": "ledger test_points.py due facts deliveries limits webhook going_live leaving",
+    "core": "core_meetings ledger test_points.py due facts deliveries limits webhook going_live leaving",
     "sharing": f"sharing attribution binding visit links circles policy_cards invites minting {_MERGED}",
     "members": "members merging leaving first_login importing programs sign_in",
     "notifications": f"notif {_MERGED}",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import app
+from bench.cost import deployed
 from chalicelib.core import deliveries, due, facts, http, table, telemetry
 from chalicelib.core.books import Differs
 from chalicelib.core.clock import HOUR
@@ -330,6 +331,10 @@ def test_every_alarm_has_its_place_in_the_runbook_and_every_place_its_alarm(pack
     assert [heading for heading, found in told.items() if not found] == []
     assert sorted(name for found in told.values() for name in found) == sorted(package.of_type(ALARM))
     assert all("docs/runbook.md" in alarm["AlarmDescription"] for alarm in package.of_type(ALARM).values())
+
+
+def test_the_cost_is_reckoned_with_every_alarm(package: Package) -> None:
+    assert deployed.alarms(jobs=len(JOBS)) == len(package.of_type(ALARM))
 
 
 @pytest.mark.parametrize("heading", sections())

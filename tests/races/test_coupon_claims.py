@@ -286,6 +286,19 @@ def test_one_code_in_many_hands_is_good_for_one(arena: Arena) -> None:
     assert broken(arena, template, stock=10) == []
 
 
+def test_the_harness_sees_a_part_of_a_batch_granted_eight_times_when_the_rule_is_a_read(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = a_template(stock=100)
+    grants.begin(template.template_id, GrantPart(batch="b", member_ids=buyers(3)), MAKING)
+    [entry] = due._due(f"{grants.JOB}#0", now=NOW)
+    naively(monkeypatch)
+
+    arena.collide(*[lambda: grants.grant(entry, NOW)] * 8).expect(won=8)
+
+    assert broken(arena, template, stock=100) != []
+
+
 @rounds(ROUGH)
 def test_a_batch_that_is_taken_up_by_four_at_once_gives_each_one_and_never_too_many(arena: Arena) -> None:
     template, crowd = a_template(stock=12), buyers(16)

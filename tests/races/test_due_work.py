@@ -108,7 +108,7 @@ def chores(count: int, *, shards: int = 1) -> None:
 def working(*, at: int = NOW) -> Callable[[], due.Ran]:
     """A worker with a name of its own, who begins again when the store was busy."""
     worker = a_word("w")
-    return insisting(lambda: due.run(job=JOB, worker=worker, now=at, seconds=30))
+    return insisting(lambda: due.run(job=JOB, worker=worker, now=at, seconds=300))
 
 
 def run_in_the_weather(arena: Arena, workers: int) -> list[Outcomes]:

@@ -141,6 +141,17 @@ def test_holds_are_spent_or_released_once_each(arena: Arena) -> None:
 # --- months -------------------------------------------------------------------------------------------------
 
 
+def test_the_harness_sees_a_month_closed_eight_times_when_no_condition_holds(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earn(400, now=LAST_JANUARY)
+    careless(monkeypatch, lambda write: replace(write, when=None))
+
+    arena.collide(*[lambda: close(ledger.closes_at(2025 * 12, YEAR))] * 8).expect(won=8)
+
+    assert ledger.balance(owner=ALICE, book="points") == 400 - 8 * 400
+
+
 @rounds(ROUGH)
 def test_a_month_is_closed_once_while_others_earn_and_spend(arena: Arena) -> None:
     earn(400, now=LAST_JANUARY)
@@ -163,6 +174,17 @@ def test_a_month_is_closed_once_while_others_earn_and_spend(arena: Arena) -> Non
 
 
 # --- reversals ----------------------------------------------------------------------------------------------
+
+
+def test_the_harness_sees_one_part_reversed_eight_times_when_no_condition_holds(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = earn(300)
+    careless(monkeypatch, lambda write: replace(write, when=None))
+
+    arena.collide(*[lambda: reverse(order, 100, part="r1")] * 8).expect(won=8)
+
+    assert ledger.balance(owner=ALICE, book="points") == 300 - 8 * 100
 
 
 @rounds(STORM)

@@ -276,7 +276,7 @@ def days_overtaken(arena: Arena, operation: str, *, by: str) -> None:
     check_days(arena, campaign, named["one"], days={-2, -1, 0})
 
 
-def test_days_that_go_over_without_their_condition_are_noticed(
+def test_the_harness_sees_a_day_lost_when_days_go_over_without_their_condition(
     arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     careless(monkeypatch, whatever_is_there(Month))

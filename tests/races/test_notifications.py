@@ -104,6 +104,17 @@ def test_the_harness_sees_one_message_sent_eight_times_when_no_condition_holds(
     assert len(phone.shown) == 8
 
 
+def test_the_harness_sees_one_tap_counted_eight_times_when_no_condition_holds(
+    arena: Arena, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = a_person()
+    careless(monkeypatch, lambda write: replace(write, when=None))
+
+    arena.collide(*[lambda: tapped(alice, tap_id="the-same-tap")] * 8).expect(won=8)
+
+    assert left(alice) == 8
+
+
 @rounds(STORM)
 def test_a_tap_counts_once_however_often_it_is_sent(arena: Arena, phone: Phone) -> None:
     alice = a_person()

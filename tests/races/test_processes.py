@@ -5,17 +5,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from chalicelib.commissions import promoters
-from chalicelib.core import config, ledger
+from chalicelib.core import config, ledger, limits
 from chalicelib.coupons import codes, gifts
 from chalicelib.coupons.schemas import MakeCodes
 from chalicelib.rewards import service as rewards
 from infra.local.clients import Store
-from tests import checkins, commissions, coupons, groupbuys, points, withdrawals
+from tests import checkins, commissions, coupons, groupbuys, notifications, points, withdrawals
 from tests.factories import NOW, a_link, a_member, a_word, an_openid
 from tests.harness.races import REPORT, Outcome, Outcomes
 from tests.races import test_points_exchanges, test_promoters, test_rewards, test_stuck
@@ -295,6 +296,40 @@ def test_a_budget_of_wechat_s(arena: Arena, crew: Crew) -> None:
 
     outcomes.expect(won=30, wechat_budget_spent=ALL - 30)
     assert [row["n"] for row in arena.rows("wechat_budget")] == [30]
+
+
+def test_one_consent_is_one_message(arena: Arena, crew: Crew) -> None:
+    notifications.program()
+    notifications.templates_of()
+    alice = notifications.a_person()
+    crew.race("taps", ["one tap"] * ALL, member_id=alice).expect(won=ALL)
+    entries = [notifications.entry_of(alice, notifications.tell(alice)) for _ in range(4)]
+
+    outcomes = crew.race(
+        "messages", [{**asdict(one), "kind": "notification"} for one in entries] * (ALL // 4)
+    )
+
+    outcomes.expect(won=ALL)
+    assert outcomes.winners.count("shown") == 1
+    assert [row["left"] for row in arena.rows("message_consent")] == [0]
+    states = sorted(row["state"] for row in arena.rows("notification"))
+    assert states == ["inbox", "inbox", "inbox", "sent"]
+
+
+def test_the_pictures_of_a_day(arena: Arena, crew: Crew) -> None:
+    outcomes = crew.race("pictures", words("tap"), member_id=a_member(), a_day=5)
+
+    outcomes.expect(won=5, too_many_uploads=ALL - 5)
+    assert {row["upload_id"] for row in arena.rows("upload")} == set(outcomes.winners)
+
+
+def test_how_often_a_member_may_call(arena: Arena, crew: Crew) -> None:
+    shared = 30 - 30 // limits.FREE
+
+    outcomes = crew.race("admissions", member_id=a_member(), a_minute=30)
+
+    outcomes.expect(won=shared, too_many_calls=ALL - shared)
+    assert [row["n"] for row in arena.rows("member_calls")] == [shared]
 
 
 def test_an_id_of_the_mall_s_calls(arena: Arena, crew: Crew) -> None:

@@ -23,7 +23,7 @@ from chalicelib.wechat.budgets import Budget, WeChatBudgetSpent
 from chalicelib.wechat.client import App
 from chalicelib.wechat.models import Token
 from tests.factories import NOW, a_member, a_word
-from tests.groupbuys import PHONE, a_campaign, opened, pay, take
+from tests.groupbuys import a_campaign, begun, opened, pay, take
 from tests.races.arena import FAIR, ROUGH, STORM, Arena, careless, rounds
 from tests.wechat import APP, add_program
 
@@ -237,21 +237,35 @@ def test_what_was_written_is_judged_once(arena: Arena, weixin: Platform) -> None
 # --- shipments ----------------------------------------------------------------------------------------------
 
 
+WAYS = [Shipped(how="express", express_company="YTO", tracking_no=f"YT{n}") for n in range(4)]
+
+
 def a_filled() -> Order:
     """An order that WeChat took the money of, in a group that is full."""
     seated = opened(a_campaign(sizes={2: 8900}, gateway="wechat"))
-    orders._begin(seated.order, a_word("pay_"), PHONE)
+    begun(seated.order)
     pay(seated.order)
     pay(take(seated.group))
     return orders.show(seated.order.order_id)
 
 
+def test_the_harness_sees_an_order_sent_in_four_ways_when_no_condition_holds(
+    arena: Arena, weixin: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = a_filled()
+    unasked(monkeypatch)
+
+    arena.collide(*[partial(shipping.note, order, way, now=NOW) for way in WAYS]).expect(won=4)
+
+    numbers = [one.new["tracking_no"] for one in arena.images("shipment") if one.new]
+    assert sorted(numbers) == [way.tracking_no for way in WAYS]
+
+
 @rounds(ROUGH, STORM)
 def test_an_order_is_sent_in_one_way_and_wechat_is_told_of_it_once(arena: Arena, weixin: Platform) -> None:
     order = a_filled()
-    ways = [Shipped(how="express", express_company="YTO", tracking_no=f"YT{n}") for n in range(4)]
 
-    outcomes = arena.race(*[partial(shipping.note, order, way, now=NOW) for way in ways] * 4, threads=THREADS)
+    outcomes = arena.race(*[partial(shipping.note, order, way, now=NOW) for way in WAYS] * 4, threads=THREADS)
     outcomes.expect(won=4, shipment_differs=12)
     [row] = arena.rows("shipment")
     entry = due.Entry(

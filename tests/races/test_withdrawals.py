@@ -153,6 +153,18 @@ def test_the_harness_sees_more_open_than_may_be_when_the_purse_is_a_read(
     assert len(arena.rows("withdrawal")) == 8
 
 
+def test_the_harness_sees_more_on_a_day_than_may_be_when_the_purse_is_a_read(
+    arena: Arena, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms(open_at_once=10, max_fen=FEN, day_max_fen=3 * FEN)
+    earn(90 * FEN)
+    careless(monkeypatch, lambda write: replace(write, when=None) if isinstance(write.row, Purse) else write)
+
+    arena.collide(*[taking(n) for n in range(8)]).expect(won=8)
+
+    assert sum(row["amount_fen"] for row in arena.rows("withdrawal")) == 8 * FEN
+
+
 @rounds(ROUGH)
 def test_the_day_s_limit_holds_however_many_ask(arena: Arena, bank: Bank) -> None:
     terms(open_at_once=10, max_fen=FEN, day_max_fen=3 * FEN)

@@ -7,25 +7,29 @@ of its own, and it says what became of each. A call that is told "busy" is made 
 
 import json
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import tests.conftest  # noqa: F401 - the environment that the app wants
 from chalicelib.checkins.service import check_in
-from chalicelib.core import cache, config, facts, structs, table, webhooks
+from chalicelib.core import cache, config, due, facts, limits, structs, table, webhooks
 from chalicelib.core.errors import Conflict
 from chalicelib.core.facts import Fact
 from chalicelib.coupons import codes, gifts, packs, templates
 from chalicelib.groupbuys import reading
 from chalicelib.members import service as members
+from chalicelib.notifications import sending
 from chalicelib.operators import stuck
 from chalicelib.points import exchanges
 from chalicelib.sharing import attribution
 from chalicelib.sharing import service as sharing
-from chalicelib.wechat import budgets
-from tests import coupons, groupbuys, points, withdrawals
-from tests.factories import NOW, OWNER, PROGRAM, a_program, a_share, a_visit
+from chalicelib.uploads import service as uploaded
+from chalicelib.wechat import budgets, client, tokens
+from chalicelib.wechat.client import App
+from tests import coupons, groupbuys, notifications, points, uploads, withdrawals
+from tests.factories import NOW, OWNER, PROGRAM, a_program, a_share, a_visit, a_word
 from tests.harness.races import race
 from tests.races.arena import TRAFFIC, TRUTH, insisting, unconditionally
 
@@ -157,6 +161,54 @@ def signed(given: Any) -> Calls:
     return [partial(webhooks.verify, headers=head, body=body.encode(), **ask) for body, head in bodies]
 
 
+def messages(given: Any) -> Calls:
+    """Workers who each send a message; ``each``: where it is due. Whether WeChat was asked to show it."""
+    here = threading.local()
+
+    def call(*_: Any, **__: Any) -> dict[str, Any]:
+        here.shown = "shown"
+        return {"errcode": 0}
+
+    def send(entry: due.Entry) -> str | None:
+        here.shown = None
+        sending.send(entry, by=a_word(), now=NOW)
+        shown: str | None = here.shown
+        return shown
+
+    client.call, tokens.current = call, _a_token
+    return [partial(send, due.Entry(**one)) for one in given["each"]]
+
+
+def _a_token(app: App, *, now: int) -> str:
+    return "token"
+
+
+def taps(given: Any) -> Calls:
+    """One member who allows messages; ``each``: the tap."""
+    return [partial(notifications.tapped, given["member_id"], tap_id=one) for one in given["each"]]
+
+
+def pictures(given: Any) -> Calls:
+    """One member who begins uploads, each for another tap."""
+    uploaded.A_DAY = given["a_day"]
+    return [partial(_begun, given["member_id"], one) for one in given["each"]]
+
+
+def _begun(member_id: str, key: str) -> str:
+    return uploads.begun(member_id, key=key).upload_id
+
+
+def admissions(given: Any) -> Calls:
+    """One member who calls one route, from processes that have counted their own share already."""
+
+    def counted(*_: Any, **__: Any) -> int:
+        return int(given["a_minute"])
+
+    limits._counted.peek = counted  # type: ignore[method-assign]
+    ask: Any = {"a_minute": given["a_minute"], "now": NOW}
+    return [partial(limits.admit, given["member_id"], "POST /v1/links", **ask) for _ in given["each"]]
+
+
 def takes(given: Any) -> Calls:
     """Calls of WeChat, each of which is of one budget."""
     budgets.BUDGETS["code"] = budgets.Budget(a_minute=given["a_minute"])
@@ -183,6 +235,10 @@ CASES: Mapping[str, Callable[[Any], Calls]] = {
         payouts,
         decisions,
         signed,
+        messages,
+        taps,
+        pictures,
+        admissions,
         takes,
     )
 }

@@ -1,0 +1,28 @@
+"""The page of performance: a section is told in its place, on a new page too."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from bench import page
+
+
+def test_a_page_begins_with_its_first_section(tmp_path: Path) -> None:
+    path = tmp_path / "performance.md"
+
+    page.tell("Cost", "Pennies.", page=path)
+    page.tell("Scale", "Far.", page=path)
+
+    assert path.read_text() == f"{page.HEAD}\n## Scale\n\nFar.\n\n## Cost\n\nPennies.\n"
+
+
+def test_what_is_no_section_is_not_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Rumours"):
+        page.tell("Rumours", "…", page=tmp_path / "performance.md")
+
+
+def test_a_section_says_where_it_is_made() -> None:
+    assert page.machine().endswith(f"Python {platform.python_version()}")
+    assert page.machine("botocore").endswith(f"botocore {version('botocore')}")
