@@ -93,7 +93,7 @@ def _at(zone: ZoneInfo, minute: int, day: date) -> int:
 
 def month_of(turn: date) -> str:
     """The month whose row holds a turn."""
-    return f"{turn:%Y-%m}"
+    return turn.isoformat()[:7]
 
 
 def first_of(month: str) -> date:

@@ -122,13 +122,15 @@ def makeable(standing: Standing, *, now: int) -> list[date]:
     if makeups is None:
         return []
     history, today = standing.history, campaigns.calendar(standing.campaign).turn_at(now)
-    found, turn = [], history.calendar.before(today)
-    while _in_reach(standing.campaign, turn, today):
-        full = made_up_in(standing, rules.month_of(turn)) >= makeups["per_month"]
-        if turn not in history.days and not full:
-            found.append(turn)
+    oldest, most = _oldest_in_reach(standing.campaign, today), makeups["per_month"]
+    missed, turn = list[date](), history.calendar.before(today)
+    while turn >= oldest:
+        if turn not in history.days:
+            missed.append(turn)
         turn = history.calendar.before(turn)
-    return found
+    months = {rules.month_of(turn) for turn in missed}
+    full = {month for month in months if made_up_in(standing, month) >= most}
+    return [turn for turn in missed if rules.month_of(turn) not in full]
 
 
 def made_up_in(standing: Standing, month: str) -> int:
@@ -137,12 +139,11 @@ def made_up_in(standing: Standing, month: str) -> int:
     return len(row.made_up or ()) if row is not None else 0
 
 
-def _in_reach(campaign: Campaign, turn: date, today: date) -> bool:
-    """Whether a turn that was missed may still be made up: in this month or the one before, and not too old."""
+def _oldest_in_reach(campaign: Campaign, today: date) -> date:
+    """The oldest turn that may still be made up: of this month or the one before, and not too old."""
     oldest = rules.first_of(rules.month_of(rules.first_of(rules.month_of(today)) - rules.DAY))
     since = campaigns.calendar(campaign).turn_at(campaign.starts_at)
-    within = timedelta(days=campaign.makeups["within_days"])
-    return max(oldest, since, today - within) <= turn < today
+    return max(oldest, since, today - timedelta(days=campaign.makeups["within_days"]))
 
 
 # --- checking in --------------------------------------------------------------------------------------------
@@ -272,7 +273,7 @@ def _may_make_up(seen: Standing, turn: date, pay: str | None, *, now: int) -> gi
     if price is None:
         raise NoMakeups
     today = campaigns.calendar(seen.campaign).turn_at(now)
-    if not _in_reach(seen.campaign, turn, today) or turn < seen.history.since:
+    if not _oldest_in_reach(seen.campaign, today) <= turn < today or turn < seen.history.since:
         raise NothingToMakeUp(dates=[one.isoformat() for one in makeable(seen, now=now)])
     if made_up_in(seen, rules.month_of(turn)) >= makeups["per_month"]:
         raise MakeupsUsedUp(per_month=makeups["per_month"])

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Protocol
 from chalicelib.core import deliveries, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import AppError, Conflict, NotFound
-from chalicelib.core.telemetry import logger
 from chalicelib.core.values import dataclass
 from chalicelib.operators.stuck import ByHand
 from chalicelib.orders.models import Order, Refund

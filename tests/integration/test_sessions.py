@@ -197,11 +197,11 @@ def test_a_token_of_ours_that_is_no_visit_is_refused_and_registers_nobody(
 
 def test_a_token_that_somebody_changed_is_refused(link: Link) -> None:
     token = token_of(link)
-    head, body, signature = token.split(".")
+    body, signature = token.split(".")
     for changed in (
-        f"{head}.{body}.{signature[::-1]}",
-        f"{head}.{body[:-2]}.{signature}",
-        f"{head}..{signature}",
+        f"{body}.{signature[::-1]}",
+        f"{body[:-2]}.{signature}",
+        f".{signature}",
     ):
         with pytest.raises(Invalid):
             sign_in(came_by(visit_token=changed))

@@ -17,7 +17,6 @@ LIBRARIES_THAT_COST_A_COLD_START = (
     "aws_lambda_powertools.utilities",
     "boto3",
     "cryptography",
-    "jwt",
     "qrcode",
     "standardwebhooks",
     "urllib3",

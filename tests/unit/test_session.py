@@ -2,14 +2,13 @@
 
 import base64
 import hashlib
-import hmac
 import json
 from typing import Any
 
-import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from itsdangerous import NoneAlgorithm, Signer
 
 from chalicelib.core import session
 from chalicelib.core.config import ConfigError
@@ -36,15 +35,15 @@ def signed(purpose: Purpose = "session", *, now: int = NOW, for_s: int = 60) -> 
     return session.sign(CLAIMS, purpose=purpose, now=now, for_s=for_s)
 
 
-def forged(header: dict[str, Any], claims: dict[str, Any] | None = None, *, key: str = OLD) -> str:
-    """A token signed by hand with HMAC-SHA256."""
-    content = claims if claims is not None else {**CLAIMS, "aud": "session", "iat": NOW, "exp": NOW + 60}
-    head = ".".join(_base64(json.dumps(part).encode()) for part in (header, content))
-    return f"{head}.{_base64(hmac.new(key.encode(), head.encode(), hashlib.sha256).digest())}"
+def forged(content: str, *, key: str = OLD, purpose: str = "session", **other: Any) -> str:
+    """What somebody else signs, as itsdangerous would."""
+    how: Any = {"salt": purpose, "key_derivation": "hmac", "digest_method": hashlib.sha256}
+    return Signer(key, **{**how, **other}).sign(content).decode()
 
 
-def _base64(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+def content(**claims: Any) -> str:
+    """The part of a token that says something."""
+    return base64.urlsafe_b64encode(json.dumps({**CLAIMS, **claims}).encode()).decode().rstrip("=")
 
 
 def refused(token: str, *, purpose: Purpose = "session", now: int = NOW) -> bool:
@@ -61,11 +60,11 @@ def test_a_token_says_what_was_signed(claims: dict[str, str]) -> None:
     token = session.sign(claims, purpose="visit", now=NOW, for_s=60)
     said = session.verify(token, purpose="visit", now=NOW + 59)
 
-    assert said == {**claims, "aud": "visit", "iat": NOW, "exp": NOW + 60}
+    assert said == {**claims, "iat": NOW, "exp": NOW + 60}
 
 
-def test_the_hand_made_token_of_these_tests_would_pass() -> None:
-    assert not refused(forged({"alg": "HS256", "kid": "old"}))
+def test_the_token_that_these_tests_make_passes_with_our_key() -> None:
+    assert not refused(forged(content(exp=NOW + 60)))
 
 
 @pytest.mark.parametrize(("now", "over"), [(NOW - 10**8, False), (NOW + 59, False), (NOW + 60, True)])
@@ -90,69 +89,36 @@ def test_keys_rotate(monkeypatch: pytest.MonkeyPatch) -> None:
 
     live(monkeypatch, {"new": NEW, "old": OLD})
     after = signed()
-    assert jwt.get_unverified_header(after)["kid"] == "new"
     assert not refused(before) and not refused(after)
 
     live(monkeypatch, {"new": NEW})
     assert refused(before) and not refused(after)
 
 
-def test_a_key_signs_under_its_own_id_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    live(monkeypatch, {"new": NEW, "old": OLD})
-
-    assert refused(forged({"alg": "HS256", "kid": "new"}, key=OLD))
-
-
 @pytest.mark.parametrize(
-    "header",
+    "other",
     [
-        {"alg": "HS256"},
-        {"alg": "HS256", "kid": ""},
-        {"alg": "HS256", "kid": "unknown"},
-        {"alg": "HS256", "kid": 7},
-        {"alg": "HS256", "kid": None},
-        {"alg": "HS256", "kid": ["old"]},
-        {"alg": "HS384", "kid": "old"},
-        {"alg": "RS256", "kid": "old"},
-        {"alg": "none", "kid": "old"},
-        {"alg": None, "kid": "old"},
-        {"alg": {}, "kid": "old"},
-        {"kid": "old"},
-        {"alg": "HS256", "kid": "old", "crit": ["exp"]},
-        {},
+        {"key": NEW},
+        {"key": ""},
+        {"purpose": ""},
+        {"key_derivation": "none"},
+        {"key_derivation": "concat"},
+        {"key_derivation": "django-concat"},
+        {"digest_method": hashlib.sha1},
+        {"digest_method": hashlib.sha512},
+        {"algorithm": NoneAlgorithm()},
     ],
 )
-def test_a_header_of_another_kind_is_refused(header: dict[str, Any]) -> None:
-    assert refused(forged(header))
-
-
-@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
-def test_another_algorithm_is_refused_even_with_our_key(algorithm: str) -> None:
-    claims = {**CLAIMS, "aud": "session", "iat": NOW, "exp": NOW + 60}
-
-    assert refused(jwt.encode(claims, "1" * 64, algorithm=algorithm, headers={"kid": "long"}))
+def test_what_is_signed_in_another_way_is_refused(other: dict[str, Any]) -> None:
+    assert refused(forged(content(exp=NOW + 60), **other))
 
 
 def test_no_signature_is_no_signature() -> None:
-    header, content, _ = forged({"alg": "none", "kid": "old"}).split(".")
-    unsigned = jwt.encode({**CLAIMS, "aud": "session", "exp": NOW + 60}, "", algorithm="none")
+    said, _, _ = signed().rpartition(".")
 
-    assert refused(f"{header}.{content}.")
-    assert refused(f"{header}.{content}")
-    assert refused(unsigned)
-
-
-@pytest.mark.parametrize(
-    "claims",
-    [
-        {"aud": "session"},
-        {"exp": NOW + 60},
-        {"exp": NOW + 60, "aud": ["visit"]},
-        {"exp": NOW + 60, "aud": None},
-    ],
-)
-def test_a_token_without_purpose_or_end_is_refused(claims: dict[str, Any]) -> None:
-    assert refused(forged({"alg": "HS256", "kid": "old"}, claims))
+    assert refused(said)
+    assert refused(f"{said}.")
+    assert refused(f"{content(exp=NOW + 60)}.")
 
 
 @given(st.data())
@@ -167,13 +133,6 @@ def test_a_changed_token_is_refused(data: st.DataObject) -> None:
 @given(st.text(st.characters(codec=None, exclude_categories=[]), max_size=200))
 def test_what_was_never_a_token_is_refused(text: str) -> None:
     assert refused(text)
-
-
-@pytest.mark.parametrize("depth", [10, 2000, 100_000])
-def test_a_header_of_any_depth_is_refused(depth: int) -> None:
-    nested = _base64(b'{"alg":"HS256","kid":"old","x":' + b"[" * depth + b"]" * depth + b"}")
-
-    assert refused(f"{nested}.e30.AAAA")
 
 
 @pytest.mark.parametrize(
