@@ -21,14 +21,17 @@ from chalicelib.groupbuys.schemas import (
     Share,
     SkuAnswer,
 )
+from chalicelib.groupbuys.service import Seated
 from chalicelib.orders import service as orders
 from chalicelib.orders.answers import order_answer
+from chalicelib.orders.service import Order
 from chalicelib.sharing import answers as sharing_answers
 from chalicelib.sharing import rules as sharing
 from chalicelib.sharing import service as links
 from chalicelib.sharing.schemas import MintLink, Sharer, TargetRef
 
 POLL_AFTER_S = 5
+GOING_ON = ("opening", "open", "expiring")
 
 _campaign_of: Cache[str] = Cache(for_s=DAY, size=5000)
 
@@ -73,13 +76,33 @@ def _sku(sku: Mapping[str, object]) -> SkuAnswer:
 def group_answer(group_id: str, call: Call) -> GroupAnswer:
     """A group's whole page: campaign, seats, my order, whether I can join, and what else there is."""
     group, seats = reading.with_seats(group_id)
-    campaign = campaigns.find(group.campaign_id, now=call.now)
+    mine = _mine(seats, call)
+    order = orders.find(mine.order_id) if mine else None
+    at_home = mine is not None and group.state in GOING_ON
+    others = [] if at_home else reading.joinable(group.campaign_id, limit=reading.OFFERED + 1, now=call.now)
+    return _page(group, seats, call, order=order, others=others)
+
+
+def seated_answer(seated: Seated, call: Call) -> GroupAnswer:
+    """The same for who has just been seated: what they wrote is not read again, and nothing else is offered."""
+    group, seats = seated.group, seated.seats
+    if seats is None:
+        group, seats = reading.with_seats(group.group_id)
+    return _page(group, seats, call, order=seated.order if _mine(seats, call) else None, others=[])
+
+
+def _mine(seats: Sequence[Seat], call: Call) -> Seat | None:
     session = call.caller.session
-    mine = next((seat for seat in seats if session and seat.member_id == session.member_id), None)
+    return next((seat for seat in seats if session and seat.member_id == session.member_id), None)
+
+
+def _page(
+    group: Group, seats: Sequence[Seat], call: Call, *, order: Order | None, others: Sequence[Group]
+) -> GroupAnswer:
+    campaign = campaigns.find(group.campaign_id, now=call.now)
+    session, mine = call.caller.session, _mine(seats, call)
     reader = session.member_id if session is not None and mine is None else None
     refusal = reading.why_not_you(group, campaign, reader, now=call.now)
-    order = orders.find(mine.order_id) if mine else None
-    others = reading.joinable(group.campaign_id, limit=reading.OFFERED + 1, now=call.now)
     return GroupAnswer(
         group_id=group.group_id,
         state=group.state or "",
@@ -96,10 +119,10 @@ def group_answer(group_id: str, call: Call) -> GroupAnswer:
         my_order=order_answer(order, now=call.now) if order else None,
         can_join=refusal is None and mine is None,
         cannot_join_because=_because(refusal, mine),
-        joinable=[joinable(row, call) for row in others if row.group_id != group_id][: reading.OFFERED],
+        joinable=[joinable(row, call) for row in others if row.group_id != group.group_id][: reading.OFFERED],
         share_target={"kind": "group", "id": group.group_id},
         share=_share(mine, call) if mine is not None and group.state == "open" else None,
-        poll_after_s=POLL_AFTER_S if group.state in ("opening", "open", "expiring") else None,
+        poll_after_s=POLL_AFTER_S if group.state in GOING_ON else None,
         now=call.now,
     )
 

@@ -78,7 +78,7 @@ def take_seat(call: Call, campaign_id: str, body: TakeSeat) -> Reply[MallSeat]:
     else:
         seated = _join(campaign_id, body.group_id, buying, now=call.now)
     answer = MallSeat(
-        group=answers.group_answer(seated.group.group_id, call),
+        group=answers.seated_answer(seated, call),
         order=order_answer(seated.order, now=call.now),
         price_fen=seated.order.amount_fen,
         held_until=seated.order.held_until,

@@ -138,7 +138,7 @@ def _buying(call: Call, body: OpenGroup | JoinGroup) -> service.Buying:
 
 def _seated(seated: service.Seated, call: Call) -> Reply[Seated]:
     answer = Seated(
-        group=answers.group_answer(seated.group.group_id, call),
+        group=answers.seated_answer(seated, call),
         order=order_answer(seated.order, now=call.now),
     )
     return Reply(answer, 201 if seated.new else 200)

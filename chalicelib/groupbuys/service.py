@@ -1,6 +1,6 @@
 """The rules of opening and joining a group; what was done before is answered as it was then."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -43,11 +43,12 @@ class _OrderTaken(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Seated:
-    """A group, the member's order in it, and whether this call made it."""
+    """A group, the member's order in it, and whether this call made it; ``seats``: all that are taken, if known."""
 
     group: Group
     order: Order
     new: bool
+    seats: Sequence[Seat] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ def _open(campaign_id: str, buying: Buying, *, size: int | None, now: int) -> Se
     for _ in range(ROUNDS):
         try:
             table.transact(_opening(campaign, group, order, taken, seen=seen, now=now))
-            return Seated(group=group, order=order, new=True)
+            return Seated(group=group, order=order, new=True, seats=[holding.seat_of(order, now=now)])
         except PartRefused as refused:
             answer = _first_answer(buying, refused.row)
             if answer is not None:

@@ -39,9 +39,11 @@ def list_notifications(call: Call, query: Listing) -> Inbox:
     before = after["before"]["S"] if after else None
     rows, following = service.listed(call.member_id, limit=query.limit, before=before)
     next_page = {"before": {"S": following}} if following else None
+    known = {row.sk for row in rows if row.seen_at is not None}
+    is_all = after is None and following is None
     return Inbox(
         items=[_line(row, call) for row in rows],
-        unread=service.unread(call.member_id, but={row.sk for row in rows if row.seen_at is not None}),
+        unread=len(rows) - len(known) if is_all else service.unread(call.member_id, but=known),
         next=cursors.seal(next_page, where=where, now=call.now),
         now=call.now,
     )

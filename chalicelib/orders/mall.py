@@ -73,8 +73,7 @@ def take_event(call: Call, body: MallEvent) -> EventTaken:
     takes = _TAKES.get(body.type)
     if order is None or takes is None:
         return EventTaken(id=body.id, handled=False, order=None, now=call.now)
-    takes(order, body, call.now)
-    order = service.show(order.order_id)
+    order = takes(order, body, call.now) or service.show(order.order_id)
     return EventTaken(id=body.id, handled=True, order=order_answer(order, now=call.now), now=call.now)
 
 
@@ -229,8 +228,8 @@ def _back_by_line(order: Order, event: MallEvent) -> dict[str, int] | None:
     return {line.line_id: line.amount_fen or 0 for line in event.lines}
 
 
-def _cancelled(order: Order, event: MallEvent, now: int) -> None:
-    service.cancel(order, now=now)
+def _cancelled(order: Order, event: MallEvent, now: int) -> Order:
+    return service.cancel(order, now=now)
 
 
 def _shipped(order: Order, event: MallEvent, now: int) -> None:
@@ -245,7 +244,7 @@ def _aftersale(order: Order, event: MallEvent, *, is_open: bool) -> None:
 
 
 _OF_MONEY = ("order.paid", "order.refunded", "order.completed", "aftersale.opened", "aftersale.closed")
-_TAKES: dict[str, Callable[[Order, MallEvent, int], None]] = {
+_TAKES: dict[str, Callable[[Order, MallEvent, int], Order | None]] = {
     "order.created": _created,
     "order.paid": _paid,
     "order.refunded": _refunded,

@@ -10,6 +10,7 @@ from contextlib import suppress
 from chalicelib.core import ledger, table
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.ledger import Hold, HoldOver
+from chalicelib.core.values import dataclass
 from chalicelib.points import rules, service
 from chalicelib.points.models import Checkout
 from chalicelib.points.schemas import FreezePoints
@@ -35,7 +36,17 @@ class CheckoutDiffers(Conflict):
     advice = "Use a new order number."
 
 
-def freeze(given: FreezePoints, *, member_id: str, now: int) -> tuple[Checkout, bool]:
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How the points of an order stand: ``frozen``, ``spent`` or ``released``, and how many came back after they
+    were spent."""
+
+    row: Checkout
+    state: str
+    returned: int = 0
+
+
+def freeze(given: FreezePoints, *, member_id: str, now: int) -> tuple[Standing, bool]:
     """Take points out of the balance for an order, and whether this call did; said again, the first answer.
 
     Raises:
@@ -62,10 +73,11 @@ def freeze(given: FreezePoints, *, member_id: str, now: int) -> tuple[Checkout, 
             raise
         if (there.member_id, there.points, there.goods_fen) != (member_id, given.points, given.goods_fen):
             raise CheckoutDiffers(member_id=there.member_id, points=there.points) from None
-        if state_of(there)[0] == "released":
+        standing = standing_of(there)
+        if standing.state == "released":
             raise HoldOver(state="released") from None
-        return there, False
-    return row, True
+        return standing, False
+    return Standing(row=row, state="frozen"), True
 
 
 def _checkout(given: FreezePoints, member_id: str, *, now: int) -> Checkout:
@@ -89,7 +101,7 @@ def _checkout(given: FreezePoints, member_id: str, *, now: int) -> Checkout:
     )
 
 
-def spend(mall_order_id: str, *, now: int) -> Checkout:
+def spend(mall_order_id: str, *, now: int) -> Standing:
     """The order is paid: its points are spent, once.
 
     Raises:
@@ -99,20 +111,23 @@ def spend(mall_order_id: str, *, now: int) -> Checkout:
     row = find(mall_order_id)
     for _ in range(ROUNDS):
         hold = _hold(row)
-        if hold.state == "spent" or _late(row) is not None:
-            return row
+        if hold.state == "spent":
+            return _of(row, hold)
         if hold.state == "released":
             return _taken_again(row, now=now)
         try:
             table.transact(ledger.hold_spent(hold))
-            return row
+            return Standing(row=row, state="spent")
         except HoldOver:
             continue  # it was spent or came back meanwhile: look again
     raise Busy
 
 
-def _taken_again(row: Checkout, *, now: int) -> Checkout:
+def _taken_again(row: Checkout, *, now: int) -> Standing:
     """The hold came back when its time was over; what the mall itself released stays released."""
+    taken = _late(row)
+    if taken is not None:
+        return _of(row, taken)
     cause = f"{cause_of(row.mall_order_id)}#released"
     released = ledger.find(owner=row.member_id, book=service.POINTS, cause=cause)
     if released is None or released.reason != service.HOLD_OVER:
@@ -122,12 +137,12 @@ def _taken_again(row: Checkout, *, now: int) -> Checkout:
         table.transact(
             service.spent(row.member_id, points=row.points, cause=late, reason="checkout", now=now)
         )
-    return row
+    return standing_of(row)
 
 
 def release(
     mall_order_id: str, *, points: int | None = None, refund_id: str | None = None, now: int
-) -> Checkout:
+) -> Standing:
     """The order is given up, or refunded: its points come back, once for each ``refund_id``.
 
     Raises:
@@ -140,11 +155,11 @@ def release(
     for _ in range(ROUNDS):
         try:
             _release(row, points=points, refund_id=refund_id, now=now)
-            return row
+            return standing_of(row)
         except HoldOver:
             continue  # it was spent or released meanwhile: look again
         except ledger.Posted:
-            return row
+            return standing_of(row)
     raise Busy
 
 
@@ -179,13 +194,15 @@ def find(mall_order_id: str) -> Checkout:
     return row
 
 
-def state_of(row: Checkout) -> tuple[str, int]:
-    """``frozen``, ``spent`` or ``released``, and how many points came back after they were spent."""
+def standing_of(row: Checkout) -> Standing:
+    """How they stand now."""
     hold = _hold(row)
     taken = hold if hold.state == "spent" else _late(row)
-    if taken is not None:
-        return "spent", row.points - taken.left
-    return hold.state or "", 0
+    return Standing(row=row, state=hold.state or "") if taken is None else _of(row, taken)
+
+
+def _of(row: Checkout, taken: ledger.Entry) -> Standing:
+    return Standing(row=row, state="spent", returned=row.points - taken.left)
 
 
 def _hold(row: Checkout) -> Hold:

@@ -7,7 +7,6 @@ from chalicelib.members import service as members
 from chalicelib.members.schemas import MemberRef
 from chalicelib.points import checkout, levels, service
 from chalicelib.points.answers import level_answer
-from chalicelib.points.models import Checkout
 from chalicelib.points.schemas import (
     BoundTo,
     CheckoutAnswer,
@@ -38,8 +37,8 @@ api = Api(__name__)
 def freeze(call: Call, body: FreezePoints) -> Reply[CheckoutAnswer]:
     """Take points out of a member's balance for an order, and say what they take off its price."""
     member = members.referred(body.member, now=call.now)
-    row, new = checkout.freeze(body, member_id=member.member_id, now=call.now)
-    return Reply(_answer(row, call), 201 if new else 200)
+    standing, new = checkout.freeze(body, member_id=member.member_id, now=call.now)
+    return Reply(_answer(standing, call), 201 if new else 200)
 
 
 @api.post(
@@ -55,19 +54,20 @@ def spend(call: Call, body: SpendPoints) -> CheckoutAnswer:
 @api.post("/v1/mall/points/release", door=doors.MALL, refuses=[NotFound, Invalid, ledger.OverReversed, Busy])
 def release(call: Call, body: ReleasePoints) -> CheckoutAnswer:
     """The order is given up or refunded, and its points come back."""
-    row = checkout.release(body.mall_order_id, points=body.points, refund_id=body.refund_id, now=call.now)
-    return _answer(row, call)
+    points, refund_id = body.points, body.refund_id
+    standing = checkout.release(body.mall_order_id, points=points, refund_id=refund_id, now=call.now)
+    return _answer(standing, call)
 
 
-def _answer(row: Checkout, call: Call) -> CheckoutAnswer:
-    state, returned = checkout.state_of(row)
+def _answer(standing: checkout.Standing, call: Call) -> CheckoutAnswer:
+    row = standing.row
     return CheckoutAnswer(
         mall_order_id=row.mall_order_id,
         member_id=row.member_id,
-        state=state,
+        state=standing.state,
         points=row.points,
         discount_fen=row.discount_fen,
-        returned=returned,
+        returned=standing.returned,
         held_until=row.held_until,
         balance=ledger.balance(owner=row.member_id, book=service.POINTS),
         now=call.now,

@@ -332,7 +332,12 @@ def _kind(link: Link) -> rules.TargetKind:
 
 
 def describe(kind: str, target_id: str, *, now: int) -> About:
-    """What can be shown of a target: by the room it belongs to, else by what operators said of it."""
+    """What can be shown of a target: by the room it belongs to, else by what operators said of it; at most 30
+    seconds old."""
+    return _targets.get((kind, target_id), now=now, load=lambda: _about(kind, target_id, now=now))
+
+
+def _about(kind: str, target_id: str, *, now: int) -> About:
     known = rules.kind_of(kind)
     if known is not None and known.describe is not None:
         told = known.describe(target_id, now) or {}
@@ -344,10 +349,10 @@ def describe(kind: str, target_id: str, *, now: int) -> About:
             list_price_fen=int(told["list_price_fen"]) if "list_price_fen" in told else None,
             variables=told,
         )
-    return _targets.get((kind, target_id), now=now, load=lambda: _about(kind, target_id))
+    return _told_of(kind, target_id)
 
 
-def _about(kind: str, target_id: str) -> About:
+def _told_of(kind: str, target_id: str) -> About:
     row = table.get(Target, Target.key(kind, target_id))
     if row is None:
         return About()

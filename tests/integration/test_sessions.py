@@ -197,7 +197,7 @@ def test_a_token_of_ours_that_is_no_visit_is_refused_and_registers_nobody(
 
 def test_a_token_that_somebody_changed_is_refused(link: Link) -> None:
     token = token_of(link)
-    body, signature = token.split(".")
+    body, _, signature = token.rpartition(".")
     for changed in (
         f"{body}.{signature[::-1]}",
         f"{body[:-2]}.{signature}",

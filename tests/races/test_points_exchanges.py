@@ -140,16 +140,16 @@ def test_what_is_switched_off_gives_nothing_afterwards(arena: Arena) -> None:
 def test_one_order_freezes_spends_and_releases_once(arena: Arena) -> None:
     earn(300)
     body = FreezePoints(member=MemberRef(external_id="a"), mall_order_id="M-1", points=100, goods_fen=10_000)
-    freezes = [lambda: checkout.freeze(body, member_id=ALICE, now=NOW)[0].points] * 16
+    freezes = [lambda: checkout.freeze(body, member_id=ALICE, now=NOW)[0].row.points] * 16
     arena.race(*freezes).expect(won=16)
     assert ledger.balance(owner=ALICE, book=service.POINTS) == 200
 
-    spends = [lambda: checkout.spend("M-1", now=NOW).points] * 16
-    releases = [lambda: checkout.release("M-1", now=NOW).points] * 16
+    spends = [lambda: checkout.spend("M-1", now=NOW).row.points] * 16
+    releases = [lambda: checkout.release("M-1", now=NOW).row.points] * 16
     outcomes = arena.race(*[call for pair in zip(spends, releases, strict=True) for call in pair])
 
     outcomes.expect_won_or("hold_over")
     check(arena)
-    state, returned = checkout.state_of(checkout.find("M-1"))
-    kept = 100 - returned if state == "spent" else 0
+    standing = checkout.standing_of(checkout.find("M-1"))
+    kept = 100 - standing.returned if standing.state == "spent" else 0
     assert ledger.balance(owner=ALICE, book=service.POINTS) == 300 - kept
