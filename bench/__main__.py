@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-PARTS = (["bench.requests"], ["bench.scale"], ["bench.cost", "--tell"])
+PARTS = (["bench.budgets"], ["bench.requests"], ["bench.cold"], ["bench.scale"], ["bench.cost", "--tell"])
 
 
 def main() -> int:

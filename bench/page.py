@@ -8,7 +8,7 @@ from pathlib import Path
 from tests import proof
 
 PAGE = proof.DOCS / "performance.md"
-SECTIONS = ("Calls and units", "CPU", "Cold start", "Package", "Scale", "Cost")
+SECTIONS = ("The design's budgets", "Calls and units", "CPU", "Cold start", "Scale", "Cost")
 """In this order."""
 HEAD = """# Performance
 

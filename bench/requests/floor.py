@@ -1,7 +1,8 @@
-"""The least that a request can cost: a bare Lambda handler that makes the same calls with botocore, and no more.
+"""What a request costs without us: a bare Lambda handler that makes the same calls with botocore, and no more.
 
 It reads the event's body, sends what the app sent, and writes the app's answer. It checks nobody's session, no
-input, and builds no expression; its client is set as the app's is, without botocore's validation of parameters.
+input, and builds no expression. Its client is the one that `create_client` makes, or the app's own, which neither
+validates parameters nor composes its user agent anew for every call.
 """
 
 import base64
@@ -37,11 +38,11 @@ def handler(made: Made, client: Any) -> Callable[[], Event]:
     return handle
 
 
+def bare(made: Made) -> Callable[[], Event]:
+    """With a client as it comes."""
+    return handler(made, replay.plain(made.asked)[0])
+
+
 def tuned(made: Made) -> Callable[[], Event]:
     """With the app's own client."""
     return handler(made, replay.ours(made.asked)[0])
-
-
-def untuned(made: Made) -> Callable[[], Event]:
-    """With a client as it comes."""
-    return handler(made, replay.plain(made.asked)[0])

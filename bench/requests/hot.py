@@ -14,6 +14,7 @@ class Hot:
     route: str
     by: str = ""
     stacks: bool = False
+    asks_wechat: bool = False
 
 
 def _of(room: str, *, by: str = "", **routes: str) -> list[Hot]:
@@ -22,12 +23,14 @@ def _of(room: str, *, by: str = "", **routes: str) -> list[Hot]:
 
 HOT = (
     Hot(room="sharing", name="a visit of a link", route="POST /v1/links/{code}/visits", stacks=True),
-    *_of(
-        "sharing",
-        a_link_is_minted="POST /v1/links",
-        a_link_is_opened_by_a_member="POST /v1/links/{code}/openings",
+    *_of("sharing", a_link_is_minted="POST /v1/links"),
+    Hot(
+        room="sharing",
+        name="a link to open from outside",
+        route="POST /v1/links/{code}/openings",
+        asks_wechat=True,
     ),
-    *_of("sessions", signing_in="POST /v1/sessions"),
+    Hot(room="sessions", name="signing in", route="POST /v1/sessions", asks_wechat=True),
     *_of("members", ones_own_page="GET /v1/me"),
     Hot(
         room="checkins",

@@ -33,7 +33,7 @@ from tests.factories import (
     came_by,
     only,
 )
-from tests.harness.counter import Spent, counting
+from tests.harness.counter import Spent, counting, of_the_design
 from tests.integration.test_attribution import an_order
 
 FREE: Counter[str] = Counter()
@@ -72,6 +72,7 @@ def visit(link: Link, visitor: str = "key:a-phone") -> visits.Visit:
 
 def test_a_visit_of_a_link_is_one_call_and_one_unit(link: Link) -> None:
     spent = costs(lambda: visit(link))
+    of_the_design(spent)
 
     assert (spent.operations, spent.writes) == (Counter(UpdateItem=1), Counter(traffic=1))
 
@@ -80,6 +81,7 @@ def test_a_visit_of_a_link_that_is_not_remembered_is_two_calls_and_one_unit(link
     cache.clear_all()
 
     spent = costs(lambda: visit(link))
+    of_the_design(spent)
 
     assert (spent.operations, spent.writes) == (Counter(GetItem=1, UpdateItem=1), Counter(traffic=1))
 
@@ -129,6 +131,7 @@ FIRST = Counter(BatchGetItem=1, TransactWriteItems=1)
 
 def test_a_first_login_is_two_calls_and_six_units(store: Store) -> None:
     spent = costs(sign_in)
+    of_the_design(spent)
 
     # Two identities and the member; the index unit is the member's entry in `due`: member.registered is owed.
     assert (spent.operations, spent.writes) == (FIRST, Counter({"truth": 6, "truth/due": 1}))
@@ -286,6 +289,7 @@ def test_a_reaction_with_one_effect_is_two_calls_and_six_units() -> None:
     fact = ring(owed=False)
 
     spent = costs(lambda: facts.dispatch(fact, now=NOW))
+    of_the_design(spent)
 
     # The marker, the check that the row is as it was read, and the effect.
     assert (spent.operations, spent.writes) == (Counter(GetItem=1, TransactWriteItems=1), Counter(truth=6))

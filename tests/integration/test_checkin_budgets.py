@@ -16,7 +16,7 @@ from chalicelib.core import due, facts, table
 from infra.local.clients import Store
 from tests.checkins import a_challenge, a_checkin, come, coming, each, gift, mend, noon, someone
 from tests.factories import NOW, a_call, a_member, called, caught_up
-from tests.harness.counter import Spent, counting, item_size
+from tests.harness.counter import Spent, counting, item_size, of_the_design
 from tests.harness.wire import plain
 
 READ_AND_WRITE = Counter(Query=1, TransactWriteItems=1)
@@ -70,6 +70,7 @@ def test_a_check_in_with_points_is_two_calls_and_six_units(campaign: Campaign, b
     settled(campaign, bob, 0, 1)
 
     spent = spent_on(campaign, lambda: come(campaign, bob, 2), day=2)
+    of_the_design(spent)
 
     assert (spent.operations, spent.writes) == (READ_AND_WRITE, units(6, due=1, owner=1))
 

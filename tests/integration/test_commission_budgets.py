@@ -27,7 +27,7 @@ from tests.commissions import (
     some_terms,
 )
 from tests.factories import NOW, PROGRAM, a_call, emptied
-from tests.harness.counter import Spent, counting
+from tests.harness.counter import Spent, counting, of_the_design
 from tests.harness.direct import Direct
 
 
@@ -92,6 +92,13 @@ def test_settling_is_the_budget_of_the_table(
     commissions: int, promoters_: int, batches: int, embedded_store: Store
 ) -> None:
     found = settlement.measured(embedded_store.client, commissions=commissions, promoters=promoters_)
+
+    of_the_design(
+        Spent(
+            operations=Counter(TransactWriteItems=found["transactions"], BatchGetItem=found["batch reads"]),
+            writes=Counter({"truth": found["table units"], "truth/due": found["index units"]}),
+        )
+    )
 
     assert (found["settled"], found["failed"], found["fen"]) == (commissions, 0, commissions * 990)
     assert (found["transactions"], found["batch reads"]) == (batches, 2 * batches)

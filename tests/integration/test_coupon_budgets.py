@@ -26,7 +26,7 @@ from tests.coupons import (
 )
 from tests.factories import NOW, OWNER, a_word
 from tests.groupbuys import a_buyer, buyers
-from tests.harness.counter import counting, item_size
+from tests.harness.counter import counting, item_size, of_the_design
 from tests.harness.wire import plain
 from tests.integration.test_groupbuy_budgets import READ_AND_WRITE, WRITE, costs, units
 
@@ -50,6 +50,7 @@ def test_a_claim_is_one_call(template: Template) -> None:
     alice = a_buyer()
 
     spent = costs(lambda: claim(template, alice))
+    of_the_design(spent)
 
     # The coupon and its shard; the coupon's end is due. No owner entry: a member's coupons are a partition.
     assert (spent.operations, spent.writes) == (WRITE, units(4, due=1))
@@ -118,6 +119,7 @@ def test_an_orders_coupon_is_held_in_three_calls_and_used_in_two(template: Templ
 
     held = costs(lambda: using.lock(wanted(coupon, order="M-1"), now=NOW))
     used = costs(lambda: using.redeem("M-1", now=NOW))
+    of_the_design(used)
 
     # The order's row and the coupon, whose end of the lock is due instead of its own.
     assert (held.operations, held.writes) == (READ_AND_WRITE + Counter(BatchGetItem=1), units(4, due=2))
@@ -145,6 +147,7 @@ def test_the_shop_takes_a_coupon_in_one_write_and_one_read(template: Template) -
     code, _ = using.shop_code(coupon.member_id, coupon.coupon_id, now=NOW)
 
     spent = costs(lambda: using.verify(code, by=OWNER, now=NOW))
+    of_the_design(spent)
 
     # Design 9: 1 + 1 alone; the trail, which every write of an operator leaves, is the row beside it.
     assert (spent.operations, spent.writes) == (READ_AND_WRITE, units(4, due=1))

@@ -28,7 +28,7 @@ from tests.groupbuys import (
     shown_of,
     take,
 )
-from tests.harness.counter import Spent, counting, item_size
+from tests.harness.counter import Spent, counting, item_size, of_the_design
 from tests.harness.wire import plain
 
 READ_AND_WRITE = Counter(GetItem=1, TransactWriteItems=1)
@@ -81,6 +81,7 @@ def test_opening_a_group_is_one_call(campaign: Campaign) -> None:
     wants = buying()
 
     spent = costs(lambda: opened(campaign, wants))
+    of_the_design(spent)
 
     # Group, seat, order, stock; and the limits. The seat and the order are in the member's lists: design 9 has 2.
     assert (spent.operations, spent.writes) == (WRITE, units(8 + 2, due=1, owner=2))
@@ -148,6 +149,7 @@ def test_joining_is_two_calls(campaign: Campaign) -> None:
     group, wants = open_paid_group(campaign), buying()
 
     spent = costs(lambda: take(group, wants))
+    of_the_design(spent)
 
     # Seat, order, group; and the limits. The seat and the order are in the member's lists: design 9 has 2.
     assert (spent.operations, spent.writes) == (READ_AND_WRITE, units(6 + 2, due=1, owner=2))
@@ -157,6 +159,7 @@ def test_joining_as_the_page_showed_it_is_one_call(campaign: Campaign) -> None:
     group, wants = open_paid_group(campaign), buying()
 
     spent = costs(lambda: take(group, wants, shown=shown_of(group)))
+    of_the_design(spent)
 
     assert (spent.operations, spent.writes) == (WRITE, units(6 + 2, due=1, owner=2))
 
@@ -187,6 +190,7 @@ def test_a_group_that_is_full_costs_no_write_unit_where_the_read_shows_it(campai
             take(group, wants)
 
     spent = costs(refused)
+    of_the_design(spent)
 
     # The group and the member's own seat, and what else there is; design 9: 6 + 0.
     assert (spent.operations, spent.writes) == (Counter(GetItem=2, Query=1), units(0))
@@ -199,6 +203,7 @@ def test_the_head_s_payment_is_two_calls(campaign: Campaign) -> None:
     order = opened(campaign).order
 
     spent = costs(paid(order, "pay_1"))
+    of_the_design(spent)
 
     # Order, seat, group; and the payment. The group's due entry moves, and it is found from now on. Every payment
     # that is taken adds two to design 9: it is looked at again some days later, and its campaign lists the order.
@@ -210,6 +215,7 @@ def test_another_s_payment_is_two_calls(campaign: Campaign) -> None:
     order = take(open_paid_group(campaign))
 
     spent = costs(paid(order, "pay_1"))
+    of_the_design(spent)
 
     assert (spent.operations, spent.writes) == (READ_AND_WRITE, units(6 + 2, due=1 + 1 + 1, rank=2 + 1))
 
@@ -218,6 +224,7 @@ def test_the_last_payment_is_three_calls_as_the_first_guess_is_not_the_last(camp
     order = take(open_paid_group(campaign, payers=3))
 
     spent = costs(paid(order, "pay_1"))
+    of_the_design(spent)
 
     assert spent.operations == Counter(GetItem=1, TransactWriteItems=2)
     # The seat's due entry goes, the group's moves to what its fact owes, its place in the board goes: 4, and in
@@ -260,6 +267,7 @@ def test_leaving_costs_what_joining_does(campaign: Campaign) -> None:
     member_id = take(group).member_id
 
     spent = costs(lambda: ending.leave(group_id=group.group_id, member_id=member_id, now=NOW))
+    of_the_design(spent)
 
     assert (spent.operations, spent.writes) == (READ_AND_WRITE, units(6 + 2, due=1, owner=1))
 
@@ -269,6 +277,7 @@ def test_a_hold_that_runs_out_is_one_call_as_its_due_entry_says_it_all(campaign:
     entry = entry_of("release", group, take(group).member_id)
 
     spent = costs(lambda: ending.release_hold(entry, NOW + 900))
+    of_the_design(spent)
 
     assert (spent.operations, spent.writes) == (WRITE, units(6 + 2, due=1, owner=1))
 
@@ -289,6 +298,7 @@ def test_the_end_of_a_group_is_two_calls(campaign: Campaign, payers: int) -> Non
     entry = entry_of("expire", group)
 
     spent = costs(lambda: ending.expire_group(entry, NOW + 86400))
+    of_the_design(spent)
 
     # Group and stock; order and refund of each, and their limits. The group's due entry moves to what its fact
     # owes, and its place in the board goes; every order owes its own: 3 + 2n, and in design 9: 2 + n.
