@@ -13,6 +13,7 @@ from bench.cold import store
 from chalicelib.core import session
 
 BARE = Path(__file__).with_name("bare.py")
+BARE_HANDLER = "bare.handle"
 _SCHEDULED = {
     "version": "0",
     "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
@@ -53,7 +54,7 @@ def deployed(template: Mapping[str, Any]) -> list[Function]:
 def bare() -> Function:
     """A handler of botocore alone."""
     return Function(
-        name="bare", handler="bare.handle", variables={"TRUTH_TABLE": "truth"}, event=b"{}", status=200
+        name="bare", handler=BARE_HANDLER, variables={"TRUTH_TABLE": "truth"}, event=b"{}", status=200
     )
 
 

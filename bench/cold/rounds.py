@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cold import functions, store
+from bench.cold.functions import BARE_HANDLER, Function
 from bench.cold.packages import Packages
 from bench.cold.starting import Place, Start, install_bare, install_client, start
 
@@ -48,21 +49,24 @@ def ratios(starts: Starts, kind: Kind, floor: Kind, *, of: Callable[[Start], flo
 
 
 def play(packages: Packages, *, rounds: int = ROUNDS) -> Starts:
-    """Start everything once for nothing, so that every file was read before, and then ``rounds`` times."""
+    """All functions as they are deployed, and of what chalice packages the one that somebody waits for."""
+    bare, deployed = functions.bare(), functions.deployed(packages.template)
+    tasks = {LEAN: packages.lean.task, CHALICE: packages.chalice.task}
+    return of(
+        [*((LEAN, one) for one in [bare, *deployed]), (CHALICE, bare), (CHALICE, deployed[0])], tasks, rounds
+    )
+
+
+def of(played: Sequence[tuple[str, Function]], tasks: Mapping[str, Path], rounds: int) -> Starts:
+    """Start everything once for nothing, so that every file was read before, and then ``rounds`` times; ``tasks``:
+    where each package is unpacked."""
+    starts: dict[Kind, list[Start]] = {}
     with tempfile.TemporaryDirectory() as folder, store.serving() as answering:
-        beside = install_bare(Path(folder) / "bare")
-        client = install_client(Path(folder) / "client")
-        places = {
-            LEAN: Place(task=packages.lean.task, client=client, store=answering),
-            CHALICE: Place(task=packages.chalice.task, client=client, store=answering),
-        }
-        bare, deployed = functions.bare(), functions.deployed(packages.template)
-        # Of what chalice packages, the one function that somebody waits for.
-        played = [(LEAN, bare), *((LEAN, one) for one in deployed), (CHALICE, bare), (CHALICE, deployed[0])]
-        starts: dict[Kind, list[Start]] = {}
+        beside, client = install_bare(Path(folder) / "bare"), install_client(Path(folder) / "client")
         for number in range(rounds + 1):
             for package, function in played:
-                one = start(function, places[package], beside=beside if function is bare else None)
+                place = Place(task=tasks[package], client=client, store=answering)
+                one = start(function, place, beside=beside if function.handler == BARE_HANDLER else None)
                 if number:
                     starts.setdefault(Kind(function=function.name, package=package), []).append(one)
             print(f"round {number} of {rounds}", file=sys.stderr)

@@ -5,7 +5,7 @@ import os
 import platform
 import statistics
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from bench.cold.imports import TRIES, Imports, Module
 from bench.cold.packages import Package, Packages
@@ -82,16 +82,16 @@ def _cold(starts: Starts) -> Iterator[str]:
 def _line(starts: Starts, kind: Kind) -> list[object]:
     some = starts[kind]
     calls = sum(some[-1].calls.values())
-    wall, cpu = (ratios(starts, kind, FLOOR, of=of) for of in (_answered, _cpu))
+    wall, of_cpu = (ratios(starts, kind, FLOOR, of=of) for of in (_answered, cpu))
     return [
         kind.function,
         f"{statistics.median(one.asked_ms for one in some):.0f}",
         _shown(spread([_answered(one) for one in some]), digits=0),
-        f"{statistics.median(map(_cpu, some)):.0f}",
+        f"{statistics.median(map(cpu, some)):.0f}",
         f"{statistics.median(one.memory_mb for one in some):.0f}",
         calls,
         _shown(spread(wall), digits=2),
-        f"{statistics.median(cpu):.2f}",
+        f"{statistics.median(of_cpu):.2f}",
     ]
 
 
@@ -99,19 +99,21 @@ def _answered(one: Start) -> float:
     return one.answered_ms
 
 
-def _cpu(one: Start) -> float:
+def cpu(one: Start) -> float:
     return one.cpu_ms
 
 
+def over(starts: Starts, *, of: Callable[[Start], float] = _answered, room: float = 1.0) -> dict[str, float]:
+    """The functions that take more than the budget and as much ``room``: how many times the floor, the median."""
+    kinds = [kind for kind in starts if kind.package == LEAN and kind != FLOOR]
+    medians = {kind.function: statistics.median(ratios(starts, kind, FLOOR, of=of)) for kind in kinds}
+    return {name: ratio for name, ratio in medians.items() if ratio > BUDGET * room}
+
+
 def _verdict(starts: Starts) -> str:
-    medians = {
-        kind.function: statistics.median(ratios(starts, kind, FLOOR, of=_answered))
-        for kind in starts
-        if kind.package == LEAN and kind != FLOOR
-    }
-    over = [name for name, ratio in medians.items() if ratio > BUDGET]
-    held = f"{len(medians) - len(over)} of {len(medians)} are within the budget of {BUDGET} times the floor"
-    return _filled(f"{held}; over it: {', '.join(over)}." if over else f"{held}.")
+    among, dear = len({kind for kind in starts if kind.package == LEAN} - {FLOOR}), over(starts)
+    held = f"{among - len(dear)} of {among} are within the budget of {BUDGET} times the floor"
+    return _filled(f"{held}; over it: {', '.join(dear)}." if dear else f"{held}.")
 
 
 def _by_memory(starts: Starts) -> Iterator[str]:

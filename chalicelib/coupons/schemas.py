@@ -87,7 +87,7 @@ class EditTemplate(TermsBody, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class MakeTemplate(EditTemplate, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new template; ``stock`` null is unlimited. Shards: one for every 40 claims a second that are expected."""
+    """A new template; ``stock`` null is unlimited. Shards: one for every 25 claims a second that are expected."""
 
     stock: Units | None
     stock_shards: Shards = 1
