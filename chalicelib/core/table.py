@@ -527,7 +527,7 @@ def client() -> Any:
 
 def _new_client() -> Any:
     settings = config.settings()
-    return botocore.session.get_session().create_client(
+    made = botocore.session.get_session().create_client(
         "dynamodb",
         region_name=settings.region,
         endpoint_url=settings.dynamodb_endpoint or None,
@@ -542,6 +542,9 @@ def _new_client() -> Any:
             user_agent="liebian",
         ),
     )
+    # Where DynamoDB is, the client knows since it was made; by the rules botocore works it out for every call again.
+    made._ruleset_resolver = None
+    return made
 
 
 def reset() -> None:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import botocore.session
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pynamodb.attributes import Attribute, UnicodeAttribute
 from pynamodb.indexes import Index
 
-from chalicelib.core import table
+from chalicelib.core import config, table
 from chalicelib.core.errors import Busy, Conflict, Gone, NotFound
 from chalicelib.core.table import IntAttribute, Row, Write
 from infra.local.clients import Store
@@ -473,3 +474,41 @@ def test_every_kind_is_what_pynamodb_would_have_made_of_it() -> None:
         kind for kind in found if inspect.getmembers(kind, lambda member: isinstance(member, Index))
     ] == []
     assert {(kind._hash_keyname, kind._range_keyname) for kind in found} == {("pk", "sk")}
+
+
+# --- the client ---------------------------------------------------------------------------------------------
+
+
+class Stopped(Exception):
+    """A request that was made and not sent."""
+
+
+def requested(client: Any) -> tuple[str, str]:
+    """Where a request goes, and for whom it is signed."""
+    sent: list[Any] = []
+
+    def stop(request: Any, **_: Any) -> None:
+        sent.append(request)
+        raise Stopped
+
+    client.meta.events.register_first("before-send", stop)
+    with pytest.raises(Stopped):
+        client.get_item(TableName="truth", Key={"pk": {"S": "a"}, "sk": {"S": "b"}})
+    signed = sent[0].headers["Authorization"]
+    signed = signed.decode() if isinstance(signed, bytes) else signed
+    return sent[0].url, signed.partition(",")[0].partition("/")[2]
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "cn-northwest-1", "cn-north-1"])
+def test_our_client_asks_the_same_place_in_the_same_name_as_one_as_it_comes(region: str) -> None:
+    config.override(region=region)
+    as_it_comes = botocore.session.get_session().create_client("dynamodb", region_name=region)
+
+    assert requested(table._new_client()) == requested(as_it_comes)
+
+
+def test_our_client_has_one_user_agent_and_no_rules_to_follow_for_every_call() -> None:
+    ours = table._new_client()
+
+    assert ours.meta.config.user_agent.startswith("liebian")
+    assert ours._ruleset_resolver is None
