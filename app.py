@@ -8,7 +8,7 @@ import os
 import uuid
 from typing import Any
 
-from chalice.app import CloudWatchEvent, ConvertToMiddleware, DynamoDBEvent, Rate
+from chalice.app import CloudWatchEvent, DynamoDBEvent, Rate
 
 from chalicelib.checkins import admin as checkins_admin
 from chalicelib.checkins import leaving as checkins_leaving
@@ -171,10 +171,7 @@ STREAM = os.environ.get("TRUTH_STREAM_ARN", "truth-stream")
 app = http.App(app_name=telemetry.SERVICE, configure_logs=False)
 # What phones ask for, and one kind of picture that chalice does not know.
 app.api.binary_types += ["image/*", "image/webp"]
-app.register_middleware(
-    ConvertToMiddleware(telemetry.logger.inject_lambda_context(clear_state=True, log_event=False))
-)
-app.register_middleware(ConvertToMiddleware(telemetry.metrics.log_metrics))
+app.register_middleware(telemetry.of_the_run)
 app.register_middleware(http.normalise, event_type="http")
 
 doors.post(member=members.admit, operator=operators.authenticate, wechat=sessions_wechat.admit)

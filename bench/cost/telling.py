@@ -16,8 +16,8 @@ from tests import proof
 SHOPS = (1_000, 100_000, 10_000_000)
 PEAK = 5
 """How much more is asked in the busiest second than in the average one, taken to be so."""
-CUT = ("location", "function_name", "function_memory_size", "function_arn", "cold_start")
-"""What a line of the log says that its log group or its run says already."""
+CUT = ("location", "service")
+"""What a line of the log says that its message or its log group says already."""
 SYMBOLS = {"USD": "$", "CNY": "¥"}
 
 
@@ -308,8 +308,8 @@ def _of_logs(told: Told) -> list[str]:
 
 _LESS = """
 What could go: Lambda's own lines, by `LogFormat` JSON together with `SystemLogLevel` WARN (the first without
-the second makes them longer), at the price of the memory that REPORT tells; and of the app's line what its log
-group says already. With `POWERTOOLS_LOG_LEVEL` WARNING only what is wrong is said.
+the second makes them longer), at the price of the memory that REPORT tells; and of the app's line what its message and its log
+group say already. With `POWERTOOLS_LOG_LEVEL` WARNING only what is wrong is said.
 """
 
 

@@ -16,12 +16,13 @@ from statistics import median
 from typing import Any
 from unittest.mock import patch
 
+import app
 from bench.requests import floor, paired, replay
 from bench.requests.hot import HOT, Hot
 from bench.requests.paired import ROUNDS, Cost, Way
 from bench.requests.shop import Asked, Made, Shop
 from chalicelib.core import limits, table
-from tests.harness.gateway import Context, answered
+from tests.harness.gateway import Context
 from tests.proof import line
 
 FLOOR, TUNED, APP = "bare botocore", "bare botocore, with Liebian's client", "Liebian"
@@ -67,7 +68,7 @@ def _app(made: Made, wire: replay.Wire) -> Way:
         wire.begin()
         # Nobody makes a thousand such calls in a minute.
         limits._counted.clear()
-        answer = answered(made.event)
+        answer = app.app(made.event, Context())
         if (wire.sent, answer["statusCode"]) != (len(made.asked), made.status):
             raise NotServed(f"{made.route}: {wire.sent} calls, {answer['statusCode']}")
         return answer

@@ -280,9 +280,9 @@ def _ended(status: int, began: float) -> dict[str, int]:
     return {"status": status, "ms": round((time.perf_counter() - began) * 1000)}
 
 
-def _told_refused(error: AppError, *, status: int, began: float, **of: Any) -> None:
+def _told_refused(error: AppError, *, status: int, began: float) -> None:
     """The last line of a request that was refused, and its metric, which does not hang on what is logged."""
-    logger.info("refused", extra={"code": error.code, **_ended(status, began), **of})
+    logger.info("refused", extra={"code": error.code, **_ended(status, began)})
     measure(telemetry.REFUSALS, 1, code=error.code)
 
 
@@ -471,9 +471,7 @@ class App(Chalice):
             return super().__call__(event, context)
         found = self._paths.find(f"/{(event['pathParameters'] or {}).get('proxy', '')}")
         if found is None:
-            # No middleware sees it, so that the logger still knows the invocation before.
-            of_before = {"function_request_id": None, "cold_start": None}
-            return _told_outside(NotFound(), Request(event), began=time.perf_counter(), **of_before).to_dict()
+            return _told_outside(NotFound(), Request(event), began=time.perf_counter()).to_dict()
         path, parameters = found
         if asked["httpMethod"] == "OPTIONS":
             return _preflight(self.routes[path]).to_dict()
@@ -481,11 +479,11 @@ class App(Chalice):
         return super().__call__({**event, **named}, context)
 
 
-def _told_outside(error: AppError, request: Request, *, began: float, **of: Any) -> Response:
+def _told_outside(error: AppError, request: Request, *, began: float) -> Response:
     """What no view has answered, with its line; its path is anybody's, so that nothing of it is told."""
     request_id = _request_id(request)
     with about(route=request.method, request_id=request_id):
-        _told_refused(error, status=error.status, began=began, **of)
+        _told_refused(error, status=error.status, began=began)
     return outside(error, headers=request.headers, request_id=request_id)
 
 

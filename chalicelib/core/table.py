@@ -542,7 +542,7 @@ def _new_client() -> Any:
             user_agent="liebian",
         ),
     )
-    # Where DynamoDB is, the client knows since it was made; by the rules botocore works it out for every call again.
+    # Where DynamoDB is, it knows since it was made; botocore would follow its rules anew for every call.
     made._ruleset_resolver = None
     return made
 

@@ -7,13 +7,12 @@ the member id. The metrics that the alarms and the dashboard watch have their na
 
 import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from aws_lambda_powertools.logging import Logger
-from aws_lambda_powertools.metrics import EphemeralMetrics, Metrics, MetricUnit
+from aws_lambda_powertools.metrics import EphemeralMetrics
 
 SERVICE = "liebian"
 NAMESPACE = "Liebian"
@@ -31,19 +30,14 @@ DRIFTS = "Drifts"
 for library in ("urllib3", "botocore"):
     logging.getLogger(library).setLevel(logging.INFO)
 
-# Most invocations have nothing to count, and powertools would say so in the log each time.
-warnings.filterwarnings("ignore", message="No application metrics to publish")
-
 logger = Logger(service=SERVICE)
-metrics = Metrics(service=SERVICE, namespace=NAMESPACE)
 # Stages may share an account; the settings are not read yet when this is imported.
 OURS = {"service": SERVICE, "stage": os.environ.get("STAGE", "none")}
-metrics.set_default_dimensions(**OURS)
 
 
-def count(name: str, value: int = 1) -> None:
-    """Add to a counter metric of this invocation, such as ``Drifts``."""
-    metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+def count(name: str) -> None:
+    """Add one to a counter metric, such as ``Drifts``."""
+    measure(name, 1)
 
 
 def measure(name: str, value: float, *, unit: str = "Count", **by: str) -> None:
@@ -65,6 +59,13 @@ def about(**ids: str) -> Iterator[None]:
     finally:
         logger.thread_safe_clear_keys()
         logger.thread_safe_append_keys(**before)
+
+
+def of_the_run(event: Any, get_response: Callable[[Any], Any]) -> Any:
+    """Middleware: whatever is said during a run carries the id under which Lambda's own lines have it."""
+    context = getattr(event, "lambda_context", None) or event.context
+    with about(function_request_id=context.aws_request_id):
+        return get_response(event)
 
 
 def note(**ids: str) -> None:

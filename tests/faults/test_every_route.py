@@ -20,7 +20,6 @@ from tests.harness.wire import WRITES
 from tests.world import Answer, World, world_wechat
 
 __all__ = ["stage", "world_wechat"]
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 CHANGING = [route for route in DOORS if not route.startswith("GET ")]
 REFUSED = {
     "POST /v1/me/deletion",

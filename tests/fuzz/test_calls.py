@@ -18,7 +18,6 @@ SEED = int(os.environ["FUZZ_SEED"]) if "FUZZ_SEED" in os.environ else None
 CALLERS = ("stranger", "member", "another", "owner", "finance", "mall")
 SOME = sorted(DOORS)[::24]
 """Whose calls are made up in `make test`, where every operation is sent its example by everybody."""
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
 
 @pytest.mark.parametrize("route", DOORS)

@@ -76,7 +76,6 @@ def readable(answer: Answer) -> Any:
     return json.loads(text) if kind == "application/json" else text
 
 
-@pytest.mark.filterwarnings("ignore:No application metrics to publish")
 def test_the_examples_are_what_is_asked_and_answered(world: World, beginning: Beginning) -> None:
     made: dict[str, Any] = {}
     for route in DOORS:

@@ -13,7 +13,6 @@ from infra.local.wechat import Simulator
 from tests.world import world_wechat
 
 __all__ = ["world_wechat"]
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 ROUNDS = 3
 ROOM = 1.25
 """Two runs of a busy machine differ by as much."""

@@ -15,8 +15,6 @@ from tests.doors import CALLERS, DOORS, ROLES
 from tests.samples import BEHIND_THE_DOOR, WITH_BODY
 from tests.world import NOWHERE, World, assert_refused
 
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
-
 
 def ours() -> list[edge.Route]:
     """Every route but those that only WeChat Pay calls."""

@@ -19,7 +19,6 @@ from tests.harness.gateway import Ask, Event, answered
 
 CORS = http.CORS.get_access_control_headers()
 ROUTES = sorted({route.path for route in http.routes})
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
 
 def refused(answer: Event, status: int, code: str) -> dict[str, Any]:

@@ -36,7 +36,6 @@ from tests.orders import CUP, TEA
 
 PRICE = 8900
 KEY = "owner-of-these-tests"
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,6 @@ from tests.doors import DOORS
 from tests.samples import SAMPLES, SHARE, WITH_BODY, WITH_ID, Body
 from tests.world import BILL_DAY, NOWHERE, Answer, World, assert_refused, encoded, signed
 
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 MALL = "POST /v1/mall/sessions"
 
 # --- the envelope -------------------------------------------------------------------------------------------

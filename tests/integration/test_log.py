@@ -25,7 +25,6 @@ from tests.harness.streams import event
 from tests.samples import ACCOUNT, APPID, PAYEE, WECHAT_SECRET
 from tests.world import MALL_SECRET, Answer, World
 
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 MALL = "POST /v1/mall/sessions"
 Line = dict[str, Any]
 

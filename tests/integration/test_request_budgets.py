@@ -12,7 +12,6 @@ from tests.doors import DOORS
 from tests.world import world_wechat
 
 __all__ = ["world_wechat"]
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
 
 @pytest.fixture(scope="module")

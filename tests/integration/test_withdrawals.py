@@ -62,7 +62,6 @@ from tests.withdrawals import (
 
 REAL_POST = deliveries.post
 MONTHLY = {"rule": "monthly"}
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 ID_CARD = "11010519491231002X"
 FEBRUARY = clock.month_starts_at(2026 * 12 + 1, zone=config.settings().zone)
 

@@ -25,7 +25,6 @@ from tests.packaging.conftest import Package
 RUNBOOK = package.ROOT / "docs" / "runbook.md"
 ALARM = "AWS::CloudWatch::Alarm"
 Dimensions = frozenset[tuple[str, str]]
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
 
 # --- what is told -------------------------------------------------------------------------------------------
@@ -39,7 +38,6 @@ class Told:
 
     def values(self) -> dict[tuple[str, Dimensions], float]:
         """The last value of each metric, by its name and dimensions."""
-        telemetry.metrics.flush_metrics()
         found = {}
         for line in self.capsys.readouterr().out.splitlines():
             told = json.loads(line) if line.startswith("{") else {}
@@ -53,12 +51,10 @@ class Told:
 
 
 @pytest.fixture
-def told(store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
-    """Metrics as they are in a deployment: told. Nothing is left over of what others counted."""
-    telemetry.metrics.clear_metrics()
+def told(store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Told:
+    """Metrics as they are in a deployment: told."""
     monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "false")
-    yield Told(capsys)
-    telemetry.metrics.clear_metrics()
+    return Told(capsys)
 
 
 def of(**by: str) -> Dimensions:
