@@ -308,8 +308,8 @@ def _of_logs(told: Told) -> list[str]:
 
 _LESS = """
 What could go: Lambda's own lines, by `LogFormat` JSON together with `SystemLogLevel` WARN (the first without
-the second makes them longer), at the price of the memory that REPORT tells; and of the app's line what its message and its log
-group say already. With `POWERTOOLS_LOG_LEVEL` WARNING only what is wrong is said.
+the second makes them longer), at the price of the memory that REPORT tells; and of the app's line what its
+message and its log group say already. With `POWERTOOLS_LOG_LEVEL` WARNING only what is wrong is said.
 """
 
 
