@@ -31,11 +31,12 @@ _VERSIONS = ("awslambdaric", "botocore", "chalice", "msgspec", "pynamodb", "aws-
 
 _HEAD = """
 From the moment a process is begun to the moment its first answer is there, with the real runtime client
-(awslambdaric) against a Runtime API of our own, out of the unpacked zip of `make package`, whose folder cannot be
-written, as in Lambda. The store and Parameter Store answer from a local server that looks nothing up. The floor,
-*bare*, is a handler that imports botocore, makes one client and one call, out of the same package, so with the same
-bytecode and the same thinned data. All were started in turn, {rounds} times, after once for nothing; figures are
-medians, between what the middle half of them is, and a ratio is to the floor of the same round.
+(awslambdaric) against a Runtime API of our own, out of the unpacked zip of `make package`; nothing that is compiled
+stays, as in Lambda, whose folder cannot be written. The store and Parameter Store answer from a local server that
+looks nothing up. The floor, *bare*, is a handler that imports botocore, makes one client and one call, out of the
+same package, so with the same bytecode and the same thinned data. All were started in turn, {rounds} times, after
+once for nothing; figures are medians, between what the middle half of them is, and a ratio is to the floor of the
+same round.
 
 Made on {cores} cores ({machine}) with Python {python}, {versions}. What Lambda does before the process (placing and
 unpacking the package, which grows with its size) and the share of a core that a memory setting gives are not in it:
@@ -74,7 +75,7 @@ def _cold(starts: Starts) -> Iterator[str]:
     yield from _by_memory(starts)
     before = [kind for kind in starts if kind.package == CHALICE]
     yield _filled(
-        "Before: the same code as chalice packages it, where nothing is pruned and nothing compiled."
+        "Before: the same code as chalice packages it, nothing pruned and nothing compiled; the floor is the same."
     )
     yield _table(names, [_line(starts, kind) for kind in before])
 

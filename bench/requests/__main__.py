@@ -28,7 +28,7 @@ times what bare botocore does (the budget: {median}), the dearest {most:.2f} tim
 
 """
 _STACKS = """
-Three of them as most would write them, with the same calls of DynamoDB (`bench/requests/stacks`). They check the
+Three of them as most would write them, with the same calls of DynamoDB (`bench/requests/stacks`). They check a
 session with PyJWT, and do less than Liebian: no refusals that say which condition failed, no limits of calls, no
 facts.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median, quantiles
 
-ROUNDS, CALLS, FIRST = 15, 10, 15
+ROUNDS, CALLS, FIRST = 15, 10, 5
 Way = Callable[[], object]
 
 

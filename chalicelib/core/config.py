@@ -281,6 +281,7 @@ def _from_ssm(path: str, name: str, now: float) -> str:
 
 def _under(path: str) -> dict[str, str]:
     """All parameters below ``path``, by what comes after it."""
+    path = path.rstrip("/")
     asked = {"Path": path, "Recursive": True, "WithDecryption": True}
     pages = _parameter_store(settings().region).get_paginator("get_parameters_by_path").paginate(**asked)
     found = [parameter for page in pages for parameter in page["Parameters"]]

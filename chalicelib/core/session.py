@@ -1,6 +1,6 @@
 """Signed tokens: sessions and visits, by keys that rotate.
 
-The secret ``session_keys`` is JSON ``{key id: key}``; the first signs, all of them verify.
+The secret ``session_keys`` is JSON ``{key id: key}``; the first signs, all of them verify. The ids are for people.
 """
 
 import hashlib

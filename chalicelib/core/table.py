@@ -73,7 +73,7 @@ class Kind(MetaModel):
             return
         type.__init__(cls, name, bases, namespace)
         inherited = {name for base in bases for name in getattr(base, "_attributes", ())}
-        found = {name: getattr(cls, name) for name in sorted({*inherited, *namespace})}
+        found = {name: getattr(cls, name) for name in sorted({*inherited, *vars(cls)})}
         cls._attributes = {name: one for name, one in found.items() if isinstance(one, Attribute)}
         renamed = {one.attr_name: name for name, one in cls._attributes.items() if one.attr_name != name}
         cls._dynamo_to_python_attrs = renamed
@@ -542,7 +542,8 @@ def _new_client() -> Any:
             user_agent="liebian",
         ),
     )
-    # Where DynamoDB is, it knows since it was made; botocore would follow its rules anew for every call.
+    # Where DynamoDB is, it knows since it was made; botocore would follow its rules anew for every call. The name
+    # is botocore's own and may change: a test holds that requests go where they went.
     made._ruleset_resolver = None
     return made
 

@@ -1,9 +1,10 @@
 """Dataclasses that are made when the first of their instances is.
 
 The standard library writes and compiles some six methods for every dataclass as its module is imported; of the 140
-here a request needs a few dozen, and a function that starts waited for all of them. To whoever uses them, and to
-mypy, those that are declared here are the same. A class that is asked for its fields before it has an instance
-keeps the standard library's own decorator.
+here a request needs a few dozen, and a function that starts waited for all of them. To whoever uses their
+instances, and to mypy, those that are declared here are the same. What is wrong with a declaration shows at its
+first instance only, so that a test makes each of them. A class that is asked for its fields before it has an
+instance, or has slots, keeps the standard library's own decorator.
 """
 
 import dataclasses

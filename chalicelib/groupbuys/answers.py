@@ -78,17 +78,24 @@ def group_answer(group_id: str, call: Call) -> GroupAnswer:
     group, seats = reading.with_seats(group_id)
     mine = _mine(seats, call)
     order = orders.find(mine.order_id) if mine else None
-    at_home = mine is not None and group.state in GOING_ON
-    others = [] if at_home else reading.joinable(group.campaign_id, limit=reading.OFFERED + 1, now=call.now)
-    return _page(group, seats, call, order=order, others=others)
+    return _page(group, seats, call, order=order, others=_others(group, call))
 
 
 def seated_answer(seated: Seated, call: Call) -> GroupAnswer:
-    """The same for who has just been seated: what they wrote is not read again, and nothing else is offered."""
+    """The same for who has a seat now: what they just wrote is not read again, and nothing else is offered while
+    the group goes on."""
     group, seats = seated.group, seated.seats
     if seats is None:
         group, seats = reading.with_seats(group.group_id)
-    return _page(group, seats, call, order=seated.order if _mine(seats, call) else None, others=[])
+    order = seated.order if _mine(seats, call) else None
+    return _page(
+        group, seats, call, order=order, others=[] if group.state in GOING_ON else _others(group, call)
+    )
+
+
+def _others(group: Group, call: Call) -> list[Group]:
+    rows = reading.joinable(group.campaign_id, limit=reading.OFFERED + 1, now=call.now)
+    return [row for row in rows if row.group_id != group.group_id][: reading.OFFERED]
 
 
 def _mine(seats: Sequence[Seat], call: Call) -> Seat | None:
@@ -119,21 +126,23 @@ def _page(
         my_order=order_answer(order, now=call.now) if order else None,
         can_join=refusal is None and mine is None,
         cannot_join_because=_because(refusal, mine),
-        joinable=[joinable(row, call) for row in others if row.group_id != group.group_id][: reading.OFFERED],
+        joinable=[joinable(row, call) for row in others],
         share_target={"kind": "group", "id": group.group_id},
-        share=_share(mine, call) if mine is not None and group.state == "open" else None,
+        share=_share(mine, group, call) if mine is not None and group.state == "open" else None,
         poll_after_s=POLL_AFTER_S if group.state in GOING_ON else None,
         now=call.now,
     )
 
 
-def _share(mine: Seat, call: Call) -> Share | None:
+def _share(mine: Seat, group: Group, call: Call) -> Share | None:
     """Only who has a seat shares a group in earnest; a link for everybody who looks would fill their lists."""
     wanted = MintLink(target=TargetRef(kind="group", id=mine.group_id), channel="wechat")
     link = links.link_for(sharer_id=mine.member_id, wanted=wanted, now=call.now)
     if link is None:
         return None
-    return Share(code=link.code, card=links.card(link, now=call.now, lang=call.lang, open_names=True))
+    about = links.About.told(_told(group, now=call.now))
+    card = links.card(link, about=about, now=call.now, lang=call.lang, open_names=True)
+    return Share(code=link.code, card=card)
 
 
 def _because(refusal: Exception | None, mine: Seat | None) -> str | None:
@@ -209,7 +218,10 @@ def product_groupbuy(row: Campaign, call: Call) -> ProductGroupbuy:
 
 def describe(group_id: str, now: int) -> dict[str, str]:
     """What a shared group's card may show."""
-    group = reading.find(group_id)
+    return _told(reading.find(group_id), now=now)
+
+
+def _told(group: Group, *, now: int) -> dict[str, str]:
     campaign = campaigns.find(group.campaign_id, now=now)
     sku_id, lowest_fen = min(group.prices.items(), key=lambda one: one[1])
     listed = [sku["list_price_fen"] for sku in campaign.product["skus"] if sku["sku_id"] == sku_id]

@@ -244,6 +244,7 @@ def _aftersale(order: Order, event: MallEvent, *, is_open: bool) -> None:
 
 
 _OF_MONEY = ("order.paid", "order.refunded", "order.completed", "aftersale.opened", "aftersale.closed")
+# Each answers with the order as it is then, if it has it.
 _TAKES: dict[str, Callable[[Order, MallEvent, int], Order | None]] = {
     "order.created": _created,
     "order.paid": _paid,

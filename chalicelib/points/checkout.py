@@ -154,12 +154,11 @@ def release(
         raise Invalid(field="refund_id", reason="needed for a part")
     for _ in range(ROUNDS):
         try:
-            _release(row, points=points, refund_id=refund_id, now=now)
+            with suppress(ledger.Posted):
+                _release(row, points=points, refund_id=refund_id, now=now)
             return standing_of(row)
         except HoldOver:
             continue  # it was spent or released meanwhile: look again
-        except ledger.Posted:
-            return standing_of(row)
     raise Busy
 
 

@@ -58,6 +58,19 @@ class About:
     path: str | None = None
     variables: Mapping[str, str] | None = None
 
+    @classmethod
+    def told(cls, by_its_room: Mapping[str, str]) -> "About":
+        """What the room says that the target belongs to."""
+        price_fen, list_price_fen = by_its_room.get("price_fen"), by_its_room.get("list_price_fen")
+        return cls(
+            title=by_its_room.get("title"),
+            image_url=by_its_room.get("image"),
+            price=by_its_room.get("price"),
+            price_fen=None if price_fen is None else int(price_fen),
+            list_price_fen=None if list_price_fen is None else int(list_price_fen),
+            variables=by_its_room,
+        )
+
 
 _links: Cache[Link | None] = Cache(size=5000)
 _cards: Cache[dict[tuple[str, str, str], Card]] = Cache()
@@ -270,12 +283,12 @@ def _off(link: Link, others: Sequence[Write]) -> Link:
 # --- cards --------------------------------------------------------------------------------------------------
 
 
-def card(link: Link, *, now: int, lang: str, open_names: bool) -> CardAnswer:
+def card(link: Link, *, about: About | None = None, now: int, lang: str, open_names: bool) -> CardAnswer:
     """What the share shows: the most particular template whose variables are all known.
 
-    ``open_names`` false masks the sharer's name, as for strangers.
+    ``open_names`` false masks the sharer's name, as for strangers; ``about``: its target, for who has just read it.
     """
-    about = describe(link.target_kind, link.target_id, now=now)
+    about = about or describe(link.target_kind, link.target_id, now=now)
     variables = _variables(link, about, now=now, lang=lang, open_names=open_names)
     title = tag = image = path = None
     for template in _templates(link, now=now):
@@ -339,17 +352,9 @@ def describe(kind: str, target_id: str, *, now: int) -> About:
 
 def _about(kind: str, target_id: str, *, now: int) -> About:
     known = rules.kind_of(kind)
-    if known is not None and known.describe is not None:
-        told = known.describe(target_id, now) or {}
-        return About(
-            title=told.get("title"),
-            image_url=told.get("image"),
-            price=told.get("price"),
-            price_fen=int(told["price_fen"]) if "price_fen" in told else None,
-            list_price_fen=int(told["list_price_fen"]) if "list_price_fen" in told else None,
-            variables=told,
-        )
-    return _told_of(kind, target_id)
+    if known is None or known.describe is None:
+        return _told_of(kind, target_id)
+    return About.told(known.describe(target_id, now) or {})
 
 
 def _told_of(kind: str, target_id: str) -> About:

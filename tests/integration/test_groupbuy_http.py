@@ -363,6 +363,27 @@ def test_what_a_phone_does_again_is_answered_as_the_first_time(shop: Shop) -> No
     assert says_the_same(*cancel)["state"] == "cancelled"
 
 
+@pytest.mark.parametrize("mode", ["fixed", "ladder"])
+def test_whoever_takes_a_seat_is_shown_the_page_that_they_would_ask_for_without_other_groups(
+    shop: Shop, mode: str
+) -> None:
+    campaign = a_campaign(mode=mode, sizes={2: PRICE + 100, 3: PRICE} if mode == "ladder" else {3: PRICE})
+    other = open_paid_group(campaign)
+    alice = a_buyer()
+    _, first = shop.member(alice, f"POST /v1/groupbuys/{campaign.campaign_id}/groups", {"quantity": 1})
+    _, second = shop.member(a_buyer(), f"POST /v1/groups/{other.group_id}/seats", {"quantity": 1})
+
+    _, page = shop.member(alice, f"GET /v1/groups/{first['group']['group_id']}")
+
+    assert first["group"] == {
+        **page,
+        "joinable": [],
+        "ask_subscriptions": first["group"]["ask_subscriptions"],
+    }
+    assert [one["group_id"] for one in page["joinable"]] == [other.group_id]
+    assert second["group"]["joinable"] == []
+
+
 def test_opening_and_joining_again_are_answered_the_same_when_nobody_can_any_more(shop: Shop) -> None:
     campaign = a_campaign(sizes={2: PRICE}, stock=2, per_member_units=1)
     ann, ben = a_buyer(), a_buyer()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import app
-from chalicelib.core import clock, deliveries, due, facts, table
+from chalicelib.core import clock, deliveries, due, facts, table, telemetry
 from chalicelib.core.deliveries import Delivery
 from chalicelib.core.facts import Fact
 from chalicelib.members import service as members
@@ -20,6 +20,7 @@ from infra.local.pump import Context
 from infra.local.stack import JOBS, scheduled_event
 from tests.doors import DOORS
 from tests.factories import NOW
+from tests.harness.gateway import Ask
 from tests.harness.rows import stream_records
 from tests.harness.streams import event
 from tests.samples import ACCOUNT, APPID, PAYEE, WECHAT_SECRET
@@ -84,6 +85,19 @@ def test_a_request_ends_in_one_line_that_says_whose_it_was_and_how_it_ended(
     assert {name: line.get(name) for name in ids} == {
         name: value.format(**names) for name, value in ids.items()
     }
+
+
+def test_a_line_has_the_id_under_which_lambda_has_the_run_and_the_next_has_not(
+    world: World, log: io.StringIO
+) -> None:
+    context = Context(function_name="api", aws_request_id="run-1")
+
+    app.app(Ask(method="GET", path="/v1/programs").proxied, context)
+    telemetry.logger.warning("afterwards")
+
+    (answered,), (after,) = (lines(log, message=message) for message in ("answered", "afterwards"))
+    assert answered["function_request_id"] == "run-1"
+    assert "function_request_id" not in after
 
 
 def test_who_signs_in_is_in_the_line_of_it(world: World, log: io.StringIO) -> None:

@@ -360,6 +360,30 @@ def test_a_kind_may_describe_its_own_targets(alice: str, monkeypatch: pytest.Mon
         sharing.save_target(EditTarget(kind="race", id="7", title="x"), by=OWNER, now=NOW)
 
 
+def test_what_a_room_says_of_a_target_is_remembered_for_thirty_seconds_and_that_there_is_none_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    laps: list[str] = []
+
+    def describe(_: str, now: int) -> dict[str, str]:
+        if not laps:
+            raise NotFound
+        return {"title": laps[0]}
+
+    monkeypatch.setattr(rules, "_kinds", dict(rules._kinds))
+    rules.target_kind("race", variables=set(), path="/r?id={id}", describe=describe)
+
+    def title(now: int) -> str | None:
+        return sharing.describe("race", "7", now=now).title
+
+    with pytest.raises(NotFound):
+        title(NOW)
+    laps.append("one")
+    assert title(NOW) == "one"
+    laps[0] = "two"
+    assert [title(NOW + 29), title(NOW + 30)] == ["one", "two"]
+
+
 def test_cards_are_remembered_for_thirty_seconds_and_a_change_of_ones_own_is_seen_at_once(alice: str) -> None:
     link = a_link(sharer_id=alice)
     save_card("one")

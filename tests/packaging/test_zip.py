@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import botocore.session
 import pytest
 
 from infra import lean
@@ -66,6 +67,15 @@ for name in sys.argv[2:]:
 print(*sys.modules)
 """
 
+# A region, and services.
+_ASK = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import botocore.session
+for name in sys.argv[3:]:
+    print(botocore.session.get_session().create_client(name, sys.argv[2]).meta.endpoint_url)
+"""
+
 
 def _start(unpacked: Path, function: dict[str, Any], *event: str) -> str:
     variables = {key: _plain(value) for key, value in function["Environment"]["Variables"].items()}
@@ -116,6 +126,17 @@ def test_the_services_that_are_called_are_described(unpacked: Path) -> None:
 
     assert called == set(lean.SERVICES)
     assert {path.name for path in (unpacked / lean.DATA).iterdir() if path.is_dir()} == called
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "cn-northwest-1"])
+def test_the_clients_of_the_zip_ask_where_others_ask(unpacked: Path, region: str) -> None:
+    session = botocore.session.get_session()
+    whole = [session.create_client(name, region).meta.endpoint_url for name in lean.SERVICES]
+
+    command = [sys.executable, "-S", "-c", _ASK, str(unpacked), region, *lean.SERVICES]
+    asked = subprocess.run(command, env={}, capture_output=True, text=True, check=True).stdout
+
+    assert asked.split() == whole
 
 
 def test_both_regions_get_the_same_bytes(packages: dict[str, Package]) -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import botocore.session
 import pytest
@@ -460,6 +460,17 @@ def test_a_list_says_what_is_true_now_and_not_what_the_index_remembers(
 def test_a_kind_is_known_by_its_name() -> None:
     assert table.kind_named("test_thing") is Thing
     assert table.kind_named("never_heard_of") is None
+
+
+def test_a_kind_may_say_more_than_attributes() -> None:
+    class Named(Thing, discriminator="test_named"):
+        LONGEST: ClassVar[int] = 7
+
+        def serialize(self, *given: Any, **more: Any) -> Any:
+            return super().serialize(*given, **more)
+
+    assert Named("A", "B", n=1).serialize()["n"] == {"N": "1"}
+    assert list(Named.get_attributes()) == list(Thing.get_attributes())
 
 
 def test_every_kind_is_what_pynamodb_would_have_made_of_it() -> None:

@@ -1,13 +1,20 @@
 """Dataclasses that are made late are what the standard library's are, and are made once."""
 
 import dataclasses
+import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import field, replace
 from typing import Any
 
 import pytest
 
+import app
 from chalicelib.core.values import dataclass
+
+NOTHING = compile("", "nothing", "exec")
+THE_HOUSE = app
+"""All that is in it is imported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,3 +93,23 @@ def test_of_many_threads_each_gets_a_whole_one() -> None:
 
     assert len({hash(one) for one in made}) == 1
     assert made == [Fresh(a=1)] * 16
+
+
+def test_every_one_of_the_house_can_be_made() -> None:
+    """What is wrong with a declaration would show at the first request that wants one."""
+    found: set[Any] = set(declared())
+
+    assert len(found) > 100
+    for kind in found:
+        kind.__new__(kind)
+        assert dataclasses.is_dataclass(kind)
+
+
+def declared() -> Iterator[type]:
+    for module in [module for name, module in sys.modules.items() if name.startswith("chalicelib.")]:
+        for kind in vars(module).values():
+            if (
+                isinstance(kind, type)
+                and "values.py" in getattr(kind.__new__, "__code__", NOTHING).co_filename
+            ):
+                yield kind
