@@ -30,7 +30,7 @@ def there(embedded_store: Store, world_wechat: Simulator) -> Iterator[Shop]:
 
 @pytest.fixture(scope="module")
 def found(there: Shop) -> Found:
-    return cpu.everything(there, stacks=False, rounds=ROUNDS, calls=CALLS)
+    return cpu.everything(there, stacks=False, every=3, rounds=ROUNDS, calls=CALLS)
 
 
 def test_no_operation_costs_more_cpu_than_the_budget(found: Found) -> None:
