@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -103,11 +104,12 @@ def everything() -> list[Campaign]:
 
 def calendar(campaign: Campaign) -> Calendar:
     """The turns of a campaign."""
-    return Calendar(
-        zone=ZoneInfo(campaign.timezone),
-        day_starts_at_minute=campaign.day_starts_at_minute,
-        weekly=campaign.every == "week",
-    )
+    return _calendar(campaign.timezone, campaign.day_starts_at_minute, campaign.every == "week")
+
+
+@lru_cache(maxsize=256)
+def _calendar(timezone: str, day_starts_at_minute: int, weekly: bool) -> Calendar:
+    return Calendar(zone=ZoneInfo(timezone), day_starts_at_minute=day_starts_at_minute, weekly=weekly)
 
 
 def terms(campaign: Campaign) -> Terms:
