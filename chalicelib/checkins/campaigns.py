@@ -17,7 +17,6 @@ from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import AppError, Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 
 FIXED = ("type", "timezone", "day_starts_at_minute", "every", "starts_at")
@@ -54,8 +53,7 @@ class CheckinPaused(Conflict):
 _campaigns: Cache[Campaign] = Cache()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Making:
+class Making(msgspec.Struct, frozen=True, kw_only=True):
     """Who makes or changes a campaign, when, and the key under which a repeat is recognised."""
 
     by: Operator

@@ -4,14 +4,14 @@ Several postings to one account are one, so a price is set off against what the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
+
+import msgspec
 
 from chalicelib.checkins.rules import Gifts
 from chalicelib.core import ledger, table
 from chalicelib.core.errors import AppError, Busy
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.coupons import service as coupons
 from chalicelib.points import service as points
 
@@ -31,16 +31,14 @@ class NotGiven(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, kw_only=True)
-class Price:
+class Price(msgspec.Struct, frozen=True, kw_only=True):
     """What a make-up costs: points, or a card."""
 
     points: int = 0
     cards: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Handing:
+class Handing(msgspec.Struct, frozen=True, kw_only=True):
     """To whom, for what, and how much of each kind in all; below zero it is taken."""
 
     member_id: str
@@ -143,7 +141,7 @@ def _named(write: Write, template_id: str) -> Write:
         refused = table.refusal(write, row)
         return _not_given(refused, template_id) if isinstance(refused, AppError) else refused
 
-    return replace(write, refuse=refuse)
+    return write.but(refuse=refuse)
 
 
 def _not_given(refused: AppError, template_id: str) -> Exception:

@@ -2,10 +2,11 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
 from pynamodb.expressions.update import Action
 
 from chalicelib.checkins import giving, rules
@@ -15,7 +16,6 @@ from chalicelib.checkins.standings import Standing
 from chalicelib.core import facts, table
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 
 FACT = "checkin.done"
 TOLD_AT_MOST = 2
@@ -28,8 +28,7 @@ class Changed(Exception):
     """A row is not as it was read: look again."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Said:
+class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What is said or shown with a check-in; ``pending`` with the writes that have it checked."""
 
     text: str | None
@@ -38,8 +37,7 @@ class Said:
     checks: Sequence[Write] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Marked:
+class Marked(msgspec.Struct, frozen=True, kw_only=True):
     """A turn that is checked in: the streak and total it made, what it brought, whether this call did it."""
 
     standing: Standing
@@ -52,8 +50,7 @@ class Marked:
     new: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One turn to be marked, and what goes with it; a make-up has its price."""
 
     turn: date

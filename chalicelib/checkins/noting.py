@@ -3,8 +3,9 @@ by operators, with a reason, and shown again.
 """
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from chalicelib.checkins import campaigns
 from chalicelib.checkins.campaigns import Making

@@ -6,17 +6,17 @@ Counting in the check-in itself would cost every check-in two units and one cont
 from collections import Counter
 from typing import Any
 
+import msgspec
+
 from chalicelib.checkins.marking import SHARDS, owner_of
 from chalicelib.checkins.models import Month
 from chalicelib.core import table
-from chalicelib.core.values import dataclass
 
 PAGE = 100
 PAGES_AT_MOST = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sum:
+class Sum(msgspec.Struct, frozen=True, kw_only=True):
     """What some of a month's rows add up to; ``next_key``: where the others begin."""
 
     members: int

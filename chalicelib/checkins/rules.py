@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+from msgspec.structs import replace
+
 from chalicelib.core.errors import Invalid
-from chalicelib.core.values import dataclass
 
 DAY = timedelta(days=1)
 Gifts = Counter[tuple[str, str]]
@@ -20,8 +21,7 @@ Reward = Mapping[str, Any]
 # --- time ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Calendar:
+class Calendar(msgspec.Struct, frozen=True, kw_only=True):
     """The turns of one campaign: its clocks, the minute at which its days begin, and whether a turn is a week.
 
     A day begins at one instant, the first at which the clocks show its cut-off, and lasts until the next one
@@ -104,8 +104,7 @@ def first_of(month: str) -> date:
 # --- runs ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class History:
+class History(msgspec.Struct, frozen=True, kw_only=True):
     """What a member has done, as far as it is looked at: from ``since`` on.
 
     ``carried`` is the run that had not broken when ``since`` began, ``before`` counts all turns until then.
@@ -167,8 +166,7 @@ class History:
 # --- rewards ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a campaign gives: ``cycle`` is the turns after which the rewards of a run begin again."""
 
     rewards: Sequence[Reward]

@@ -1,9 +1,11 @@
 """The rules of checking in and making up: what is given is computed from rows that the write finds unchanged."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from chalicelib.checkins import campaigns, giving, marking, rules, standings
 from chalicelib.checkins.marking import Marked, Plan, Said
@@ -13,7 +15,6 @@ from chalicelib.checkins.standings import Standing
 from chalicelib.core import facts, table
 from chalicelib.core.errors import Busy, Conflict, Invalid
 from chalicelib.core.telemetry import logger
-from chalicelib.core.values import dataclass
 
 ROUNDS = 24
 
@@ -45,8 +46,7 @@ class NothingToMakeUp(Conflict):
     advice = "Offer `details.dates`."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Happened:
+class Happened(msgspec.Struct, frozen=True, kw_only=True):
     """What a row of the fact checkin.done says to other rooms; ``day`` is the date checked in last, at ``at``."""
 
     campaign_id: str

@@ -5,16 +5,16 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from chalicelib.checkins import campaigns, rules
 from chalicelib.checkins.models import Campaign, Month, Part, member_key
 from chalicelib.checkins.rules import History
 from chalicelib.core import table
 from chalicelib.core.table import Row
-from chalicelib.core.values import dataclass
 
 
-@dataclass(frozen=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Where a member stands in a campaign: their part, and their two newest months."""
 
     campaign: Campaign

@@ -220,7 +220,7 @@ def refuse_commission(call: Call, commission_id: str, body: WithReason) -> Expla
 def show_run(call: Call, day: str) -> RunAnswer:
     """What settling did on a day of the brand's calendar."""
     record = runs.record(_day(day))
-    return RunAnswer(**vars(record), now=call.now)
+    return RunAnswer(**msgspec.structs.asdict(record), now=call.now)
 
 
 @api.get(

@@ -7,10 +7,11 @@ may know: of somebody else's that it earned nothing, and by which rule.
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from chalicelib.commissions import service
 from chalicelib.commissions.models import Brought, Commission
 from chalicelib.core import table
-from chalicelib.core.values import dataclass
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.sharing import invitees as people
@@ -20,8 +21,7 @@ from chalicelib.sharing.invitees import Invitee, Step
 ORDERS_LOOKED_AT = 20
 
 
-@dataclass(frozen=True, kw_only=True)
-class Person:
+class Person(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who came to a promoter, and how far it went: ``stage`` is the furthest that stands.
 
     ``orders`` are those of which something is left.
@@ -33,8 +33,7 @@ class Person:
     ordered_at: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class OrderStep:
+class OrderStep(msgspec.Struct, frozen=True, kw_only=True):
     """An order of somebody who came to a promoter: what it earns them, or why it does not."""
 
     at: int

@@ -7,7 +7,6 @@ old account, which goes over in its turn. The month of the merge has two parts, 
 promoter stays what they were until then, but is in no list; the tier of both is the higher one.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from pynamodb.expressions.update import Action
@@ -108,7 +107,7 @@ def _handed(row: Commission, into: str) -> Write:
     actions: list[Action] = [Commission.promoter_id.set(into), Commission.owner.set(f"{into}#commissions")]
     if row.state == "due" and row.due_at is not None:
         actions += due.moved(job=service.JOB, pk=into, at=row.due_at, ref=into)
-    return replace(service.updated(row, *actions), refuse=Busy)
+    return service.updated(row, *actions).but(refuse=Busy)
 
 
 def _brought(row: Commission, into: str) -> list[Write]:

@@ -1,13 +1,11 @@
 """Pure rules of commissions: which rate serves a line, what the line earns, which tier and step is reached."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from chalicelib.core.money import part_fen
-from chalicelib.core.values import dataclass
 
 Level = Literal["level1", "level2", "head"]
 Basis = Literal["bps", "fen"]
@@ -37,8 +35,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     min_order_fen: Fen = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a rate: basis points of what was paid, or so many fen a unit."""
 
     rate_id: str
@@ -50,8 +47,7 @@ class Rate:
     value: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sold:
+class Sold(msgspec.Struct, frozen=True, kw_only=True):
     """What rates may ask of a line that was sold; whether its buyer is new is looked up only if one asks."""
 
     level: Level
@@ -62,7 +58,7 @@ class Sold:
     campaign_id: str | None = None
     tier: int = 1
     order_fen: int = 0
-    new_buyer: Callable[[], bool] = field(default=lambda: False)
+    new_buyer: Callable[[], bool] = msgspec.field(default=lambda: False)
 
 
 def best(rates: Sequence[Rate], sold: Sold) -> Rate | None:

@@ -6,15 +6,15 @@ Each is a row under its natural key, so the record of a day is exact whatever wa
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from chalicelib.commissions.models import RUN_ROWS, RunLine
 from chalicelib.core import clock, config, ledger, table
 from chalicelib.core.shards import shard_for
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A day in numbers: what was looked at, settled into how much, what waits, and what failed."""
 
     day: str

@@ -6,7 +6,6 @@ attribution, and the rates, the terms and the promoter's tier of the time when i
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -21,7 +20,6 @@ from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import Key, Row, Write
-from chalicelib.core.values import dataclass
 from chalicelib.groupbuys import reading as groups
 from chalicelib.members import service as members
 from chalicelib.operators import service as operators
@@ -116,8 +114,7 @@ def changes_of(row: Commission) -> list[Change]:
 # --- following the order ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Look:
+class _Look(msgspec.Struct, frozen=True, kw_only=True):
     """An order as it was looked at, why, and when."""
 
     order: Order
@@ -127,7 +124,7 @@ class _Look:
     @property
     def unchanged(self) -> Write:
         """The check that it is still so."""
-        return replace(facts.unchanged(self.order), refuse=lambda _: Moved())
+        return facts.unchanged(self.order).but(refuse=lambda _: Moved())
 
     @property
     def left_fen(self) -> int:

@@ -7,19 +7,18 @@ uses is added up in a pass over all rows, and compared with the counters that no
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import msgspec
 from pynamodb.expressions.condition import Condition
 
 from chalicelib.core import table
 from chalicelib.core.table import Page, Raw, Row
-from chalicelib.core.values import dataclass
 
 Numbers = Mapping[str, int]
 ROWS_AT_MOST = 5000
 """Rows of one kind that a proof reads: a second or so, so that no single number can hold up all the others."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Differs:
+class Differs(msgspec.Struct, frozen=True, kw_only=True):
     """What a row says, and what the rows it counts add up to."""
 
     says: Numbers
@@ -59,8 +58,7 @@ def read_pages(page_after: Callable[[Raw | None], Page], *, of: str) -> list[Any
     return rows
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sum:
+class Sum(msgspec.Struct, frozen=True, kw_only=True):
     """A book whose every number is proved from a partition: of any row of these ``kinds``, if its key ``ends`` so.
 
     ``prove`` reads it, as of now, and answers with None when all is well; a number that moves is `Unsure`, and not
@@ -73,8 +71,7 @@ class Sum:
     ends: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counter:
+class Counter(msgspec.Struct, frozen=True, kw_only=True):
     """A counter, or several as one, as they are now; ``rev`` is another after every change of theirs."""
 
     key: str
@@ -82,8 +79,7 @@ class Counter:
     says: Numbers
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """A book whose counters count rows of these ``kinds``, wherever they are.
 
     ``uses``: what a row uses, by the key of the counter. A row may use more or less only together with a change of

@@ -292,10 +292,6 @@ def _under(path: str) -> dict[str, str]:
 def _parameter_store(region: str) -> Any:
     # powertools' own reader of parameters imports boto3 and what it has for three other services: a third of the
     # cold start of whoever is signed in.
-    import botocore.session
-    from botocore.config import Config
+    from chalicelib.core import aws
 
-    patience = Config(
-        connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3}
-    )
-    return botocore.session.get_session().create_client("ssm", region_name=region, config=patience)
+    return aws.create_client("ssm", region=region)

@@ -8,15 +8,15 @@ always passes. Rooms provide the guards that know members, operators and WeChat;
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import msgspec
+
 from chalicelib.core import webhooks
 from chalicelib.core.errors import AppError, Forbidden, SignatureInvalid, Unauthorized
-from chalicelib.core.values import dataclass
 
 Role = Literal["owner", "marketing", "support", "finance", "store"]
 
 
-@dataclass(frozen=True)
-class Door:
+class Door(msgspec.Struct, frozen=True):
     """One kind of caller; for operators, the roles besides owner."""
 
     kind: Literal["public", "member", "operator", "mall", "wechat"]
@@ -37,8 +37,7 @@ def operators(*roles: Role) -> Door:
 ANY_OPERATOR = operators("marketing", "support", "finance", "store")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Session:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A signed-in member, the program they signed in through, and what tells them apart among visitors."""
 
     member_id: str
@@ -46,8 +45,7 @@ class Session:
     visitor: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Operator:
+class Operator(msgspec.Struct, frozen=True, kw_only=True):
     """A person or machine of the merchant."""
 
     key_id: str
@@ -55,8 +53,7 @@ class Operator:
     role: Role
 
 
-@dataclass(frozen=True, kw_only=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Whoever passed a door: at most one of a member, an operator, the mall; none of them is a stranger, or WeChat
     Pay at its own."""
 
@@ -65,8 +62,7 @@ class Caller:
     mall: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Approach:
+class Approach(msgspec.Struct, frozen=True, kw_only=True):
     """What a door judges by; ``target`` is the path with its query, sorted."""
 
     method: str

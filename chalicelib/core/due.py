@@ -12,10 +12,10 @@ growing pauses (to an hour); the tenth failure moves the row to ``stuck``, where
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import field
 from itertools import islice
 from typing import Any
 
+import msgspec
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.update import Action
 
@@ -24,7 +24,6 @@ from chalicelib.core.clock import HOUR, MINUTE
 from chalicelib.core.errors import NotFound
 from chalicelib.core.table import IntAttribute, Row
 from chalicelib.core.telemetry import about, count, logger, measure
-from chalicelib.core.values import dataclass
 
 FIRST_PAUSE_S = 30
 FAILURES = 10
@@ -53,8 +52,7 @@ class Lease(Row, discriminator="lease"):
         return f"LEASE#{shard}", "META"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What the index says is due: enough to act without a read."""
 
     pk: str
@@ -75,13 +73,12 @@ _late_after_s: dict[str, int] = {}
 _sends_money: set[str] = set()
 
 
-@dataclass()
-class Ran:
+class Ran(msgspec.Struct):
     """What one run of a job did."""
 
     handled: int = 0
     failed: int = 0
-    seen: set[tuple[str, str, int]] = field(default_factory=set)
+    seen: set[tuple[str, str, int]] = msgspec.field(default_factory=set)
 
 
 def handles(

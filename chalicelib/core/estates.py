@@ -6,12 +6,12 @@ knows none. What a room does here is done again after a failure, so that each st
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import field
 from typing import Any, TypeVar
+
+import msgspec
 
 from chalicelib.core import ledger, table
 from chalicelib.core.table import Row
-from chalicelib.core.values import dataclass
 
 F = TypeVar("F", bound=Callable[..., Any])
 TOLD_AT_MOST = 1000
@@ -19,12 +19,11 @@ TOLD_AT_MOST = 1000
 _THE_STORE_S = frozenset(Row.get_attributes()) - {"state"} | {"fingerprint"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Obstacle:
+class Obstacle(msgspec.Struct, frozen=True, kw_only=True):
     """What a member must end first; ``code`` is API, ``details`` name the things."""
 
     code: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 HandOver = Callable[[str, str, int], bool]

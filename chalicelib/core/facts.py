@@ -13,9 +13,9 @@ other whose reaction fails becomes a dead letter, which the same job tries again
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -24,7 +24,6 @@ from chalicelib.core import due, table, telemetry
 from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.table import IntAttribute, Row, Write
 from chalicelib.core.telemetry import about, count, logger
-from chalicelib.core.values import dataclass
 
 JOB = "react"
 OWED_AFTER_S = 600
@@ -34,8 +33,7 @@ ANY_CHANGE = ("*", "*")
 """The key of `Row.FACTS` for rows whose state is a value that moves on, such as a date, and not one of a few."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """``name`` happened to the row ``pk``, ``sk`` in its revision ``rev``; ``owed`` if its row says so too."""
 
     name: str
@@ -72,8 +70,7 @@ Effect = Callable[[Any, int], Sequence[Write]]
 Errand = Callable[[Any, int], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Reaction:
+class _Reaction(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     effect: Effect
     money: bool
@@ -343,7 +340,7 @@ def _if_unchanged(write: Write, row: Row) -> Write:
             return _Stale()
         return table.refusal(write, found)
 
-    return replace(write.also(Row.rev == row.rev), refuse=refuse)
+    return write.also(Row.rev == row.rev).but(refuse=refuse)
 
 
 class _Settled(Exception):

@@ -34,7 +34,6 @@ from chalicelib.core.errors import (
     UnsupportedMediaType,
 )
 from chalicelib.core.telemetry import about, count, logger, measure
-from chalicelib.core.values import dataclass
 
 BODY_LIMIT_BYTES = 64 * 1024
 CORS = CORSConfig(
@@ -55,8 +54,7 @@ _FIELD = re.compile(r"`\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`|unknown field `([^`]+)`")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request, as plain values."""
 
     now: int
@@ -87,16 +85,14 @@ class Call:
         return self.caller.operator
 
 
-@dataclass(frozen=True)
-class Reply(Generic[T]):
+class Reply(msgspec.Struct, Generic[T], frozen=True):
     """An answer with a status of its own, such as 200 for a repeat where the first was 201."""
 
     body: T
     status: int = 200
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """An answer that is not JSON: a page or a picture."""
 
     content: str | bytes
@@ -119,8 +115,7 @@ class Items(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
     now: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What a route is: for the edge itself, the OpenAPI document and the test that walks all doors."""
 
     method: str

@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+import msgspec
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -34,7 +35,6 @@ from chalicelib.core import clock, config, due, facts, table
 from chalicelib.core.books import Unsure
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import IntAttribute, Key, Page, Refusal, Row, Write
-from chalicelib.core.values import dataclass
 
 CLOSE_JOB = "close_month"
 RELEASE_JOB = "release_hold"
@@ -554,8 +554,7 @@ def _without_month(account: Account) -> int:
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """What an owner has: ``expiring`` of the balance goes at ``expires_at``, if anything does."""
 
     balance: int
@@ -565,8 +564,7 @@ class Standing:
     expires_at: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Drift:
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
     """What an account says and what its entries add up to; the pairs are equal, or something is broken."""
 
     balance: int

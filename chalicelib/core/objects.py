@@ -13,28 +13,24 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
+import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.core import config
+from chalicelib.core import aws, config
 from chalicelib.core.errors import Busy
-from chalicelib.core.values import dataclass
 
 # Who may not list a bucket is told "forbidden" of what is not there.
 _MISSING = ("NoSuchKey", "AccessDenied", "InvalidRange", "PreconditionFailed", "403", "404", "412", "416")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Form:
+class Form(msgspec.Struct, frozen=True, kw_only=True):
     """Where to post a file, and the fields that must go before it."""
 
     url: str
     fields: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """An object, or how it begins: ``size`` is of the whole."""
 
     content: bytes
@@ -153,16 +149,12 @@ def client() -> Any:
 
 
 def _new_client(region: str, endpoint: str) -> Any:
-    return botocore.session.get_session().create_client(
+    return aws.create_client(
         "s3",
-        region_name=region,
-        endpoint_url=endpoint or None,
-        config=Config(
-            signature_version="s3v4",
-            connect_timeout=1,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            # The global address answers for new buckets elsewhere with a redirect, which breaks a form.
-            s3={"us_east_1_regional_endpoint": "regional"},
-        ),
+        region=region,
+        endpoint=endpoint,
+        read_timeout=5,
+        signature_version="s3v4",
+        # The global address answers for new buckets elsewhere with a redirect, which breaks a form.
+        s3={"us_east_1_regional_endpoint": "regional"},
     )

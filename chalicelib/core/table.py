@@ -13,11 +13,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
-import botocore.session
-from botocore.config import Config
+import msgspec
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from pynamodb.attributes import Attribute, DiscriminatorAttribute, UnicodeAttribute
@@ -26,10 +25,9 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action, Update
 from pynamodb.models import MetaModel, Model
 
-from chalicelib.core import cache, config
+from chalicelib.core import aws, cache, config
 from chalicelib.core.errors import AppError, Busy
 from chalicelib.core.shards import shard_for
-from chalicelib.core.values import dataclass
 
 TRIES = 14
 FIRST_WAIT_S = 0.02
@@ -126,6 +124,7 @@ class Taken(Exception):
         self.row = row
 
 
+# No Struct, as other values are: the mutations watch each write as it is made, and a Struct has no place for that.
 @dataclass(frozen=True, kw_only=True)
 class Write:
     """One conditional write and the refusal that its failed condition means."""
@@ -142,9 +141,13 @@ class Write:
         """Table, pk and sk: what may stand in a transaction once."""
         return table_name(type(self.row)), self.row.pk, self.row.sk
 
+    def but(self, **changes: Any) -> "Write":
+        """The same write with these changed."""
+        return replace(self, **changes)
+
     def also(self, when: Condition) -> "Write":
         """The same write under one more condition."""
-        return replace(self, when=when if self.when is None else self.when & when)
+        return self.but(when=when if self.when is None else self.when & when)
 
 
 def create(row: Row, *, refuse: Refusal = Taken) -> Write:
@@ -258,8 +261,7 @@ def get_all(wanted: Sequence[tuple[type[Row], Key]]) -> list[Any]:
     return [row for at in range(0, len(wanted), 100) for row in get_many(wanted[at : at + 100])]
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """Rows of one query and where the next page begins; ``next_key`` is None at the end."""
 
     rows: list[Any]
@@ -527,20 +529,15 @@ def client() -> Any:
 
 def _new_client() -> Any:
     settings = config.settings()
-    made = botocore.session.get_session().create_client(
+    made = aws.create_client(
         "dynamodb",
-        region_name=settings.region,
-        endpoint_url=settings.dynamodb_endpoint or None,
-        config=Config(
-            connect_timeout=1,
-            read_timeout=3,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            max_pool_connections=128,
-            account_id_endpoint_mode="disabled",
-            parameter_validation=False,
-            # botocore otherwise composes its own anew twice for every call: a third of what a call costs.
-            user_agent="liebian",
-        ),
+        region=settings.region,
+        endpoint=settings.dynamodb_endpoint,
+        max_pool_connections=128,
+        account_id_endpoint_mode="disabled",
+        parameter_validation=False,
+        # botocore otherwise composes its own anew twice for every call: a third of what a call costs.
+        user_agent="liebian",
     )
     # Where DynamoDB is, it knows since it was made; botocore would follow its rules anew for every call. The name
     # is botocore's own and may change: a test holds that requests go where they went.

@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import config, due, ids, shards, table
 from chalicelib.core.errors import Busy, Conflict, Gone, NotFound
 from chalicelib.core.table import Row, Write
-from chalicelib.core.values import dataclass
 from chalicelib.coupons import plans, rules, service, templates
 from chalicelib.coupons.models import Coupon, Pack, Piece, Plan, Sharing, Template
 from chalicelib.coupons.service import ROUNDS, Claim, NotEligible
@@ -76,8 +76,7 @@ def _moved(_: Any) -> Exception:
 # --- opening ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """A pack, and whether this call opened it."""
 
     pack: Pack

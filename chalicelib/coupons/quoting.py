@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from chalicelib.core.values import dataclass
+import msgspec
+
 from chalicelib.coupons import rules, service
 from chalicelib.coupons.models import Coupon
 
 
-@dataclass(frozen=True, kw_only=True)
-class Weighed:
+class Weighed(msgspec.Struct, frozen=True, kw_only=True):
     """A coupon on a basket: what it saves, or why not."""
 
     coupon: Coupon

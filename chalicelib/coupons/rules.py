@@ -6,16 +6,16 @@ more off a line than the line has. So the order in which coupons are laid down d
 
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import field
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Invalid
 from chalicelib.core.money import part_fen, share_within_fen
-from chalicelib.core.values import dataclass
 
 STACK_AT_MOST = 5
 """Coupons that one order may use."""
@@ -23,8 +23,7 @@ LOOKS_AT_MOST = 5000
 """Combinations that a quote weighs; nobody's real wallet comes near it, and no made-up one holds up the rest."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a coupon is worth, on what, from which amount on, and beside which others.
 
     ``percent_bps`` is what is taken off. A fixed price, and an exchange, is for one unit, the dearest.
@@ -35,13 +34,12 @@ class Terms:
     percent_bps: int = 0
     cap_fen: int | None = None
     threshold_fen: int = 0
-    scope: Mapping[str, Any] = field(default_factory=lambda: {"kind": "all"})
+    scope: Mapping[str, Any] = msgspec.field(default_factory=lambda: {"kind": "all"})
     exclusive: bool = True
     group: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a basket."""
 
     product_id: str
@@ -55,16 +53,14 @@ class Line:
         return self.price_fen * self.quantity
 
 
-@dataclass(frozen=True, kw_only=True)
-class Basket:
+class Basket(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody is about to buy."""
 
     lines: tuple[Line, ...]
     freight_fen: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Saving:
+class Saving(msgspec.Struct, frozen=True, kw_only=True):
     """What comes off each line, and off the freight."""
 
     per_line: tuple[int, ...]
@@ -76,16 +72,14 @@ class Saving:
         return sum(self.per_line) + self.freight_fen
 
 
-@dataclass(frozen=True, kw_only=True)
-class WhyNot:
+class WhyNot(msgspec.Struct, frozen=True, kw_only=True):
     """Why a coupon does not apply: a code, and what goes with it."""
 
     code: str
-    details: Mapping[str, int] = field(default_factory=dict)
+    details: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Option:
+class Option(msgspec.Struct, frozen=True, kw_only=True):
     """A coupon that applies."""
 
     coupon_id: str

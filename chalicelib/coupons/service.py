@@ -3,15 +3,14 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import clock, config, due, ids, shards, table
 from chalicelib.core.errors import AppError, Busy, Conflict, Invalid, NotFound
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.coupons import rules, templates
 from chalicelib.coupons.models import Coupon, Tally, Template, Terms
 from chalicelib.coupons.templates import (
@@ -57,8 +56,7 @@ class AlreadyGranted(Conflict):
     advice = "Show the member's own coupons."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A coupon, and whether this call made it."""
 
     coupon: Coupon
@@ -274,7 +272,7 @@ def _counted(template: Template, coupon: Coupon, seen: Tally | None, *, mark: st
     if seen is not None:
         as_seen |= Tally.n == seen.n
     key = Tally.key(template.template_id, coupon.member_id)
-    return replace(table.upsert(Tally, key, *actions, when=as_seen, refuse=_TallyMoved), natural=True)
+    return table.upsert(Tally, key, *actions, when=as_seen, refuse=_TallyMoved).but(natural=True)
 
 
 def _day(now: int) -> str:
@@ -345,7 +343,7 @@ def _named(unit: Write, template: Template) -> Write:
             return refused
         return CouponSoldOut() if template.stock_shards == 1 else Busy()
 
-    return replace(unit, refuse=refuse)
+    return unit.but(refuse=refuse)
 
 
 # --- a member's own -----------------------------------------------------------------------------------------
@@ -461,8 +459,7 @@ goods.goods("coupon", give=_for_points, check=_check_for_points)
 # --- offers -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Offered:
+class Offered(msgspec.Struct, frozen=True, kw_only=True):
     """A template, and whether a member can claim it."""
 
     template: Template

@@ -16,7 +16,6 @@ from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.coupons import rules
 from chalicelib.coupons.models import Invite, Plan, Stock, Template, Terms
 from chalicelib.coupons.schemas import EditTemplate, MakeTemplate
@@ -72,8 +71,7 @@ class RequestDiffers(Invalid):
 P = TypeVar("P", Template, Plan, Invite)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Making:
+class Making(msgspec.Struct, frozen=True, kw_only=True):
     """Who makes or changes something, when, and the key under which a repeat is recognised."""
 
     by: Operator

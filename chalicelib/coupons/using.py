@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 
+import msgspec
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import config, due, facts, ids, table
@@ -18,7 +19,6 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, NotFound
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
-from chalicelib.core.values import dataclass
 from chalicelib.coupons import quoting, rules, service, templates
 from chalicelib.coupons.models import Coupon, Lock
 from chalicelib.coupons.service import JOB, ROUNDS
@@ -81,8 +81,7 @@ class ShopCodeInvalid(Conflict):
     advice = "Ask the member to show the code anew."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Locking:
+class Locking(msgspec.Struct, frozen=True, kw_only=True):
     """Which coupons an order wants held, on which basket, for how long."""
 
     order_ref: str

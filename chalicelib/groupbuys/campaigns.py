@@ -14,7 +14,6 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.shards import SOLD_OUT_FOR_S, evenly
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.groupbuys import rules
 from chalicelib.groupbuys.models import Campaign, Stock
 from chalicelib.groupbuys.schemas import EditCampaign
@@ -59,8 +58,7 @@ short_of: Cache[dict[int, int]] = Cache(for_s=SOLD_OUT_FOR_S)
 """What was left in the shards of (campaign, SKU) when it was too little for somebody."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Making:
+class Making(msgspec.Struct, frozen=True, kw_only=True):
     """Who makes a campaign, when, and the key under which a repeat is recognised."""
 
     by: Operator

@@ -5,12 +5,12 @@ Each take has its give-back here. The due entry of a hold says all of it, so tha
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+
+import msgspec
 
 from chalicelib.core import due, table
 from chalicelib.core.errors import NotFound
 from chalicelib.core.table import Refusal, Write
-from chalicelib.core.values import dataclass
 from chalicelib.groupbuys import campaigns, rules
 from chalicelib.groupbuys.models import Campaign, Group, Part, Seat, Stock
 from chalicelib.orders.service import Order
@@ -20,8 +20,7 @@ EXPIRE_JOB = "expire"
 ROUNDS = 12
 
 
-@dataclass(frozen=True, kw_only=True)
-class Held:
+class Held(msgspec.Struct, frozen=True, kw_only=True):
     """What an unpaid order holds: enough to let it go without a read."""
 
     order_id: str
@@ -135,7 +134,7 @@ def part_taken(campaign: Campaign, order: Order, *, head: bool, seen: str | None
     actions = (Part.order_id.set(order.order_id), Part.units.add(order.quantity), Part.groups.add(int(head)))
     key = Part.key(campaign.campaign_id, order.member_id)
     when = Part.pk.does_not_exist() | (idle & room)
-    return replace(table.upsert(Part, key, *actions, when=when, refuse=PartRefused), natural=True)
+    return table.upsert(Part, key, *actions, when=when, refuse=PartRefused).but(natural=True)
 
 
 def part_back(held: Held, *, refuse: Refusal) -> Write:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from pynamodb.expressions.condition import Condition
 
 from chalicelib.core import due, ids, table
 from chalicelib.core.config import settings
 from chalicelib.core.errors import AppError, Busy, Conflict, Gone, Invalid
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.groupbuys import campaigns, holding, reading, rules
 from chalicelib.groupbuys.campaigns import CampaignNotStarted, CampaignOver, CampaignPaused
 from chalicelib.groupbuys.holding import ROUNDS, PartRefused, SeatTaken, StockShort
@@ -41,8 +41,7 @@ class _OrderTaken(Exception):
         self.row = row
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seated:
+class Seated(msgspec.Struct, frozen=True, kw_only=True):
     """A group, the member's order in it, and whether this call made it; ``seats``: all that are taken, if known."""
 
     group: Group
@@ -51,8 +50,7 @@ class Seated:
     seats: Sequence[Seat] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Buying:
+class Buying(msgspec.Struct, frozen=True, kw_only=True):
     """Who buys how much of what; ``mall_order_id`` when the mall made its order first, ``link`` that led here."""
 
     member_id: str
@@ -62,8 +60,7 @@ class Buying:
     link: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shown:
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """What the page showed of a group: enough to join it without reading it first."""
 
     campaign_id: str

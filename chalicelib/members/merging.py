@@ -13,6 +13,7 @@ What the rooms have goes over in a job, since it can be much: soon, and again un
 import bisect
 from collections.abc import Mapping
 
+import msgspec
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import deliveries, due, estates, table
@@ -21,7 +22,6 @@ from chalicelib.core.config import settings
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import count, logger
-from chalicelib.core.values import dataclass
 from chalicelib.members import rules
 from chalicelib.members.models import Blocked, Identity, Member, Merge
 from chalicelib.operators import stuck
@@ -43,8 +43,7 @@ class NotHandedOver(Exception):
     """Some rooms could not hand over what they have; the message names them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pair:
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """``member`` becomes ``into``, both as they were read."""
 
     member: Member

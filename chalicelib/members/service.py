@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import deliveries, doors, facts, ids, session, table
@@ -14,7 +15,6 @@ from chalicelib.core.config import settings
 from chalicelib.core.errors import AppError, Busy, Conflict, Invalid, NotFound, Unauthorized
 from chalicelib.core.table import Row, Write
 from chalicelib.core.telemetry import count, logger
-from chalicelib.core.values import dataclass
 from chalicelib.members import merging, returning, rules
 from chalicelib.members.models import Blocked, Erased, Identity, Program, ProgramCount
 from chalicelib.members.models import Member as Member  # noqa: PLC0414 - other rooms name what they are given
@@ -78,16 +78,14 @@ class ProgramExists(Conflict):
     advice = "Edit it with PUT instead."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Came:
+class Came(msgspec.Struct, frozen=True, kw_only=True):
     """The link and the visit that a new member came by."""
 
     link: str
     visit_id: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Brought:
+class Brought(msgspec.Struct, frozen=True, kw_only=True):
     """What another system knew of a member, or we before they were erased: they are no new member, and nothing is
     given for it, or told.
     """
@@ -99,8 +97,7 @@ class Brought:
     returned: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Profile:
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """What other rooms may show of a member; ``avatar`` by `uploads.service.url_of`."""
 
     member_id: str

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.values import dataclass
+import msgspec
 
 Kind = Literal[
     "group_filled",
@@ -32,8 +32,7 @@ ASKED_AT_MOST = 3
 """wx.requestSubscribeMessage takes three templates at most."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Words:
+class Words(msgspec.Struct, frozen=True, kw_only=True):
     """What is said of a kind: where it leads, its fields, its words; ``status`` has five characters at most."""
 
     target: str

@@ -10,9 +10,9 @@ such page; 40003 no such openid; 45009 the day's calls are used up.
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from typing import Any
 
+import msgspec
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import clock, config, due, table
@@ -20,7 +20,6 @@ from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.errors import Busy, NotFound
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import count, logger
-from chalicelib.core.values import dataclass
 from chalicelib.members import rules as member_rules
 from chalicelib.members import service as members
 from chalicelib.notifications import consents, preferences, rules, service, templates
@@ -61,8 +60,7 @@ class _AllowedMore(Exception):
     """The member has allowed the template again meanwhile."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Way:
+class Way(msgspec.Struct, frozen=True, kw_only=True):
     """How a message can go: by this program's template, to this openid."""
 
     program_id: str
@@ -75,14 +73,13 @@ class Way:
         return self.program_id, self.template.template_id
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sending:
+class _Sending(msgspec.Struct, frozen=True, kw_only=True):
     """One message, this run's name, and what its member wants."""
 
     row: Notification
     by: str
     now: int
-    wants: NotificationSettings = field(default_factory=NotificationSettings)
+    wants: NotificationSettings = msgspec.field(default_factory=NotificationSettings)
 
     @property
     def key(self) -> table.Key:

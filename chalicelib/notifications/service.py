@@ -8,11 +8,12 @@ hundred entries of the index are read at most, and no row.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
+import msgspec
+
 from chalicelib.core import due, ids, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.table import Row
 from chalicelib.core.telemetry import logger
-from chalicelib.core.values import dataclass
 from chalicelib.notifications import templates
 from chalicelib.notifications.models import Notification
 from chalicelib.notifications.rules import Kind
@@ -26,8 +27,7 @@ class _Seen(Exception):
     """It was seen before, or there is none."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class News:
+class News(msgspec.Struct, frozen=True, kw_only=True):
     """What a fact tells: ``cause`` is the fact's own key, ``until`` is when its message is of no use any more."""
 
     kind: Kind

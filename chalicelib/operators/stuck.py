@@ -11,9 +11,9 @@ import binascii
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
 from typing import Any
 
+import msgspec
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
@@ -25,7 +25,6 @@ from chalicelib.core.errors import Conflict, Invalid, NotFound
 from chalicelib.core.facts import Letter
 from chalicelib.core.table import Raw, Row, Write
 from chalicelib.core.telemetry import logger, measure
-from chalicelib.core.values import dataclass
 from chalicelib.operators import service
 
 WATCHED_EVERY_S = 10 * MINUTE
@@ -46,8 +45,7 @@ class Moved(Exception):
     """The row is not stuck any more: somebody else was first."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Story:
+class Story(msgspec.Struct, frozen=True, kw_only=True):
     """Whom and what a stuck row is about, as far as there is one."""
 
     member_id: str | None = None
@@ -55,11 +53,10 @@ class Story:
     group_id: str | None = None
     campaign_id: str | None = None
     amount_fen: int | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ByHand:
+class ByHand(msgspec.Struct, frozen=True, kw_only=True):
     """One person's decision about one stuck row: what the transaction that carries it out needs."""
 
     job: str
@@ -106,8 +103,7 @@ def emptied(row: Row, hand: ByHand, *actions: Action) -> Write:
     return table.update(type(row), (row.pk, row.sk), *changes, when=hand.still, refuse=lambda _: Moved())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     """What a stuck row of a job means: the words for people, and what a person can do about it.
 
     ``settle``: ways in which it is settled by hand. ``cancel``: what ends it, for rows that strand no money.
@@ -120,7 +116,7 @@ class Trouble:
     urgency: int = 1
     tell: Callable[[Sequence[Any]], list[Story]] = tell_by_name
     retry: bool = True
-    settle: Mapping[str, Decide] = field(default_factory=dict)
+    settle: Mapping[str, Decide] = msgspec.field(default_factory=dict)
     cancel: Decide | None = None
     may_cancel: Callable[[Any], bool] = lambda _: True
     money: Callable[[Any], bool] | None = None
@@ -151,8 +147,7 @@ def _of(job: str) -> Trouble:
 # --- the list -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stuck:
+class Stuck(msgspec.Struct, frozen=True, kw_only=True):
     """A stuck row with its story."""
 
     id: str

@@ -12,6 +12,7 @@ number may serve other systems: orders that are not ours are counted and left.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
 from pynamodb.expressions.update import Action
 
 from chalicelib.core import config, due, table
@@ -20,7 +21,6 @@ from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Page, Raw, Write
 from chalicelib.core.telemetry import count, logger
-from chalicelib.core.values import dataclass
 from chalicelib.operators import stuck
 from chalicelib.operators.stuck import Story, Trouble
 from chalicelib.orders import service, untold, wechatpay
@@ -37,8 +37,7 @@ OURS = "ord_"
 _planned: Cache[bool] = Cache(for_s=DAY)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Differs:
+class Differs(msgspec.Struct, frozen=True, kw_only=True):
     """One thing in which the books differ; ``theirs`` and ``ours`` in fen, None where there is nothing."""
 
     what: str

@@ -5,7 +5,6 @@ still stuck: a refund is confirmed, an accepted payment finds its place, a compl
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from chalicelib.core import due, facts, table
@@ -86,7 +85,7 @@ def _given_back(row: Payment, hand: ByHand, *, back: Back) -> list[Write]:
         now=hand.now,
         payment_id=row.payment_id,
     )
-    return [stuck.emptied(row, hand, Payment.state.set("returned")), replace(owed, refuse=_moved)]
+    return [stuck.emptied(row, hand, Payment.state.set("returned")), owed.but(refuse=_moved)]
 
 
 def accept_mismatch(row: Payment, hand: ByHand) -> None:
@@ -120,7 +119,7 @@ stuck.trouble(
 def note_paid_back(row: Refund, hand: ByHand) -> None:
     """The money went back by another way, such as the bank: the refund is confirmed."""
     done, refunded = service.confirmed(row, now=hand.now, refuse=_moved)
-    decided = replace(done, actions=(*done.actions, hand.mark)).also(hand.still)
+    decided = done.but(actions=(*done.actions, hand.mark)).also(hand.still)
     table.transact([decided, refunded, hand.audit])
 
 

@@ -9,16 +9,16 @@ import json
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
 
+import msgspec
+
 from chalicelib.core import deliveries, table
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import AppError, Conflict, NotFound
-from chalicelib.core.values import dataclass
 from chalicelib.operators.stuck import ByHand
 from chalicelib.orders.models import Order, Refund
 
 
-@dataclass(frozen=True, kw_only=True)
-class Paid:
+class Paid(msgspec.Struct, frozen=True, kw_only=True):
     """A payment as its gateway reported it; ``by_hand``: of a wrong amount, and a person accepted it as it is."""
 
     payment_id: str
@@ -26,8 +26,7 @@ class Paid:
     by_hand: ByHand | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Phone:
+class Phone(msgspec.Struct, frozen=True, kw_only=True):
     """Where somebody pays: in which program, and where we are reached from there."""
 
     program_id: str

@@ -5,12 +5,13 @@ too, and waits for a person, who sees whether the mall has given it twice. A wro
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+import msgspec
+from msgspec.structs import replace
 
 from chalicelib.core import due, table
 from chalicelib.core.errors import Busy, Conflict, Invalid
 from chalicelib.core.telemetry import logger
-from chalicelib.core.values import dataclass
 from chalicelib.orders import ordinary, service
 from chalicelib.orders.models import Order, Payment, Refund
 from chalicelib.orders.service import Back, OrderOver
@@ -25,8 +26,7 @@ class PaymentNotKnown(Conflict):
     advice = "Send it again, with the same id, after order.paid of this payment was taken."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Given:
+class Given(msgspec.Struct, frozen=True, kw_only=True):
     """What the mall says that it gave back: ``number`` is its own; no amount is all of it.
 
     ``lines``: how much of it is of which line of an ordinary order, if it says so.
@@ -135,7 +135,7 @@ def _returned(order: Order, payment: Payment, given: Given, *, now: int) -> None
         [
             table.update(Payment, (payment.pk, payment.sk), *over, when=still, refuse=Busy),
             table.update(Order, Order.key(order.order_id), more, refuse=Busy),
-            replace(owed, refuse=Busy),
+            owed.but(refuse=Busy),
         ]
     )
 

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from chalicelib.core.money import share_fen, share_within_fen
-from chalicelib.core.values import dataclass
 from chalicelib.orders.models import Order, Refund
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One thing in an order; ``paid_fen`` is what was paid for it, ``refunded_fen`` what of that went back."""
 
     line_id: str

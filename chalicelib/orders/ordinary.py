@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
+import msgspec
+
 from chalicelib.core import facts, table
 from chalicelib.core.errors import Busy, Invalid
 from chalicelib.core.money import share_within_fen
 from chalicelib.core.table import Row, Write
-from chalicelib.core.values import dataclass
 from chalicelib.orders import lines as order_lines
 from chalicelib.orders import service
 from chalicelib.orders.gateways import Paid
@@ -30,8 +31,7 @@ class _Moved(Exception):
     """The order is not what it was: look again."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Told:
+class Told(msgspec.Struct, frozen=True, kw_only=True):
     """An order as the mall tells it; ``amount_fen`` is the sum of its lines."""
 
     mall_order_id: str

@@ -1,10 +1,10 @@
 """The rules of orders: the writes that other rooms build their transactions from, payments, and refunds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
@@ -14,7 +14,6 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.table import Refusal, Row, Write
 from chalicelib.core.telemetry import logger
-from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 from chalicelib.orders import gateways
 from chalicelib.orders.gateways import Paid as Paid  # noqa: PLC0414 - other rooms name what they are given
@@ -80,8 +79,7 @@ class PrepayOpen(Exception):
         self.row = row
 
 
-@dataclass(frozen=True, kw_only=True)
-class Back:
+class Back(msgspec.Struct, frozen=True, kw_only=True):
     """Why money goes back; ``done``: the mall has given it back already, so nobody is asked for it.
 
     ``number``: the mall's own number of it. ``lines``: how much of a part is of which line of the order, ``shared``
@@ -102,8 +100,7 @@ Lines = Callable[[Order], list[Line]]
 MayShip = Callable[[Order], bool]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Purpose:
+class _Purpose(msgspec.Struct, frozen=True, kw_only=True):
     settle: Settle
     release: Release
     refund: GiveBack
@@ -304,7 +301,7 @@ def cancelled(order: Order, *, refuse: Refusal, closed: str | None = None) -> Wr
     def why(row: Order | None) -> Exception:
         return PrepayOpen(row) if row is not None and row.state == "pending" else table.refusal(write, row)
 
-    return replace(write, refuse=why)
+    return write.but(refuse=why)
 
 
 def refunding(order: Order, *, back: Back, refuse: Refusal, now: int) -> list[Write]:
@@ -320,7 +317,7 @@ def refunding(order: Order, *, back: Back, refuse: Refusal, now: int) -> list[Wr
     gone = table.update(Order, Order.key(order.order_id), *actions, when=paid & nothing_owed, refuse=refuse)
     owed = owed_back(order, order.payment_id or "", amount_fen=amount_fen, back=back, whole=True, now=now)
     # A refund that is there already means what the order's own condition means: somebody else was first.
-    return [gone, replace(owed, refuse=refuse)]
+    return [gone, owed.but(refuse=refuse)]
 
 
 def reduced(
@@ -408,7 +405,7 @@ def _payment(order: Order, paid: Paid, *, state: str, now: int) -> list[Write]:
         known = table.update(
             Payment, (pk, sk), *decided, when=paid.by_hand.still, refuse=lambda _: PaymentKnown()
         )
-        return [replace(known, natural=True), paid.by_hand.audit]
+        return [known.but(natural=True), paid.by_hand.audit]
     row = Payment(
         pk,
         sk,
@@ -670,7 +667,7 @@ def confirm_given(refund: Refund, *, number: str, now: int) -> None:
     """
     _tell_of_part(show(refund.order_id), refund, now=now)
     done, refunded = confirmed(refund, now=now, refuse=Busy)
-    unasked = replace(done, actions=(*done.actions, Refund.number.set(number)))
+    unasked = done.but(actions=(*done.actions, Refund.number.set(number)))
     table.transact([unasked.also(Refund.state == "due"), refunded])
 
 
@@ -688,7 +685,7 @@ def seen_twice(refund: Refund, *, number: str, now: int) -> None:
         return
     done, refunded = confirmed(refund, now=now, refuse=Busy)
     actions = (Refund.state.set("done"), Refund.done_at.set(now), *seen)
-    table.transact([replace(done, actions=actions), refunded])
+    table.transact([done.but(actions=actions), refunded])
 
 
 def confirmed(refund: Refund, *, now: int, refuse: Refusal) -> list[Write]:
@@ -805,7 +802,7 @@ def told_partly_refunded(
     if back.lines:
         less = less.also(Order.refundable_fen == order.refundable_fen)
     try:
-        table.transact([replace(owed, natural=True), less])
+        table.transact([owed.but(natural=True), less])
     except PaymentKnown:
         logger.info("refund was reported again", order=order.order_id, cause=cause)
 

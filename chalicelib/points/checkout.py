@@ -7,10 +7,11 @@ again, if the member still has them.
 
 from contextlib import suppress
 
+import msgspec
+
 from chalicelib.core import ledger, table
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.ledger import Hold, HoldOver
-from chalicelib.core.values import dataclass
 from chalicelib.points import rules, service
 from chalicelib.points.models import Checkout
 from chalicelib.points.schemas import FreezePoints
@@ -36,8 +37,7 @@ class CheckoutDiffers(Conflict):
     advice = "Use a new order number."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How the points of an order stand: ``frozen``, ``spent`` or ``released``, and how many came back after they
     were spent."""
 

@@ -15,7 +15,6 @@ from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import AppError, Busy, Conflict, Gone, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 from chalicelib.points import goods, service
 from chalicelib.points.models import Exchange, Exchanged, ExchangeStock
@@ -77,8 +76,7 @@ _exchanges: Cache[Exchange] = Cache()
 _sold_out: Cache[bool] = Cache(for_s=shards.SOLD_OUT_FOR_S)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Done:
+class Done(msgspec.Struct, frozen=True, kw_only=True):
     """An exchange, the receipt's cause, and whether this call made it."""
 
     exchange: Exchange

@@ -7,17 +7,17 @@ conditions and refusals of their own room; and a check of what an operator confi
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from chalicelib.core import ledger
 from chalicelib.core.errors import Invalid
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 
 What = dict[str, Any]
 CARDS = ("makeup_card", "freeze_card")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Giving:
+class Giving(msgspec.Struct, frozen=True, kw_only=True):
     """To whom, what, and the natural key under which it is given once."""
 
     member_id: str
@@ -30,8 +30,7 @@ Give = Callable[[Giving], Sequence[Write]]
 Check = Callable[[What, int], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Kind:
+class _Kind(msgspec.Struct, frozen=True, kw_only=True):
     give: Give
     check: Check
 

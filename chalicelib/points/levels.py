@@ -15,7 +15,6 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Invalid
 from chalicelib.core.money import BPS
 from chalicelib.core.table import Row, Write
-from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 from chalicelib.points import goods, rules
 from chalicelib.points.models import LevelGift, Levels, MemberLevel
@@ -29,8 +28,7 @@ Level = dict[str, Any]
 _levels: Cache[list[Level]] = Cache()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """A member's level with its perks, and the next one; None, when there are no levels, or no higher one."""
 
     number: int

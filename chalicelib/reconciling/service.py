@@ -22,10 +22,10 @@ first.
 import time
 from collections import Counter as Added
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from pynamodb.expressions.update import Action
 
 from chalicelib.commissions import books as commissions
@@ -36,7 +36,6 @@ from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.ledger import Account, Hold
 from chalicelib.core.table import Page, Raw, Row, Write
 from chalicelib.core.telemetry import count, logger
-from chalicelib.core.values import dataclass
 from chalicelib.coupons import books as coupons
 from chalicelib.groupbuys import books as groupbuys
 from chalicelib.points import books as points
@@ -131,8 +130,7 @@ class _Moved(Exception):
     """Another has worked this slice."""
 
 
-@dataclass()
-class _Slice:
+class _Slice(msgspec.Struct):
     """What a slice has read and proved of its pass, and how it goes on."""
 
     row: Pass
@@ -143,9 +141,9 @@ class _Slice:
     state: str
     cursor: Raw | None
     place: str = ""
-    sums: Added[str] = field(default_factory=Added)
-    proved: set[tuple[int, str]] = field(default_factory=set)
-    uses: Added[str] = field(default_factory=Added)
+    sums: Added[str] = msgspec.field(default_factory=Added)
+    proved: set[tuple[int, str]] = msgspec.field(default_factory=set)
+    uses: Added[str] = msgspec.field(default_factory=Added)
 
     @property
     def over(self) -> bool:

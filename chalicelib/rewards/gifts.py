@@ -6,13 +6,13 @@ not given and is said to be missed, and holds up nothing else. Amounts of one ``
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.rewards.rules import GiftSpec, Piece
 
 
-@dataclass(frozen=True, kw_only=True)
-class Giving:
+class Giving(msgspec.Struct, frozen=True, kw_only=True):
     """Pieces of one account for one member; ``cause`` is the natural key under which they are given once.
 
     Taken back, they may be a ``part`` of all that is there of the account, ``of``; of its own natural key too.
@@ -33,8 +33,7 @@ Words = Callable[[str | None, int, str, int], str]
 Check = Callable[[str | None, int, str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of gift; ``check``: (id, now, field) raises Invalid when there is nothing of this id."""
 
     spec: GiftSpec

@@ -8,10 +8,11 @@ for ever nor kept from the member. So one rule at its end holds up no other.
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import field, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
+import msgspec
+from msgspec.structs import replace
 from pynamodb.expressions.condition import Condition
 
 from chalicelib.core import clock, config, facts, ids, table
@@ -20,7 +21,6 @@ from chalicelib.core.errors import AppError, Busy
 from chalicelib.core.shards import shard_for
 from chalicelib.core.table import Row, Write
 from chalicelib.core.telemetry import logger
-from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.rewards import gifts, rules, service, sources
 from chalicelib.rewards.gifts import Giving
@@ -158,8 +158,7 @@ def reward(on: str, occurrence: Occurrence, *, now: int) -> None:
 # --- giving -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Award:
+class _Award(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One rule, one occurrence, one member."""
 
     rule: InForce
@@ -183,15 +182,14 @@ class _Award:
         return rules.pieces(given, amount_fen=amount_fen, draw=self.draw)
 
 
-@dataclass(kw_only=True)
-class _Attempt:
+class _Attempt(msgspec.Struct, kw_only=True):
     """What was learnt from the refusals so far."""
 
     shard: int
     progress: Progress | None
     limited: str | None = None
     unpaid: str | None = None
-    short: dict[str, str] = field(default_factory=dict)
+    short: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def chance(rule_id: str, occurrence: str, member_id: str, *, now: int) -> int:
@@ -281,7 +279,7 @@ def _tier(award: _Award, attempt: _Attempt, *, now: int) -> list[Write]:
     key = tier_key(award.rule.rule_id, award.member_id, n, _time(attempt, n))
     tier_grant, *rest = _payout(award, key, pieces, attempt, now=now)
     # Somebody else's friend has reached it: this one is not counted yet, and counts for the next.
-    return [replace(tier_grant, refuse=lambda _: _Counted()), *rest]
+    return [tier_grant.but(refuse=lambda _: _Counted()), *rest]
 
 
 def tier_key(rule_id: str, member_id: str, at: int, time: int) -> str:
@@ -411,7 +409,7 @@ def _giving(grant: Grant, pieces: Sequence[Piece], *, reason: str, now: int) -> 
 def _may_refuse(account: str, build: Callable[[], list[Write]]) -> list[Write]:
     """The writes of a gift, whose refusals say which gift it was."""
     try:
-        return [replace(write, refuse=partial(_gift_refused, account, write)) for write in build()]
+        return [write.but(refuse=partial(_gift_refused, account, write)) for write in build()]
     except Busy:
         raise
     except table.Taken as met:

@@ -1,7 +1,6 @@
 """The gifts of the house: points, growth, cards, coupons, badges; each by its own room's writes."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -178,7 +177,7 @@ kind(
 
 def _badge_given(giving: Giving) -> list[Write]:
     award = badges.awarded(giving.member_id, _id(giving), now=giving.now)
-    return [replace(award, refuse=BadgeHeld)]
+    return [award.but(refuse=BadgeHeld)]
 
 
 def _badge_back(giving: Giving) -> list[Write]:

@@ -1,7 +1,8 @@
 """What people may know of rewards: what can be earned, how far a member is, what they got and what they missed."""
 
+import msgspec
+
 from chalicelib.core import table
-from chalicelib.core.values import dataclass
 from chalicelib.rewards import gifts, rules, service, sources
 from chalicelib.rewards.granting import day_of
 from chalicelib.rewards.models import Day, Listed, Progress
@@ -9,8 +10,7 @@ from chalicelib.rewards.rules import RewardTerms
 from chalicelib.rewards.service import InForce
 
 
-@dataclass(frozen=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How often a rule has counted for a member, in all and today; None: the rule does not count it."""
 
     counted: int | None

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -10,7 +9,6 @@ import msgspec
 from chalicelib.core.errors import Invalid
 from chalicelib.core.money import BPS, yuan
 from chalicelib.core.shards import evenly
-from chalicelib.core.values import dataclass
 
 Role = Literal["actor", "sharer"]
 To = Literal["actor", "sharer", "both"]
@@ -108,8 +106,7 @@ class RewardTerms(_Part, frozen=True, kw_only=True):
     ends_at: Epoch | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class FactWords:
+class FactWords(msgspec.Struct, frozen=True, kw_only=True):
     """A fact as a rule tells it, of oneself and of a friend."""
 
     self_zh: str
@@ -118,8 +115,7 @@ class FactWords:
     friend_en: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class FactSpec:
+class FactSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What rules may know of a fact; ``paid``: money was taken, so that a second level may earn by it."""
 
     words: FactWords
@@ -127,8 +123,7 @@ class FactSpec:
     paid: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class GiftSpec:
+class GiftSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a kind of gift is told with: an id or none, an amount or always one."""
 
     needs_id: bool
@@ -449,8 +444,7 @@ def changed(by: int, *, left: Sequence[int]) -> list[int] | None:
 # --- what it would have given -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Happened:
+class Happened(msgspec.Struct, frozen=True, kw_only=True):
     """An occurrence of the past, with what was known of it."""
 
     key: str
@@ -459,17 +453,16 @@ class Happened:
     known: Mapping[str, Any]
 
 
-@dataclass()
-class Tally:
+class Tally(msgspec.Struct):
     """What a rule would have done."""
 
     looked_at: int = 0
     matched: int = 0
     granted: int = 0
     undecided: int = 0
-    missed: Counter[str] = field(default_factory=Counter)
-    given: Counter[str] = field(default_factory=Counter)
-    members: set[str] = field(default_factory=set)
+    missed: Counter[str] = msgspec.field(default_factory=Counter)
+    given: Counter[str] = msgspec.field(default_factory=Counter)
+    members: set[str] = msgspec.field(default_factory=set)
 
 
 Draw = Callable[[str, str], int]

@@ -17,7 +17,6 @@ from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, IdempotencyMismatch, Invalid, NotFound
 from chalicelib.core.shards import evenly
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 from chalicelib.rewards import gifts, rules, sources
 from chalicelib.rewards.models import Purse, Rule, Version
@@ -35,8 +34,7 @@ class BudgetSpent(Conflict):
     advice = "Show details.given and details.left; ask for a larger total, or switch the rule off."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Making:
+class Making(msgspec.Struct, frozen=True, kw_only=True):
     """Who makes a rule, when, and the key under which a repeat is recognised."""
 
     by: Operator
@@ -44,8 +42,7 @@ class Making:
     idempotency_key: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class InForce:
+class InForce(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a rule."""
 
     rule_id: str

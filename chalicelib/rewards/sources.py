@@ -1,11 +1,10 @@
 """Where rewards come from: facts whose rows become occurrences. Rooms add theirs by `granting.source`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.core.table import Row
-from chalicelib.core.values import dataclass
 from chalicelib.rewards.rules import FactSpec
 
 Lookup = Callable[[], Any]

@@ -7,9 +7,10 @@ a day and eight to twenty notes a read unit, and never more than 20,000 of them.
 
 from collections.abc import Iterator
 
+import msgspec
+
 from chalicelib.core import table
 from chalicelib.core.clock import DAY
-from chalicelib.core.values import dataclass
 from chalicelib.rewards import rules, service
 from chalicelib.rewards.granting import chance, day_of
 from chalicelib.rewards.models import SEEN_SHARDS, Seen
@@ -18,8 +19,7 @@ from chalicelib.rewards.rules import Happened, Tally
 LOOKED_AT_MOST = 20_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tried:
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """What the rule would have done, and whether all of these days were looked at."""
 
     tally: Tally

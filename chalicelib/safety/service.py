@@ -7,8 +7,9 @@ the ``trace_id`` that asking gave). Both on developers.weixin.qq.com.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Literal
+
+import msgspec
 
 from chalicelib.core import due, facts, ids, table
 from chalicelib.core.clock import DAY, MINUTE
@@ -16,7 +17,6 @@ from chalicelib.core.config import settings
 from chalicelib.core.errors import Busy, Conflict, TooMany
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
-from chalicelib.core.values import dataclass
 from chalicelib.operators import stuck
 from chalicelib.operators.stuck import ByHand, Moved, Story, Trouble
 from chalicelib.safety.models import Check, Trace
@@ -48,8 +48,7 @@ class NotDecided(Exception):
     """WeChat would have a person decide, or cannot decide any more."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Writer:
+class Writer(msgspec.Struct, frozen=True, kw_only=True):
     """Who wrote or uploaded something, and as whom WeChat knows them; without an ``openid`` it cannot be asked."""
 
     member_id: str
@@ -58,8 +57,7 @@ class Writer:
     openid: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Thing:
+class Thing(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be judged: of a room, under a reference that only that room reads."""
 
     room: str
@@ -68,8 +66,7 @@ class Thing:
     scene: int = PROFILE
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """``approved``, or ``pending`` with the writes that must go with the thing's own."""
 
     state: State
@@ -289,7 +286,7 @@ def _hand_over(row: Check, why: str, *, now: int) -> None:
 def _by_hand(state: State) -> stuck.Decide:
     def settle(row: Check, hand: ByHand) -> None:
         change = _decision(row, state, now=hand.now).also(hand.still)
-        decided = replace(change, actions=(*change.actions, hand.mark), refuse=lambda _: Moved())
+        decided = change.but(actions=(*change.actions, hand.mark), refuse=lambda _: Moved())
         table.transact([decided, hand.audit])
 
     return settle

@@ -1,6 +1,6 @@
 """HTTP for the mini-program's cold start."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from chalicelib.core import doors, limits, telemetry
 from chalicelib.core.errors import Invalid, NotFound

@@ -1,10 +1,10 @@
 """The rules of signing in: find or register the member, and bind them to whoever brought them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+
+import msgspec
 
 from chalicelib.core.errors import AppError, Gone, Invalid, NotFound, Unauthorized
-from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.sharing import attribution, signals, visits
 from chalicelib.sharing import service as sharing
@@ -12,20 +12,18 @@ from chalicelib.sharing.refusals import NotBound
 from chalicelib.sharing.visits import Visit
 
 
-@dataclass(frozen=True, kw_only=True)
-class CameBy:
+class CameBy(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody came by: the token of an earlier visit, or a link that is being opened now; and where they
     were. ``session_key`` is WeChat's, when it was WeChat who said who they are."""
 
     link: str | None
     visit_token: str | None
     wx_scene: int | None
-    places: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, str] = msgspec.field(default_factory=dict)
     session_key: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class SignedIn:
+class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     """What signing in led to."""
 
     member: members.Member

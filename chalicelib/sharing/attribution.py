@@ -10,13 +10,14 @@ it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from chalicelib.core import deliveries, facts, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.clock import DAY
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.operators import service as operators
 from chalicelib.sharing import policies, touches, windows
@@ -44,8 +45,7 @@ _bindings: Cache[Binding] = Cache(size=5000)
 """Only bindings that hold are remembered: one that is missing may be made at any moment."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class By:
+class By(msgspec.Struct, frozen=True, kw_only=True):
     """What brings a member to a promoter: a visit of theirs, or their code, typed in."""
 
     promoter_id: str

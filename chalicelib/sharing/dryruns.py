@@ -7,12 +7,12 @@ one promoter in more than 96 hours, the newest.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
 from datetime import date, timedelta
+
+import msgspec
 
 from chalicelib.core import clock, config, table
 from chalicelib.core.errors import Invalid
-from chalicelib.core.values import dataclass
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.sharing import history, policies, stories, windows
@@ -35,13 +35,12 @@ def earning(known: Earning) -> None:
     _earning[:] = [known]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Replay:
+class _Replay(msgspec.Struct, frozen=True, kw_only=True):
     """One page's replay: every member's story is read once."""
 
     terms: Terms
-    stories: dict[str, Story] = field(default_factory=dict)
-    purchases: dict[str, list[int]] = field(default_factory=dict)
+    stories: dict[str, Story] = msgspec.field(default_factory=dict)
+    purchases: dict[str, list[int]] = msgspec.field(default_factory=dict)
 
     def held_at(self, member_id: str, at: int) -> Span | None:
         """Whose customer they would have been."""

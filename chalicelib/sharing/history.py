@@ -7,18 +7,18 @@ that second.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
+import msgspec
+from msgspec.structs import replace
+
 from chalicelib.core.clock import DAY
-from chalicelib.core.values import dataclass
 from chalicelib.sharing.rules import Mode
 
 How = Literal["registered", "visit", "invite_code", "operator"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a policy says."""
 
     mode: Mode
@@ -48,8 +48,7 @@ class Terms:
         return self.mode == "last" and under.mode == "last"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Span:
+class Span(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch in which a member was a promoter's customer: from ``at`` until it was undone or expired."""
 
     promoter_id: str
@@ -91,8 +90,7 @@ def renewed(expires_at: int, purchases: Iterable[int], *, terms: Terms) -> int:
 # --- another policy -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Coming:
+class Coming(msgspec.Struct, frozen=True, kw_only=True):
     """A member came to a promoter, or an operator gave them to one; to nobody, when ``promoter_id`` is None."""
 
     at: int

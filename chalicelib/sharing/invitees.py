@@ -4,9 +4,10 @@ Two lists are one: the bindings that a promoter has, and the members who came to
 so no more. What is known of a stranger who opened a link is a count of its funnel, and nobody's name.
 """
 
+import msgspec
+
 from chalicelib.core import table
 from chalicelib.core.errors import NotFound
-from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.members.rules import masked
 from chalicelib.sharing import attribution, stories
@@ -19,8 +20,7 @@ OF_ANOTHER = frozenset(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Invitee:
+class Invitee(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who came to a promoter.
 
     ``state``: ``bound``, ``over`` (the window of their binding) or ``lost``, then with the ``reason``, and
@@ -40,8 +40,7 @@ class Invitee:
     since: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened between a member and a promoter; of a loss the ``reason``."""
 
     at: int
@@ -50,8 +49,7 @@ class Step:
     reason: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Timeline:
+class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     """An invitee, and what happened, the oldest first."""
 
     invitee: Invitee

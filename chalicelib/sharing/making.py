@@ -10,13 +10,14 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from chalicelib.core import clock, objects, pictures, table
 from chalicelib.core.cache import FRESH_FOR_S, Cache
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.config import settings
 from chalicelib.core.errors import Busy, Invalid, NotFound, TooMany
 from chalicelib.core.telemetry import logger
-from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.sharing.models import Link, Made, Openings
 from chalicelib.wechat import codes
@@ -53,8 +54,7 @@ class _Held(Exception):
         self.row = row
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """A program that a link is to open, and where."""
 
     app: App
@@ -109,8 +109,7 @@ def code(link: Link, at: Place, *, width: int, by: str, now: int) -> bytes:
     return row.content or _fetched(row) or draw()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asking:
+class Asking(msgspec.Struct, frozen=True, kw_only=True):
     """Which link of WeChat's somebody wants, and what a short link shows; ``by`` as in `code`."""
 
     kind: Kind
@@ -153,8 +152,7 @@ def _url_links(code: str) -> list[Made]:
     return table.query_all(Made, f"MADE#{code}", Made.sk.startswith("url_link#"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Wanted:
+class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """How something is made, by whom, and how many seconds before its end it is made anew."""
 
     make: Callable[[], Mapping[str, Any]]

@@ -7,7 +7,6 @@ of the merged member's binding stays with them, as do their visits that bound no
 """
 
 from contextlib import suppress
-from dataclasses import replace
 
 from pynamodb.expressions.update import Action
 
@@ -91,7 +90,7 @@ def _given(row: Binding, into: str) -> list[Write]:
     with suppress(WouldCircle, ChainTooLong):
         above = attribution.walk(row.member_id, into)
         theirs = (Binding.promoter_id.set(into), Binding.owner.set(f"{into}#customers"))
-        return [_changed(row, *theirs), *(replace(one, refuse=Busy) for one in above)]
+        return [_changed(row, *theirs), *(one.but(refuse=Busy) for one in above)]
     return [_undone(row)]
 
 
@@ -118,7 +117,7 @@ def _taken(row: Binding, theirs: Binding | None, into: str, *, now: int) -> list
         unchanged = Binding.pk.does_not_exist() if theirs is None else Binding.rev == theirs.rev
         put = Write(operation="Put", row=copy, when=unchanged, refuse=Busy)
         undone = table.table_name(Binding), row.pk, row.sk
-        walked = [replace(one, refuse=Busy) for one in above if one.key != undone]
+        walked = [one.but(refuse=Busy) for one in above if one.key != undone]
         return [put, *attribution.left(copy, theirs, now=now), *walked]
     return []
 

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+import msgspec
+
 from chalicelib.core import clock, config, facts, table
 from chalicelib.core.errors import Busy, NotFound
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Order
 from chalicelib.sharing import policies, service, signals, stories
@@ -25,8 +26,7 @@ CANDIDATES_KEPT = 6
 IsPromoter = Callable[[str, int], bool]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody whose order it might have been, and by which rule it is or is not."""
 
     kind: str
@@ -38,8 +38,7 @@ class Candidate:
     visit_id: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Won:
+class Won(msgspec.Struct, frozen=True, kw_only=True):
     """Whose order it is."""
 
     promoter_id: str | None
@@ -270,4 +269,4 @@ def _of_link(order: Order, others: list[Candidate], *, now: int) -> list[Candida
 
 
 def _told(one: Candidate) -> dict[str, Any]:
-    return {name: value for name, value in vars(one).items() if value is not None}
+    return {name: value for name, value in msgspec.structs.asdict(one).items() if value is not None}

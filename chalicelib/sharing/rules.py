@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from chalicelib.core.values import dataclass
+import msgspec
 
 Channel = Literal["wechat", "moments", "qr", "poster", "link", "qq", "weibo", "sms"]
 Arrived = Literal["chat", "group", "moments", "code", "link", "other"]
@@ -17,8 +17,7 @@ Describe = Callable[[str, int], Mapping[str, str] | None]
 PartOf = Callable[[str, int], str | None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TargetKind:
+class TargetKind(msgspec.Struct, frozen=True, kw_only=True):
     """Something that can be shared: the variables its cards may use, and the path of its page.
 
     ``part_of`` says what a target belongs to, such as a group to its campaign: visits are counted for that as well.

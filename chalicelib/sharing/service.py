@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from chalicelib.core import config, ids, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
@@ -9,7 +11,6 @@ from chalicelib.core.errors import Busy, Gone, Invalid, NotFound
 from chalicelib.core.money import yuan
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import logger
-from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.members.rules import masked
 from chalicelib.operators import service as operators
@@ -45,8 +46,7 @@ class LinkExpired(Gone):
     advice = "Show the target's own page, if there is one; the sharer may share it again."
 
 
-@dataclass(frozen=True, kw_only=True)
-class About:
+class About(msgspec.Struct, frozen=True, kw_only=True):
     """What can be shown of a target."""
 
     title: str | None = None

@@ -1,16 +1,16 @@
 """A member's bindings and visits as one story, read in one call: the binding, what it was before, who else they
 came to."""
 
+import msgspec
+
 from chalicelib.core import table
-from chalicelib.core.values import dataclass
 from chalicelib.sharing import history, windows
 from chalicelib.sharing.history import Coming, Span
 from chalicelib.sharing.models import Binding, Past, Touch
 from chalicelib.sharing.touches import NEVER
 
 
-@dataclass(frozen=True, kw_only=True)
-class Story:
+class Story(msgspec.Struct, frozen=True, kw_only=True):
     """Whose customer a member is and was, the newest first, and to whom they came besides."""
 
     member_id: str

@@ -7,13 +7,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
+import msgspec
+
 from chalicelib.core import clock, config, facts, ids, session, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.errors import NotFound, Unauthorized
 from chalicelib.core.shards import by_day, day_of, day_row
 from chalicelib.core.table import IntAttribute, Row, Write
-from chalicelib.core.values import dataclass
 from chalicelib.sharing import rules, service
 from chalicelib.sharing.models import LEVELS, ROW_HOLDS, Hour, Link, LinkDay
 from chalicelib.sharing.schemas import FunnelDay
@@ -26,8 +27,7 @@ _ARRIVALS = ("chat", "group", "moments", "code", "link", "other")
 _full: Cache[bytes] = Cache(for_s=2 * HOUR, size=5000)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Visit:
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """One opening of a link by one visitor in one hour."""
 
     visit_id: str

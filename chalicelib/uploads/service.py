@@ -6,6 +6,8 @@ Other rooms take an upload's id where a picture goes (`arrived`), keep the id, a
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import msgspec
+
 from chalicelib.core import clock, estates, facts, ids, objects, pictures, session, table
 from chalicelib.core.clock import DAY, HOUR
 from chalicelib.core.config import settings
@@ -21,7 +23,6 @@ from chalicelib.core.errors import (
 from chalicelib.core.objects import Form
 from chalicelib.core.table import Write
 from chalicelib.core.telemetry import count, logger
-from chalicelib.core.values import dataclass
 from chalicelib.uploads.models import Content, Day
 from chalicelib.uploads.models import Upload as Upload  # noqa: PLC0414 - other rooms name what they are given
 from chalicelib.uploads.schemas import IN_A_ROW_BYTES, LARGEST_BYTES, Purpose, StartUpload
@@ -372,8 +373,7 @@ def url_of(picture: str | None, *, base_url: str) -> str | None:
     return f"{public}/{_shown_at(picture)}" if public else f"{base_url}/v1/uploads/{picture}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """A picture: its bytes, or where they are for an hour."""
 
     content_type: str

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Literal
 
-from chalicelib.core.values import dataclass
+import msgspec
+
 from chalicelib.wechat import pay
 from chalicelib.wechat.pay import PayRefused
 
@@ -31,8 +32,7 @@ class BillUnreadable(Exception):
     """The file is not what WeChat said it is, or not what the documentation says a bill is."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class BillLine:
+class BillLine(msgspec.Struct, frozen=True, kw_only=True):
     """One payment or refund; ``order_id`` and ``refund_id`` are the merchant's numbers of it."""
 
     kind: Kind
@@ -43,8 +43,7 @@ class BillLine:
     status: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     """Money that left an account, under the merchant's ``number``."""
 
     number: str

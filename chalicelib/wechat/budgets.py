@@ -4,11 +4,12 @@ A call that is counted twice, because the reply of the count was lost, only make
 protects a limit of WeChat's, and no right of anybody. What WeChat itself says is used up is noted as such.
 """
 
+import msgspec
+
 from chalicelib.core import table
 from chalicelib.core.clock import DAY, MINUTE
 from chalicelib.core.errors import TooMany
 from chalicelib.core.telemetry import count, logger
-from chalicelib.core.values import dataclass
 from chalicelib.wechat.models import Spent
 
 BEIJING_S = 8 * 3600
@@ -29,8 +30,7 @@ class _Full(Exception):
     """The window's row has reached the limit."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """Calls that a program may make."""
 
     a_minute: int | None = None

@@ -9,10 +9,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from chalicelib.core import config
 from chalicelib.core.errors import AppError, Conflict, TooMany
 from chalicelib.core.telemetry import logger
-from chalicelib.core.values import dataclass
 from chalicelib.wechat import budgets
 
 CONNECT_S = 2.0
@@ -70,8 +71,7 @@ class WeChatRefused(Conflict):
         self.errcode = errcode
 
 
-@dataclass(frozen=True, kw_only=True)
-class App:
+class App(msgspec.Struct, frozen=True, kw_only=True):
     """A program as WeChat knows it, and the name of its secret."""
 
     appid: str

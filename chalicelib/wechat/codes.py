@@ -11,10 +11,11 @@ refused (44990, of api-backend/open-api/url-scheme/urlscheme.generate).
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import msgspec
+
 from chalicelib.core import config
 from chalicelib.core.clock import DAY
 from chalicelib.core.errors import Conflict
-from chalicelib.core.values import dataclass
 from chalicelib.wechat import client
 from chalicelib.wechat.client import App
 
@@ -39,16 +40,14 @@ class PageNotPublished(Conflict):
     advice = "Show the plain QR code instead; publish the page, or correct the program's landing_page."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Page:
+class Page(msgspec.Struct, frozen=True, kw_only=True):
     """Where in a program something leads: its path without a leading slash, and the query behind it."""
 
     path: str
     query: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """A link that opens the program, good until then."""
 
     url: str

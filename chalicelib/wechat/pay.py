@@ -26,7 +26,6 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -38,7 +37,6 @@ from chalicelib.core import config
 from chalicelib.core.clock import HOUR, MINUTE
 from chalicelib.core.errors import SignatureInvalid
 from chalicelib.core.telemetry import logger
-from chalicelib.core.values import dataclass
 from chalicelib.wechat import paysigning
 from chalicelib.wechat.paysigning import NotGenuine
 from chalicelib.wechat.schemas import Sealed, SealedNotice
@@ -61,16 +59,14 @@ class PayUnknown(Exception):
     """WeChat Pay did not say what became of it: it may have happened."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sealer:
+class Sealer(msgspec.Struct, frozen=True, kw_only=True):
     """What encrypts sensitive fields, and the ``serial`` that a call which holds such fields names."""
 
     serial: str
     seal: Callable[[str], str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """What WeChat Pay tells by itself, opened: ``TRANSACTION.SUCCESS`` and the like, and about what."""
 
     notice_id: str
@@ -78,14 +74,13 @@ class Notice:
     resource: dict[str, Any]
 
 
-@dataclass()
-class _Certificates:
+class _Certificates(msgspec.Struct):
     """The platform's certificates, as this process last fetched them: serial -> (PEM, expires at)."""
 
-    known: dict[str, tuple[str, int]] = field(default_factory=dict)
+    known: dict[str, tuple[str, int]] = msgspec.field(default_factory=dict)
     fetched_at: int = 0
     failed_at: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
 
 _certificates = _Certificates()

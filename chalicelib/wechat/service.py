@@ -3,8 +3,9 @@
 https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-login/code2Session.html
 """
 
+import msgspec
+
 from chalicelib.core.errors import AppError, TooMany, Unauthorized
-from chalicelib.core.values import dataclass
 from chalicelib.wechat import client
 from chalicelib.wechat.client import App
 
@@ -37,8 +38,7 @@ class LoginTooOften(TooMany):
     retry_after_s = 60
 
 
-@dataclass(frozen=True, kw_only=True)
-class Login:
+class Login(msgspec.Struct, frozen=True, kw_only=True):
     """Who signed in; ``unionid`` only when the program is bound to an open-platform account."""
 
     openid: str

@@ -27,9 +27,10 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from chalicelib.core import config
 from chalicelib.core.clock import DAY
-from chalicelib.core.values import dataclass
 from chalicelib.wechat import pay
 from chalicelib.wechat.pay import Notice, PayRefused
 
@@ -44,8 +45,7 @@ LEAST_FEN = 10
 WAITS = frozenset({"WAIT_USER_CONFIRM", "TRANSFERING"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bill:
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
     """A transfer as WeChat tells of it; ``amount_fen``, ``mchid`` and to whom it is where it says them."""
 
     number: str
@@ -60,8 +60,7 @@ class Bill:
     openid: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be transferred to whom; ``notify_url`` is where its end is told."""
 
     number: str

@@ -4,16 +4,15 @@ What is read refuses; the write grants: the purse as it was read, and the balanc
 repeat is the first answer, under its key, or, where one withdrawal may be open at a time, while that one is.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from chalicelib.core import due, ids, ledger, moneyout, table
 from chalicelib.core.errors import AppError, Busy, Conflict, IdempotencyMismatch, Invalid
 from chalicelib.core.moneyout import MoneyOut
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.withdrawals import payees, sealing, service, tax, transfers
 from chalicelib.withdrawals.models import Payee, Purse, Taxed, Withdrawal
 from chalicelib.withdrawals.schemas import Account, AskWithdrawal, Method, Withdraw
@@ -58,8 +57,7 @@ class WithdrawalDayLimit(Conflict):
     advice = "Offer `details.left_fen`."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Applying:
+class Applying(msgspec.Struct, frozen=True, kw_only=True):
     """Who applies, and what makes a repeat the same."""
 
     member_id: str
@@ -69,8 +67,7 @@ class Applying:
     program_id: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ground:
+class Ground(msgspec.Struct, frozen=True, kw_only=True):
     """What is there when somebody would withdraw; nothing of it grants."""
 
     purse: Purse | None

@@ -9,7 +9,6 @@ import msgspec
 from chalicelib.core import clock, config, table
 from chalicelib.core.errors import Busy, Conflict, Invalid
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.withdrawals import sealing
 from chalicelib.withdrawals.models import Month, Payee, Withdrawal
 from chalicelib.withdrawals.schemas import TellPayee
@@ -39,8 +38,7 @@ class PayeeChanged(Conflict):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Name and number, open."""
 
     real_name: str

@@ -13,7 +13,6 @@ import msgspec
 
 from chalicelib.core import deliveries
 from chalicelib.core.clock import DAY
-from chalicelib.core.values import dataclass
 from chalicelib.members import service as members
 from chalicelib.withdrawals import payees, service, terms
 from chalicelib.withdrawals.models import Withdrawal
@@ -26,8 +25,7 @@ class NotKnown(Exception):
     """The gateway did not say what became of the transfer; it keeps its number and is asked about again."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How a transfer stands: taken on and not ended, waiting for its payee until ``confirm_by``, or at an end.
 
     ``ask_at`` is when to ask again; never, if a person tells. ``package`` opens the page on which it is confirmed.

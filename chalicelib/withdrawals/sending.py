@@ -7,7 +7,6 @@ next; the tenth in vain waits for a person, who settles it by what the gateway's
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from chalicelib.core import due, facts, ledger, table
@@ -242,7 +241,7 @@ def _settled(to: str) -> stuck.Decide:
         hold_key = ledger.Hold.key(row.member_id, MONEY, service.cause_of(row))
         purse, hold = table.get_many([(Purse, Purse.key(row.member_id)), (ledger.Hold, hold_key)])
         change, *others = service.ending_writes(row, purse, hold, Ending(to=to, now=hand.now))
-        change = replace(change.also(hand.still), actions=(*change.actions, hand.mark))
+        change = change.also(hand.still).but(actions=(*change.actions, hand.mark))
         with _decided(row):
             table.transact([change, *others, hand.audit])
 

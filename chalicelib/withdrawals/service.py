@@ -9,7 +9,6 @@ new number is only ever another withdrawal, out of what is left.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import field
 from typing import Any
 
 import msgspec
@@ -19,7 +18,6 @@ from chalicelib.core import clock, config, due, facts, ledger, table
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Conflict, Invalid, NotFound
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 from chalicelib.withdrawals import sealing
 from chalicelib.withdrawals.models import ENDS, OPEN, Month, Purse, Taxed, Withdrawal
@@ -56,8 +54,7 @@ class Stale(Exception):
     """A row was written to since it was read."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """How a withdrawal ends; ``tax_fen`` is told by who pays, ``also_from`` are states besides `ENDS`."""
 
     to: str
@@ -66,7 +63,7 @@ class Ending:
     reason: str | None = None
     tax_fen: int | None = None
     also_from: Sequence[str] = ()
-    with_: Sequence[Write] = field(default_factory=tuple)
+    with_: Sequence[Write] = msgspec.field(default_factory=tuple)
 
 
 # --- reading ------------------------------------------------------------------------------------------------

@@ -16,11 +16,12 @@ Administration, announcement no. 61 of 2018, table 2) the taxable part is the in
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
+
 from chalicelib.core.money import BPS, part_fen
-from chalicelib.core.values import dataclass
 
 EXEMPT_FEN = 800_00
 LUMP_UP_TO_FEN = 4_000_00
@@ -29,8 +30,7 @@ BRACKETS = ((20_000_00, 2_000, 0), (50_000_00, 3_000, 2_000_00))
 HIGHEST = (4_000, 7_000_00)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """What one person was paid, or applied for, in a month, and had withheld of it; given back, it is less."""
 
     base_fen: int = 0
@@ -45,8 +45,7 @@ class Tally:
         return self.with_taxed(base_fen=-base_fen, tax_fen=-tax_fen)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DayTally:
+class DayTally(msgspec.Struct, frozen=True, kw_only=True):
     """What a member has applied for on one day; given back, it is less."""
 
     day: str = ""
@@ -65,8 +64,7 @@ class DayTally:
         return self.with_day(-fen) if day == self.day else self
 
 
-@dataclass(frozen=True, kw_only=True)
-class Split:
+class Split(msgspec.Struct, frozen=True, kw_only=True):
     """Where an amount goes: ``fee_fen + tax_fen + net_fen == amount_fen``."""
 
     amount_fen: int

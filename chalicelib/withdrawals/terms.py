@@ -8,7 +8,6 @@ from chalicelib.core import config, table
 from chalicelib.core.cache import Cache
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, Invalid
-from chalicelib.core.values import dataclass
 from chalicelib.operators import service as operators
 from chalicelib.withdrawals import sealing, tax
 from chalicelib.withdrawals.models import Terms
@@ -17,8 +16,7 @@ from chalicelib.withdrawals.schemas import EditWithdrawalTerms, Method
 LEAST_NET_FEN = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Version:
+class Version(msgspec.Struct, frozen=True, kw_only=True):
     """A version of the terms."""
 
     n: int

@@ -8,11 +8,12 @@ lost, its fee and tax are not known, and it is entered without. What contradicts
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
+
 from chalicelib.core import ledger, table
 from chalicelib.core.doors import Operator
 from chalicelib.core.errors import Busy, NotFound
 from chalicelib.core.table import Write
-from chalicelib.core.values import dataclass
 from chalicelib.members import rules as member_rules
 from chalicelib.members import service as members
 from chalicelib.operators import service as operators
@@ -26,8 +27,7 @@ Became = Literal["known", "noted", "entered", "differs", "nobody"]
 """It was noted before, or is now; it is entered; the books say otherwise; whose it is is not known."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Payout:
+class Payout(msgspec.Struct, frozen=True, kw_only=True):
     """Money that somebody was paid: under the withdrawal's number, and ``reference`` in the books of who paid."""
 
     withdrawal_id: str

@@ -2,11 +2,11 @@
 
 import math
 import random
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core import config, due, facts, shards, table
 from chalicelib.core.clock import DAY, MINUTE

@@ -4,11 +4,11 @@ Each course is known, so that it fails whenever its condition is gone; tests/mut
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core import config, table
 from chalicelib.core.clock import DAY

@@ -1,4 +1,4 @@
-"""What requests cost in CPU, as ratios of one run: half at most 1.3 times a bare handler, none twice that."""
+"""What requests cost in CPU, as ratios of one run: half at most 1.4 times a bare handler, none above 2."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,11 +1,11 @@
 """Joining from what a page showed: one call if it is so, and never another price, campaign or size."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.groupbuys import campaigns, editing, ending
 from chalicelib.groupbuys.models import Campaign, Group

@@ -1,10 +1,10 @@
 """Withdrawals paid by WeChat Pay, over real HTTP: one number, one end, and what WeChat says decides (M2)."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import app
 from chalicelib.core import config, due

@@ -4,12 +4,12 @@ import base64
 import json
 import re
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chalicelib.core import cache, config, ids, pictures
 from chalicelib.core.doors import Session

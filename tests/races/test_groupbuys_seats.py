@@ -4,9 +4,9 @@ What the naive versions do is what the app does, with every condition off and no
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.groupbuys.models import Group
 from chalicelib.groupbuys.service import Buying

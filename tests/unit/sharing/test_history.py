@@ -1,10 +1,9 @@
 """Bindings as stretches of time: what holds when, and what another policy would have made of the same comings."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chalicelib.core.clock import DAY
 from chalicelib.sharing.history import Coming, Span, Terms, held_at, renewed, replayed
