@@ -19,14 +19,15 @@ may be a moment old. All {routes} routes have budgets in `bench/requests/budgets
 to.
 
 """
-_CPU = """{machine}. CPU time of the whole process for one request, in turn {rounds} times {calls} of each way, the
-median; the network is not there: recorded answers lie below botocore. *Bare* reads the event, makes the same calls
-with a botocore client as it comes, and writes the answer: no session, no input, no expression. Liebian's client
-validates no parameters and has a user agent of its own, which botocore composes anew twice for every call
-otherwise; the last column is the bare handler with that client. Half of all operations cost at most {middle:.2f}
-times what bare botocore does (the budget: {median}), the dearest {most:.2f} times (the budget: {at_most}). The design
-had 1.3 for each: that is out of reach where there is one call alone, as what a request costs besides (its session,
-its route, its input, its expressions, its line of the log) is the same for one call and for five.
+_CPU = """{machine}. CPU time of the whole process for one request, in turn {rounds} times {calls} of each way,
+the median; the network is not there: recorded answers lie below botocore. *Bare* reads the event, makes the
+same calls with a botocore client as it comes, and writes the answer: no session, no input, no expression.
+Liebian's client validates no parameters and has a user agent of its own, which botocore composes anew twice for
+every call otherwise; the last column is the bare handler with that client. Half of all operations cost at most
+{middle:.2f} times what bare botocore does (the budget: {median}), the dearest {most:.2f} times (the budget:
+{at_most}). The design had 1.3 for each: that is out of reach where there is one call alone, as what a request
+costs besides (its session, its route, its input, its expressions, its line of the log) is the same for one call
+and for five.
 
 """
 _STACKS = """
