@@ -79,7 +79,8 @@ examples: $(VENV)/.ready
 
 .PHONY: bench bench-jobs
 
-# Calls, units, CPU, scale and cost, into docs/performance.md; some twelve minutes, on a machine that does nothing else.
+# Budgets, calls, units, CPU, cold starts, scale and cost, into docs/performance.md; some twelve minutes, on a machine that
+# does nothing else.
 bench: $(VENV)/.ready
 	$(PY) -m bench
 

@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from chalicelib.commissions import promoters
 from chalicelib.core import config, ledger, limits

@@ -18,6 +18,8 @@ from chalicelib.core.session import Purpose
 NOW = 1_750_000_000
 OLD, NEW = "1" * 32, "2" * 32
 CLAIMS = {"sub": "mbr_1", "prg": "demo"}
+SPELT = {"+": "-", "/": "_"}
+"""Base64 may have these for those: a signature that is spelt so is the same one."""
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +127,9 @@ def test_no_signature_is_no_signature() -> None:
 def test_a_changed_token_is_refused(data: st.DataObject) -> None:
     token = signed()
     at = data.draw(st.integers(0, len(token) - 2))  # the last letter has bits that say nothing
-    letter = data.draw(st.characters(codec="ascii").filter(lambda other: other != token[at]))
+    letter = data.draw(
+        st.characters(codec="ascii").filter(lambda other: SPELT.get(other, other) != token[at])
+    )
 
     assert refused(token[:at] + letter + token[at + 1 :])
 
