@@ -79,7 +79,7 @@ examples: $(VENV)/.ready
 
 .PHONY: bench bench-jobs
 
-# Budgets, calls, units, CPU, cold starts, scale and cost, into docs/performance.md; some twelve minutes, on a machine that
+# Budgets, calls, units, CPU, cold starts, scale and cost, into docs/performance.md; some ten minutes, on a machine that
 # does nothing else.
 bench: $(VENV)/.ready
 	$(PY) -m bench
