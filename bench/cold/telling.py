@@ -11,6 +11,7 @@ from bench.cold.imports import TRIES, Imports, Module
 from bench.cold.packages import Package, Packages
 from bench.cold.rounds import CHALICE, LEAN, Kind, Spread, Starts, ratios, spread
 from bench.cold.starting import Start
+from bench.cost import deployed
 
 BUDGET = 2.0
 """How many times the bare handler a cold start may take."""
@@ -23,9 +24,7 @@ FLOOR = Kind(function="bare", package=LEAN)
 SHOWN_MS = 4.0
 """A module of the tree that takes less is not shown."""
 DEEP = 3
-MEMORIES_MB = (512, 1024, 1769)
-WHOLE_CPU_MB = 1769
-"""With which a function has one whole processor (AWS Lambda, "Configure Lambda function memory")."""
+MEMORIES_MB = (512, 1024, deployed.ONE_PROCESSOR_MB)
 _MEMORY = """
 By memory, reckoned: a function imports with a whole processor whatever its memory (serverlessland.com, "Utilize
 initialization phase"), and has 1/1769 of one for each MB from its first event on (AWS Lambda, "Configure Lambda
@@ -135,7 +134,7 @@ def _by_memory(starts: Starts) -> Iterator[str]:
 
 def _at(one: Start, memory_mb: int) -> float:
     """Milliseconds with the first event at the share of a processor that this memory is worth."""
-    return one.asked_ms + (one.answered_ms - one.asked_ms) * max(1.0, WHOLE_CPU_MB / memory_mb)
+    return one.asked_ms + (one.answered_ms - one.asked_ms) / deployed.share_of_a_processor(memory_mb)
 
 
 def _sizes(packages: Packages) -> Iterator[str]:

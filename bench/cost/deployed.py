@@ -8,6 +8,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 READERS = ("react", "deliver")
+ONE_PROCESSOR_MB = 1769
+"""With which a function has one whole processor."""
 DASHBOARDS = 1
 SHARDS = 1
 """Of the stream: one for so small a table; Lambda reads each of them `POLLS` times a second for each reader, as its
@@ -26,6 +28,11 @@ def memory_gb(*, api: bool) -> float:
     """The memory of the API's function, or of a job or reader."""
     one = settings()["lambda_functions"]["api_handler"] if api else settings()
     return float(one["lambda_memory_size"]) / 1024
+
+
+def share_of_a_processor(memory_mb: float) -> float:
+    """How much of one a function has, by AWS's "Configure Lambda function memory"; a request uses one at most."""
+    return min(1.0, memory_mb / ONE_PROCESSOR_MB)
 
 
 def logs_stay_days() -> int:

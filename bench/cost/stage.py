@@ -10,13 +10,13 @@ import json
 import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 from urllib.parse import urlsplit
 
 from bench.cost.operations import KEPT_BESIDE, Sizes, Work
 from infra.local import environment
+from infra.local.pump import Context
 from infra.local.stack import JOBS, scheduled_event
 from tests.harness.counter import Spent, counting, item_size
 from tests.harness.direct import Direct
@@ -40,21 +40,8 @@ BATCHES = {"react": 100, "deliver": 10}
 """How many records a reader is handed at most, as app.py has it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Context:
-    """An invocation, with names as long as those of a deployment."""
-
-    function_name: str = "liebian-prod-APIHandler-1A2B3C4D5E6F"
-    memory_limit_in_mb: int = 1024
-    function_version: str = "$LATEST"
-    invoked_function_arn: str = (
-        "arn:aws:lambda:us-east-1:123456789012:function:liebian-prod-APIHandler-1A2B3C4D5E6F"
-    )
-    aws_request_id: str = str(uuid.UUID(int=2**127))
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Nothing ends a local handler."""
-        return 60_000
+# An id as long as Lambda's: it is in every line of the log.
+CONTEXT = Context(function_name="liebian", aws_request_id=str(uuid.UUID(int=2**127)))
 
 
 class Stage:
@@ -125,7 +112,7 @@ class Stage:
         event["requestContext"]["requestId"] = str(uuid.UUID(int=2**127 + self.words))
         # One address for all of them looks like one person with many names, whose orders earn nobody anything.
         event["requestContext"]["identity"]["sourceIp"] = f"10.0.{self.words // 250}.{self.words % 250}"
-        answer = self.app.app(event, Context())
+        answer = self.app.app(event, CONTEXT)
         self.requests, self.answered = self.requests + 1, self.answered + _size(answer)
         return int(answer["statusCode"]), json.loads(answer["body"])
 
@@ -151,14 +138,14 @@ class Stage:
     def _handed(self, reader: str, records: Sequence[Json]) -> int:
         size, runs = BATCHES[reader], 0
         for begin in range(0, len(records), size):
-            failed = getattr(self.app, reader)({"Records": list(records[begin : begin + size])}, Context())
+            failed = getattr(self.app, reader)({"Records": list(records[begin : begin + size])}, CONTEXT)
             assert not (failed or {}).get("batchItemFailures"), failed
             runs += 1
         return runs
 
     def job(self, name: str) -> None:
         """The scheduled function of this name, once."""
-        getattr(self.app, name)(scheduled_event(), Context())
+        getattr(self.app, name)(scheduled_event(), CONTEXT)
 
     def rest(self) -> None:
         """Let everything that is under way end."""

@@ -6,7 +6,8 @@ developer guide), and bills milliseconds by the memory.
 
 from collections.abc import Mapping
 
-from bench.cost import prices
+from bench.cost import deployed, prices
+from bench.cost.deployed import ONE_PROCESSOR_MB
 from bench.cost.monthly import MILLION, Assumed
 from bench.requests import cpu
 from bench.requests.hot import Hot
@@ -14,8 +15,7 @@ from bench.requests.paired import Cost
 from bench.requests.shop import Made
 from tests.proof import line
 
-MEMORIES_MB = (256, 512, 1024, 1769, 3008)
-ONE_PROCESSOR_MB = 1769
+MEMORIES_MB = (256, 512, 1024, ONE_PROCESSOR_MB, 3008)
 SHOWN = ("a visit of a link", "a check-in with points", "a coupon is claimed", "joining a group")
 _HEAD = """
 By memory: milliseconds of a request, of which a call of DynamoDB is taken to wait {call_ms:g}, and the dollars that
@@ -47,4 +47,4 @@ def _cells(costs: Mapping[str, Cost], made: Made, price: prices.Price) -> list[s
 
 def milliseconds(cpu_ms: float, *, calls: int, memory_mb: int) -> float:
     """Of a request that takes so much of a whole processor and waits for so many calls of DynamoDB."""
-    return cpu_ms * max(1.0, ONE_PROCESSOR_MB / memory_mb) + calls * Assumed.call_ms
+    return cpu_ms / deployed.share_of_a_processor(memory_mb) + calls * Assumed.call_ms

@@ -6,17 +6,16 @@ notes its calls, their rows and its CPU; in virtual time the same calls are made
 limits and by the app's own way of trying again, and the CPU is taken from the function's share of a core.
 """
 
-import json
 import time as real_time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from bench.cost import deployed
 from bench.scale import cpu
 from bench.scale.limits import Limits, Spending
 from bench.scale.running import Clock, Place
@@ -24,15 +23,10 @@ from bench.scale.store import Memory
 from bench.scale.virtual import Caller, Fleet, Virtual
 from tests.harness.wire import READS, Call, Item, Key, Params, key_of, wrapped, written
 
-ONE_VCPU_MB = 1769
-"""Memory of a function that has one core; others have their part of it [8]."""
-ROOT = Path(__file__).parents[2]
-
 
 def memory_mb() -> int:
     """What a job's function has, as deployed."""
-    told = json.loads((ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
-    return int(told["lambda_memory_size"])
+    return round(deployed.memory_gb(api=False) * 1024)
 
 
 # --- what a portion costs -------------------------------------------------------------------------------------
@@ -171,7 +165,7 @@ class Machine:
         process = self.time.current.process if self.time.current else None
         assert process is not None
         begins = max(self.time.now, process.cpu_free_at)
-        process.cpu_free_at = begins + seconds / min(1.0, self.memory_mb / ONE_VCPU_MB)
+        process.cpu_free_at = begins + seconds / deployed.share_of_a_processor(self.memory_mb)
         self.time.wait(process.cpu_free_at - self.time.now)
 
     def read(self, made: Made) -> None:

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 
 from bench import page, plot
+from bench.cost.deployed import ONE_PROCESSOR_MB
 from bench.plot import Line
 from bench.scale import claims, expiring, jobs, settling, storm, visits
 from bench.scale.claims import Sale, Sold
@@ -377,7 +378,7 @@ that a stock is empty."""
 def of_settling(quick: bool) -> str:
     """A million commissions that are due."""
     cost, deployed = settling.cost(), jobs.memory_mb()
-    settings = ((1, deployed), (16, deployed), (16, jobs.ONE_VCPU_MB), (32, jobs.ONE_VCPU_MB))
+    settings = ((1, deployed), (16, deployed), (16, ONE_PROCESSOR_MB), (32, ONE_PROCESSOR_MB))
     held = [settling.held(_month(one, mb, quick), cost) for one, mb in settings]
     drawn = [(f"{one.month.due_shards}, {one.month.memory_mb} MB", one.needed) for one in held]
     bars = plot.bars("Minutes to settle what is due, by DUE_SHARDS and memory", y="minutes", drawn=drawn)
@@ -461,7 +462,7 @@ begins every job of the function looks at every shard, one after the other."""
 
 def of_expiring(quick: bool) -> str:
     """A hundred thousand groups that end in one minute."""
-    cost, deployed, one_core = expiring.cost(), jobs.memory_mb(), jobs.ONE_VCPU_MB
+    cost, deployed, one_core = expiring.cost(), jobs.memory_mb(), ONE_PROCESSOR_MB
     few = ((1, deployed, 10), (16, deployed, 1), (16, deployed, 10), (16, deployed, 100))
     settings = (*few, (16, one_core, 10), (16, one_core, 100))
     held = [expiring.held(_minute(*one, quick), cost) for one in settings]

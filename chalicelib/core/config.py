@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from chalicelib.core import aws
+
 SECRETS_ARE_FRESH_FOR_S = 300
 TRY_AGAIN_AFTER_S = 30
 
@@ -292,6 +294,4 @@ def _under(path: str) -> dict[str, str]:
 def _parameter_store(region: str) -> Any:
     # powertools' own reader of parameters imports boto3 and what it has for three other services: a third of the
     # cold start of whoever is signed in.
-    from chalicelib.core import aws
-
     return aws.create_client("ssm", region=region)

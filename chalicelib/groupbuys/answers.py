@@ -87,10 +87,8 @@ def seated_answer(seated: Seated, call: Call) -> GroupAnswer:
     group, seats = seated.group, seated.seats
     if seats is None:
         group, seats = reading.with_seats(group.group_id)
-    order = seated.order if _mine(seats, call) else None
-    return _page(
-        group, seats, call, order=order, others=[] if group.state in GOING_ON else _others(group, call)
-    )
+    others = [] if group.state in GOING_ON else _others(group, call)
+    return _page(group, seats, call, order=seated.order, others=others)
 
 
 def _others(group: Group, call: Call) -> list[Group]:
@@ -123,7 +121,7 @@ def _page(
         steps=group.steps,
         campaign=campaign_answer(campaign, call),
         seats=_seats(group, seats, call),
-        my_order=order_answer(order, now=call.now) if order else None,
+        my_order=order_answer(order, now=call.now) if order and mine else None,
         can_join=refusal is None and mine is None,
         cannot_join_because=_because(refusal, mine),
         joinable=[joinable(row, call) for row in others],

@@ -30,7 +30,7 @@ Start = Literal["TRIM_HORIZON", "LATEST"]
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What Lambda passes beside the event, as far as handlers and powertools look at it."""
+    """What Lambda passes beside the event, as far as handlers look at it."""
 
     function_name: str
     function_version: str = "local"

@@ -49,7 +49,7 @@ files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.
 foreign = [file for file in files if "site-packages" in file]
 assert not foreign, foreign
 if len(sys.argv) > 3:
-    class Context: aws_request_id = "r"; function_name = "f"; memory_limit_in_mb = 1; invoked_function_arn = "a"
+    class Context: aws_request_id = "r"
     print(json.dumps(handler(json.loads(sys.argv[3]), Context())))
 """
 
